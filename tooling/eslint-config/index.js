@@ -1,0 +1,32 @@
+import js from '@eslint/js'
+import globals from 'globals'
+import { defineConfig } from 'eslint/config'
+import tseslint from 'typescript-eslint'
+import { importTable } from './import-table.js'
+
+export default defineConfig(
+  { ignores: ['**/dist', '**/build', '**/prebuilds', '**/coverage', '**/reports', '**/.turbo'] },
+  js.configs.recommended,
+  { languageOptions: { globals: globals.nodeBuiltin } },
+  {
+    files: ['**/*.ts'],
+    extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
+    languageOptions: { parserOptions: { projectService: { allowDefaultProject: ['*.config.ts'] } } },
+    rules: {
+      // Numbers in messages are what errors of system calls are made of.
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+      '@typescript-eslint/consistent-type-definitions': ['error', 'interface'],
+      '@typescript-eslint/switch-exhaustiveness-check': 'error',
+      'no-console': 'error',
+    },
+  },
+  {
+    // A test may say `!` where the line before it has just asserted, and await what it wants to see settle.
+    files: ['**/test/**/*.ts', '**/bench/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-non-null-assertion': 'off',
+      'no-console': 'off',
+    },
+  },
+  ...importTable,
+)
