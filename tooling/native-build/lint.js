@@ -1,44 +1,115 @@
 #!/usr/bin/env node
-// native-lint [--fix]: clang-format and clang-tidy over the native code of every package.
-import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
+// native-lint [--fix] [PACKAGE …]: clang-format and clang-tidy over the native code of every package, or of
+// the packages named. Run from the root of the repository.
+import { spawn, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { headersPrefix } from './headers.js'
 
+// What is left when clang-tidy has nothing to say about our files.
+const noise =
+  /^\d+ warnings? generated\.$|^Suppressed \d+ warnings|^Use -header-filter|^Error while processing/
+const timeout = 300_000
 const fix = process.argv.includes('--fix')
+const named = process.argv.slice(2).filter((argument) => !argument.startsWith('-'))
+
+/** Runs a tool to its end and gives back whether it was content, with its complaints as file:line lines. */
+const run = (tool, args) =>
+  new Promise((resolve) => {
+    const child = spawn(tool, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout })
+    const chunks = []
+    child.stdout.on('data', (chunk) => chunks.push(chunk))
+    child.stderr.on('data', (chunk) => chunks.push(chunk))
+    child.on('close', (status, signal) => {
+      const lines = Buffer.concat(chunks).toString().split('\n')
+      const said = lines.filter((line) => line !== '' && !noise.test(line)).join('\n')
+      resolve({ good: status === 0, said: signal ? `${tool} was ended by ${signal}\n${said}` : said })
+    })
+  })
+
+const sources = (native) =>
+  readdirSync(native, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && /\.(cc|h)$/.test(entry.name))
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .filter((path) => !path.startsWith(join(native, 'build')))
+    .sort()
+
+const compilerFlags = (folder) => {
+  const { resolve } = createRequire(join(process.cwd(), folder, 'package.json'))
+  const addonApi = dirname(resolve('node-addon-api/package.json'))
+  const nodeInclude = join(headersPrefix() ?? '/usr', 'include/node')
+  const defines = [
+    'NAPI_VERSION=9',
+    'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS',
+    'NODE_ADDON_API_DISABLE_DEPRECATED',
+  ]
+  return [
+    '-std=c++20',
+    `-I${join(folder, 'native')}`,
+    ...['-isystem', nodeInclude, '-isystem', addonApi],
+    ...defines.map((define) => `-D${define}`),
+  ]
+}
+
+/** A name for everything that decides what clang-tidy says about a file of this package. */
+const fingerprint = (files, flags, version) => {
+  const hash = createHash('sha256')
+    .update(version)
+    .update(flags.join('\n'))
+    .update(readFileSync('.clang-tidy'))
+  for (const file of files) hash.update(`\0${file}\0`).update(readFileSync(file))
+  return hash.digest('hex')
+}
+
 const missing = ['clang-format', 'clang-tidy'].filter((tool) => spawnSync(tool, ['--version']).status !== 0)
 if (missing.length > 0) {
   const note = `native-lint: ${missing.join(' and ')} not found; install with: apt-get install clang-format clang-tidy`
   process.stderr.write(`${note}\n`)
   process.exit(process.env.CI ? 1 : 0)
 }
-
-const sources = (folder) =>
-  readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && /\.(cc|h)$/.test(entry.name))
-    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
-    .filter((path) => !path.includes('/build/'))
-
-let failed = false
-const run = (tool, args) => {
-  const { status } = spawnSync(tool, args, { stdio: ['ignore', 'inherit', 'pipe'], encoding: 'utf8' })
-  if (status !== 0) failed = true
+if (!existsSync('.clang-tidy')) {
+  process.stderr.write('native-lint: no .clang-tidy here; run it from the root of the repository\n')
+  process.exit(2)
 }
 
-const packages = readdirSync('packages')
+const folders = (named.length > 0 ? named : readdirSync('packages'))
   .map((name) => join('packages', name))
   .filter((folder) => existsSync(join(folder, 'native/binding.gyp')))
 
-const nodeInclude = join(headersPrefix() ?? '/usr', 'include/node')
-for (const folder of packages) {
-  const native = join(folder, 'native')
-  const files = sources(native)
-  run('clang-format', fix ? ['-i', ...files] : ['--dry-run', '--Werror', ...files])
-  const require = createRequire(join(process.cwd(), folder, 'package.json'))
-  const addonApi = dirname(require.resolve('node-addon-api/package.json'))
-  const flags = ['-std=c++20', `-I${native}`, '-isystem', nodeInclude, '-isystem', addonApi]
-  const defines = ['-DNAPI_VERSION=9', '-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', '-DNODE_ADDON_API_DISABLE_DEPRECATED']
-  run('clang-tidy', ['--quiet', ...files.filter((path) => path.endsWith('.cc')), '--', ...flags, ...defines])
+// A file that passed is not analysed again until it, a file beside it, or the rules change.
+const passed = 'node_modules/.cache/native-lint'
+mkdirSync(passed, { recursive: true })
+const tidyVersion = spawnSync('clang-tidy', ['--version'], { encoding: 'utf8' }).stdout
+
+const jobs = []
+for (const folder of folders) {
+  const files = sources(join(folder, 'native'))
+  if (files.length === 0) continue
+  jobs.push(() => run('clang-format', fix ? ['-i', ...files] : ['--dry-run', '--Werror', ...files]))
+  const flags = compilerFlags(folder)
+  const key = fingerprint(files, flags, tidyVersion)
+  for (const file of files.filter((path) => path.endsWith('.cc'))) {
+    const stamp = join(passed, createHash('sha256').update(`${key}${file}`).digest('hex'))
+    if (existsSync(stamp)) continue
+    jobs.push(async () => {
+      const result = await run('clang-tidy', ['--quiet', file, '--', ...flags])
+      if (result.good) writeFileSync(stamp, '')
+      return result
+    })
+  }
 }
+
+let failed = false
+const worker = async () => {
+  for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) {
+    const { good, said } = await job()
+    if (good) continue
+    failed = true
+    process.stdout.write(`${said}\n`)
+  }
+}
+await Promise.all(Array.from({ length: availableParallelism() }, worker))
 process.exit(failed ? 1 : 0)

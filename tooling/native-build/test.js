@@ -2,7 +2,7 @@
 // native-test [asan|tsan|ubsan …]: compiles native/test/*_test.cc of the package in the working directory,
 // together with its core (every native/*.cc that is not the addon), under each sanitizer, and runs them.
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, statSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 
 const flags = {
@@ -10,36 +10,65 @@ const flags = {
   tsan: ['-fsanitize=thread'],
   ubsan: ['-fsanitize=undefined', '-fno-sanitize-recover=all'],
 }
+const compileTimeout = 300_000
+const runTimeout = 300_000
+
+const fail = (status, message) => {
+  process.stderr.write(`native-test: ${message}\n`)
+  process.exit(status)
+}
+
 const wanted = process.argv.slice(2)
+const unknown = wanted.filter((mode) => !(mode in flags))
+if (unknown.length > 0)
+  fail(2, `no sanitizer ${unknown.join(', ')}; choose from ${Object.keys(flags).join(', ')}`)
 const modes = wanted.length > 0 ? wanted : Object.keys(flags)
-const compiler = process.env.CXX ?? 'g++'
+
 const native = resolve('native')
-const out = join(native, 'build/test')
-mkdirSync(out, { recursive: true })
+const list = (folder, pattern) =>
+  existsSync(folder) ? readdirSync(folder).filter((name) => pattern.test(name)) : []
+const core = list(native, /^(?!addon).*\.cc$/)
+const tests = list(join(native, 'test'), /_test\.cc$/)
+if (tests.length === 0) fail(2, `no native/test/*_test.cc in ${process.cwd()}`)
 
-const core = readdirSync(native).filter((name) => name.endsWith('.cc') && !name.startsWith('addon'))
-const tests = readdirSync(join(native, 'test')).filter((name) => name.endsWith('_test.cc'))
+const inputs = [native, join(native, 'test')].flatMap((folder) =>
+  list(folder, /\.(cc|h)$/).map((name) => join(folder, name)),
+)
+const lastChange = Math.max(...inputs.map((path) => statSync(path).mtimeMs))
 
-const run = (command, args) => {
-  const { status, signal } = spawnSync(command, args, {
+const run = (command, args, timeout) => {
+  const { status, signal, error } = spawnSync(command, args, {
     stdio: 'inherit',
+    timeout,
     env: { ...process.env, TSAN_OPTIONS: 'halt_on_error=1', UBSAN_OPTIONS: 'print_stacktrace=1' },
   })
-  if (status !== 0) {
-    process.stderr.write(`native-test: ${command} ended with ${signal ?? status}\n`)
-    process.exit(1)
-  }
+  if (status !== 0) fail(1, `${command} ended with ${error?.message ?? signal ?? status}`)
+}
+
+/** The sanitized program of one test. Compiled under another name first: two runs may want it at once. */
+const compile = (test, mode) => {
+  const out = join(native, 'build/test')
+  const binary = join(out, `${basename(test, '.cc')}.${mode}`)
+  if (existsSync(binary) && statSync(binary).mtimeMs > lastChange) return binary
+  mkdirSync(out, { recursive: true })
+  const partial = `${binary}.${process.pid}`
+  const strict = ['-std=c++20', '-O1', '-g', '-Wall', '-Wextra', '-Werror', '-pthread', `-I${native}`]
+  const files = [join(native, 'test', test), ...core.map((name) => join(native, name))]
+  run(process.env.CXX ?? 'g++', [...strict, ...flags[mode], ...files, '-o', partial], compileTimeout)
+  renameSync(partial, binary)
+  return binary
+}
+
+/** ThreadSanitizer finds no room for its shadow where the kernel randomises more than 28 bits of an address. */
+const fixedAddresses = () => {
+  const setting = '/proc/sys/vm/mmap_rnd_bits'
+  return existsSync(setting) && Number(readFileSync(setting, 'utf8')) > 28
 }
 
 for (const mode of modes) {
-  if (!(mode in flags)) {
-    process.stderr.write(`native-test: no sanitizer ${mode}; choose from ${Object.keys(flags).join(', ')}\n`)
-    process.exit(2)
-  }
   for (const test of tests) {
-    const binary = join(out, `${basename(test, '.cc')}.${mode}`)
-    const inputs = [join(native, 'test', test), ...core.map((name) => join(native, name))]
-    run(compiler, ['-std=c++20', '-O1', '-g', '-Wall', '-Wextra', '-Werror', ...flags[mode], `-I${native}`, ...inputs, '-o', binary, '-pthread'])
-    run(binary, [])
+    const binary = compile(test, mode)
+    const [command, ...args] = mode === 'tsan' && fixedAddresses() ? ['setarch', '-R', binary] : [binary]
+    run(command, args, runTimeout)
   }
 }
