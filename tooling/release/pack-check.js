@@ -128,6 +128,7 @@ const pnpm = ['npx', '-y', '--allow-scripts=pnpm', packageManager]
 const publishable = workspace().filter(({ manifest }) => manifest.private !== true)
 const folder = mkdtempSync(join(tmpdir(), 'pack-check-'))
 
+/** @type {import('./install.js').Packed[]} */
 const packed = []
 for (const entry of publishable) {
   const made = await examine(entry.name, 'tarball', async () => {
