@@ -9,7 +9,7 @@ import { installWithNpm, installWithPnpm } from './install.js'
 import { nodeBinary, supported } from './node-versions.js'
 import { run } from './run.js'
 import { extent, pack, wrongFiles } from './tarball.js'
-import { readJson, root, workspace } from './workspace.js'
+import { pnpmCommand, readJson, root, workspace } from './workspace.js'
 
 const help = `Usage: pnpm test:release [options]
 
@@ -122,9 +122,7 @@ const table = (all) => {
 }
 
 const { nodes, keep, json } = commandLine()
-const { packageManager } = /** @type {{ packageManager: string }} */ (readJson(join(root, 'package.json')))
-// npm 12 asks for the flag before it lets pnpm put its own binary in place; npm 11 knows and ignores it.
-const pnpm = ['npx', '-y', '--allow-scripts=pnpm', packageManager]
+const pnpm = pnpmCommand()
 const publishable = workspace().filter(({ manifest }) => manifest.private !== true)
 const folder = mkdtempSync(join(tmpdir(), 'pack-check-'))
 
@@ -146,7 +144,7 @@ for (const entry of publishable) {
 }
 
 const withNpm = await examine('all', 'npm 11 install', () => installWithNpm(folder, packed))
-const withPnpm = await examine('all', `${packageManager.replace('@', ' ')} install`, () =>
+const withPnpm = await examine('all', `${pnpm.at(-1)?.replace('@', ' ')} install`, () =>
   installWithPnpm(folder, packed, pnpm),
 )
 

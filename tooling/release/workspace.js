@@ -37,3 +37,15 @@ export const workspace = () =>
       .filter(({ folder }) => existsSync(join(folder, 'package.json')))
       .map((entry) => ({ ...entry, manifest: readJson(join(entry.folder, 'package.json')) })),
   )
+
+/**
+ * The command that runs the package manager of this repository, in the version that package.json names.
+ * npm 12 wants the flag before it lets pnpm put its own program in place; npm 11 takes it too.
+ * @returns {string[]}
+ */
+export const pnpmCommand = () => [
+  'npx',
+  '-y',
+  '--allow-scripts=pnpm',
+  readJson(join(root, 'package.json')).packageManager,
+]
