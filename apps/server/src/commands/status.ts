@@ -1,0 +1,39 @@
+import type { Target } from '../command-line.ts'
+import type { ServerStatus } from '../control-protocol.ts'
+import { groupCounters } from '../counters.ts'
+import { readableDuration, renderTable } from '../terminal-table.ts'
+import { targetClient } from './target-client.ts'
+
+/** Prints the state of the server and its counters. */
+export async function runStatus(target: Target): Promise<void> {
+  const status = await targetClient(target).status()
+  process.stdout.write(target.json ? `${JSON.stringify(status, null, 2)}\n` : describe(status))
+}
+
+function describe(status: ServerStatus): string {
+  const { totals, workers } = groupCounters(status.counters)
+  const facts = [
+    ['server', `x-server ${status.version}, process id ${status.pid}, ${status.state}`],
+    ['listens at', `${status.host} port ${status.port}`],
+    ['runs for', readableDuration(Date.now() - status.started)],
+    ['configuration', status.config ?? 'built-in'],
+    ...Object.entries(totals).map(([name, value]) => [name, String(value)]),
+  ]
+  const width = Math.max(...facts.map(([name = '']) => name.length))
+  const list = facts.map(([name = '', value = '']) => `${name.padEnd(width)}  ${value}\n`).join('')
+  return workers.length === 0 ? list : `${list}\n${workerTable(workers)}`
+}
+
+function workerTable(workers: ReturnType<typeof groupCounters>['workers']): string {
+  const names = [...new Set(workers.flatMap(({ counters }) => Object.keys(counters)))]
+  const columns = [{ heading: 'WORKER', isNumber: true }, ...names.map(numberColumn)]
+  const rows = workers.map(({ worker, counters }) => [
+    String(worker),
+    ...names.map((name) => String(counters[name] ?? 0)),
+  ])
+  return renderTable(columns, rows)
+}
+
+function numberColumn(name: string): { heading: string; isNumber: boolean } {
+  return { heading: name.toUpperCase(), isNumber: true }
+}

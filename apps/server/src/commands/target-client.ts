@@ -1,0 +1,9 @@
+import type { Target } from '../command-line.ts'
+import { defaultControlPath, loadConfig } from '../config.ts'
+import { ControlClient } from '../control-client.ts'
+
+/** The server that a command is for: at --control, else at --config's socket, else at the user's own. */
+export function targetClient({ control, config }: Target): ControlClient {
+  if (control !== undefined) return new ControlClient(control)
+  return new ControlClient(config === undefined ? defaultControlPath() : loadConfig(config).control)
+}

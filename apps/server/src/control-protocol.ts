@@ -1,0 +1,119 @@
+import { isAbsolute } from 'node:path'
+import * as v from 'valibot'
+import type { MountSpec } from './handler.ts'
+import { hostSchema, prefixSchema } from './mount-name.ts'
+import { mountRowSchema } from './mount-row.ts'
+import type { MountRow } from './mount-row.ts'
+import { show, strictObject, text, wholeNumber } from './strict-object.ts'
+
+/*
+ * JSON over HTTP/1.1 over a Unix stream socket of mode 600.
+ *
+ *   GET  /mounts                                        200 { mounts: MountRow[] }
+ *   GET  /status                                        200 ServerStatus
+ *   POST /mount    { prefix, host?, spec }              201 { mount: MountRow }
+ *   POST /replace  { prefix, host?, spec, deadline? }   200 { mount: MountRow }   once the old one has drained
+ *   POST /unmount  { prefix, host?, deadline? }         200 {}                    once it has drained
+ *
+ * Every refusal is { error: { code, message } } with a status of 400 and above.
+ */
+
+/** Most bytes of a request's body. */
+export const longestBody = 64 * 1024
+
+export interface UnmountRequest {
+  prefix: string
+  host?: string
+  /** Milliseconds to wait for the requests in progress; the server's drain timeout when left out. */
+  deadline?: number
+}
+
+export interface MountRequest {
+  prefix: string
+  host?: string
+  spec: MountSpec
+}
+
+export interface ReplaceRequest extends UnmountRequest {
+  spec: MountSpec
+}
+
+export interface ServerStatus {
+  pid: number
+  version: string
+  state: 'running' | 'draining'
+  host: string
+  port: number
+  /** Milliseconds since the epoch. */
+  started: number
+  /** The configuration's file; absent for the built-in configuration. */
+  config?: string
+  /** See `CounterGroups` for the names. */
+  counters: Record<string, number>
+}
+
+/** What the control socket commands; the supervisor implements it. Errors carry a `code`. */
+export interface Control {
+  mounts(): MountRow[]
+  /** Resolves once the handler is ready in all workers and visible. */
+  mount(request: MountRequest): Promise<MountRow>
+  /** Resolves once the new handler is visible everywhere; `drained` settles when the old one is gone. */
+  replace(request: ReplaceRequest): Promise<{ mount: MountRow; drained: Promise<void> }>
+  /** Resolves once the last request has left and the handler is cleaned up. */
+  unmount(request: UnmountRequest): Promise<void>
+  status(): ServerStatus
+}
+
+const specSchema: v.GenericSchema<unknown, MountSpec> = strictObject({
+  module: v.pipe(
+    text('the path of a module'),
+    v.check(
+      (module) => isAbsolute(module) || module.startsWith('builtin:'),
+      (issue) => `${show(issue.input)} is relative; give an absolute path or builtin:NAME`,
+    ),
+  ),
+  options: v.exactOptional(v.unknown()),
+})
+
+export const deadlineSchema: v.GenericSchema<unknown, number> = wholeNumber(
+  'a deadline in milliseconds',
+  1,
+  2 ** 31 - 1,
+)
+
+const place = { prefix: prefixSchema, host: v.exactOptional(hostSchema) }
+
+export const mountRequestSchema: v.GenericSchema<unknown, MountRequest> = strictObject({
+  ...place,
+  spec: specSchema,
+})
+export const replaceRequestSchema: v.GenericSchema<unknown, ReplaceRequest> = strictObject({
+  ...place,
+  spec: specSchema,
+  deadline: v.exactOptional(deadlineSchema),
+})
+export const unmountRequestSchema: v.GenericSchema<unknown, UnmountRequest> = strictObject({
+  ...place,
+  deadline: v.exactOptional(deadlineSchema),
+})
+
+// Answers are read leniently: a newer server may say more than this client knows.
+export const mountsAnswerSchema: v.GenericSchema<unknown, { mounts: MountRow[] }> = v.object({
+  mounts: v.array(mountRowSchema),
+})
+export const mountAnswerSchema: v.GenericSchema<unknown, { mount: MountRow }> = v.object({
+  mount: mountRowSchema,
+})
+export const unmountAnswerSchema: v.GenericSchema<unknown, object> = v.object({})
+export const statusAnswerSchema: v.GenericSchema<unknown, ServerStatus> = v.object({
+  pid: v.number(),
+  version: v.string(),
+  state: v.picklist(['running', 'draining']),
+  host: v.string(),
+  port: v.number(),
+  started: v.number(),
+  config: v.exactOptional(v.string()),
+  counters: v.record(v.string(), v.number()),
+})
+export const errorAnswerSchema: v.GenericSchema<unknown, { error: { code: string; message: string } }> =
+  v.object({ error: v.object({ code: v.string(), message: v.string() }) })

@@ -1,0 +1,54 @@
+import type { FileBody, HttpRequest } from '@x/http1'
+import type { MountInfo } from '@x/mounttable'
+
+/** What to mount, as it goes to every worker: the module's absolute path or `builtin:NAME`, and its options. */
+export interface MountSpec {
+  module: string
+  options?: unknown
+}
+
+/** What a handler answers. A WHATWG `Response` is one too. */
+export interface ResponseLike {
+  /** 200 when left out. */
+  status?: number
+  headers?:
+    | Record<string, string | number | readonly string[]>
+    | Iterable<readonly [string, string]>
+  body?: string | Uint8Array | AsyncIterable<string | Uint8Array> | ReadableStream<Uint8Array> | FileBody | null
+}
+
+/** Writes to the server's log, with the mount, its generation and the worker beside what is given. */
+export interface HandlerLog {
+  debug(message: string, fields?: Record<string, unknown>): void
+  info(message: string, fields?: Record<string, unknown>): void
+  warn(message: string, fields?: Record<string, unknown>): void
+  error(message: string, fields?: Record<string, unknown>): void
+}
+
+/** What a handler knows of its place in the server. */
+export interface HandlerContext {
+  /** The prefix that the handler is mounted on. */
+  readonly mountPath: string
+  /** The rest of the request's path after `mountPath`, undecoded: starts with `/` or is empty; '' in init and cleanup. */
+  readonly path: string
+  /** Counts the handlers that were mounted: a replacement has a greater one than what it replaced. */
+  readonly generation: number
+  readonly worker: number
+  /** The `options` of the mount, as configured. */
+  readonly options: unknown
+  readonly log: HandlerLog
+  /** Aborted when the client is gone or the drain was forced. */
+  readonly signal?: AbortSignal
+  mounts(): MountInfo<MountSpec>[]
+  /** The server's counters by name, since it was started; see `counterNames` of the README. */
+  counters(): Record<string, number>
+}
+
+/** What a handler module exports. */
+export interface HandlerModule {
+  handle(request: HttpRequest, ctx: HandlerContext): ResponseLike | Promise<ResponseLike>
+  /** Called once in each worker before the first request; if it throws, nothing is mounted anywhere. */
+  init?(ctx: HandlerContext): void | Promise<void>
+  /** Called once in each worker after the last request. */
+  cleanup?(ctx: HandlerContext): void | Promise<void>
+}

@@ -1,0 +1,97 @@
+export const commandNames = ['run', 'mounts', 'mount', 'replace', 'unmount', 'status'] as const
+export type CommandName = (typeof commandNames)[number]
+
+export function isCommandName(name: string): name is CommandName {
+  return (commandNames as readonly string[]).includes(name)
+}
+
+const exitCodes = `Exit codes:
+  0  done
+  1  failed
+  2  the command line cannot be understood
+  3  no server listens at the control socket
+`
+
+const target = `  --control PATH   control socket of the server (default: of --config, else the user's own)
+  --config FILE    take the control socket from this configuration
+  --json           print JSON
+  -h, --help       print this
+`
+
+const handler = `  --module FILE    handler module, or builtin:welcome
+  --static DIR     serve the files of this folder
+  --host H         only for requests to this host
+  --options JSON   options for the handler
+`
+
+const deadline = `  --deadline MS    wait this long for requests in progress (default: 30000); they are never cut off
+`
+
+const texts: Readonly<Record<CommandName, string>> = {
+  run: `Usage:
+  x-server [--config FILE] [--host H] [--port N] [--workers N] [--control PATH] [--check]
+  x-server mounts
+  x-server mount PREFIX (--module FILE | --static DIR)
+  x-server replace PREFIX (--module FILE | --static DIR)
+  x-server unmount PREFIX
+  x-server status
+
+Without a command it runs the server; a command speaks to a running one.
+\`x-server COMMAND --help\` prints the options of a command.
+
+Options:
+  --config FILE    configuration in JSON (default: a welcome page at http://127.0.0.1:8080/)
+  --host H         address to listen at, instead of the configuration's
+  --port N         port to listen at; 0 has the kernel choose
+  --workers N      number of worker threads, 1 to 64
+  --control PATH   control socket
+  --check          check the configuration and the handlers, and leave
+  --version        print the version
+  -h, --help       print this
+
+Signals: SIGTERM and the first SIGINT let requests in progress end; a second SIGINT leaves at once.
+
+${exitCodes}`,
+  mounts: `Usage: x-server mounts [OPTIONS]
+
+Lists what is mounted, and what was unmounted and still drains.
+
+Options:
+${target}
+${exitCodes}`,
+  mount: `Usage: x-server mount PREFIX (--module FILE | --static DIR) [OPTIONS]
+
+Mounts a handler in all workers, or in none if it fails in one.
+
+Options:
+${handler}${target}
+${exitCodes}`,
+  replace: `Usage: x-server replace PREFIX (--module FILE | --static DIR) [OPTIONS]
+
+Puts a new handler in the place of a mounted one without missing a request, and waits for the old one's
+requests to end. After a deadline the new handler stays and the old one goes on to drain.
+
+Options:
+${handler}${deadline}${target}
+${exitCodes}`,
+  unmount: `Usage: x-server unmount PREFIX [OPTIONS]
+
+Takes a mount away and waits for its requests to end. After a deadline it goes on to drain.
+
+Options:
+  --host H         the mount of this host
+${deadline}${target}
+${exitCodes}`,
+  status: `Usage: x-server status [OPTIONS]
+
+Shows the process, its address, and its counters.
+
+Options:
+${target}
+${exitCodes}`,
+}
+
+/** What `--help` prints. */
+export function helpText(command: CommandName): string {
+  return texts[command]
+}

@@ -1,0 +1,67 @@
+#!/usr/bin/env node
+import { parseCommandLine } from './command-line.ts'
+import type { Command } from './command-line.ts'
+import { runMount } from './commands/mount.ts'
+import { runMounts } from './commands/mounts.ts'
+import { runReplace } from './commands/replace.ts'
+import { runStatus } from './commands/status.ts'
+import { runUnmount } from './commands/unmount.ts'
+import { UsageError, codeOf, messageOf } from './errors.ts'
+import { helpText } from './help.ts'
+import { version } from './version.ts'
+
+async function run(command: Command): Promise<number> {
+  switch (command.name) {
+    case 'run': {
+      // Loaded only here: the commands to a running server need no native code.
+      const { runServer } = await import('./commands/run.ts')
+      return runServer(command)
+    }
+    case 'help':
+      process.stdout.write(helpText(command.about))
+      break
+    case 'version':
+      process.stdout.write(`${version}\n`)
+      break
+    case 'mounts':
+      await runMounts(command)
+      break
+    case 'status':
+      await runStatus(command)
+      break
+    case 'mount':
+      await runMount(command)
+      break
+    case 'replace':
+      await runReplace(command)
+      break
+    case 'unmount':
+      await runUnmount(command)
+      break
+  }
+  return 0
+}
+
+/** Prints what went wrong as one block and tells the exit code for it. */
+function fail(error: unknown): number {
+  // Without a code it is a fault of this program, and its place is what helps.
+  const known = codeOf(error) !== '' || error instanceof AggregateError
+  const what = known || !(error instanceof Error) ? messageOf(error) : (error.stack ?? error.message)
+  process.stderr.write(`x-server: ${what.replaceAll('\n', '\n          ')}\n`)
+  if (error instanceof UsageError) {
+    process.stderr.write('Run `x-server --help` for what there is.\n')
+    return 2
+  }
+  return codeOf(error) === 'ERR_NO_SERVER' ? 3 : 1
+}
+
+async function main(): Promise<number> {
+  try {
+    return await run(parseCommandLine(process.argv.slice(2)))
+  } catch (error) {
+    return fail(error)
+  }
+}
+
+// Left explicitly: a handler that was checked may have started a timer, and output is written by now.
+process.exit(await main())

@@ -1,0 +1,11 @@
+/** A server that accepts connections. */
+export interface RunningServer {
+  /** The port it listens at, also when the configuration left the choice to the kernel. */
+  readonly port: number
+  /** Resolves with the process's exit code once everything is closed, whoever asked for it. */
+  readonly closed: Promise<number>
+  /** Accepts no more, lets the requests in progress end within the drain timeout, and closes. */
+  stop(): Promise<void>
+  /** Closes everything at once. */
+  kill(): void
+}
