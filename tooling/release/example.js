@@ -9,7 +9,7 @@ const deadline = 60_000
  * @param {string} source
  * @returns {string[]}
  */
-export const announced = (source) =>
+const announced = (source) =>
   Array.from(source.matchAll(/\/\/ prints: (.*)$/gm), ([, line = '']) => line.trim())
 
 /** The example that a package's README shows, or undefined. @param {import('./workspace.js').Package} entry */
