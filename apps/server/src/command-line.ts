@@ -49,7 +49,9 @@ export function parseCommandLine(args: readonly string[]): Command {
   if (first === undefined || first.startsWith('-')) return parseRun(args)
   if (first === 'help') return { name: 'help', about: helpTopic(rest) }
   if (!isCommandName(first) || first === 'run') {
-    throw new UsageError(`${first} is not a command; use ${commandNames.join(', ')}, or no command to run the server`)
+    throw new UsageError(
+      `${first} is not a command; use ${commandNames.join(', ')}, or no command to run the server`,
+    )
   }
   return controlParsers[first](rest)
 }
@@ -77,26 +79,29 @@ function parseRun(args: readonly string[]): Command {
   const overrides: ConfigOverrides = {}
   if (values.host !== undefined) overrides.host = take('--host', addressSchema, values.host)
   if (values.port !== undefined) overrides.port = take('--port', portSchema, numeral(values.port))
-  if (values.workers !== undefined) overrides.workers = take('--workers', workersSchema, numeral(values.workers))
+  if (values.workers !== undefined)
+    overrides.workers = take('--workers', workersSchema, numeral(values.workers))
   if (values.control !== undefined) overrides.control = controlPath(values.control)
   return { name: 'run', config: values.config, overrides, check: values.check === true }
 }
 
-const controlParsers: Readonly<
-  Record<Exclude<CommandName, 'run'>, (args: readonly string[]) => Command>
-> = {
+const controlParsers: Readonly<Record<Exclude<CommandName, 'run'>, (args: readonly string[]) => Command>> = {
   mounts: (args) => parseQuestion('mounts', args),
   status: (args) => parseQuestion('status', args),
   mount(args) {
     const options = { ...target, ...handler }
-    const { values, positionals } = parse(() => parseArgs({ args: [...args], options, allowPositionals: true }))
+    const { values, positionals } = parse(() =>
+      parseArgs({ args: [...args], options, allowPositionals: true }),
+    )
     if (values.help === true) return { name: 'help', about: 'mount' }
     const place = parsePlace('mount', positionals, values.host)
     return { name: 'mount', place, spec: parseSpec('mount', values), ...parseTarget(values) }
   },
   replace(args) {
     const options = { ...target, ...handler, deadline: text }
-    const { values, positionals } = parse(() => parseArgs({ args: [...args], options, allowPositionals: true }))
+    const { values, positionals } = parse(() =>
+      parseArgs({ args: [...args], options, allowPositionals: true }),
+    )
     if (values.help === true) return { name: 'help', about: 'replace' }
     const place = parsePlace('replace', positionals, values.host)
     const deadline = parseDeadline(values.deadline)
@@ -104,7 +109,9 @@ const controlParsers: Readonly<
   },
   unmount(args) {
     const options = { ...target, host: text, deadline: text }
-    const { values, positionals } = parse(() => parseArgs({ args: [...args], options, allowPositionals: true }))
+    const { values, positionals } = parse(() =>
+      parseArgs({ args: [...args], options, allowPositionals: true }),
+    )
     if (values.help === true) return { name: 'help', about: 'unmount' }
     const place = parsePlace('unmount', positionals, values.host)
     return { name: 'unmount', place, deadline: parseDeadline(values.deadline), ...parseTarget(values) }
@@ -167,7 +174,12 @@ function controlPath(value: string): string {
 
 function take<T>(option: string, schema: v.GenericSchema<unknown, T>, value: unknown): T {
   const parsed = v.safeParse(schema, value)
-  if (!parsed.success) throw new UsageError(issueLines(parsed.issues).map((line) => `${option}: ${line}`).join('\n'))
+  if (!parsed.success)
+    throw new UsageError(
+      issueLines(parsed.issues)
+        .map((line) => `${option}: ${line}`)
+        .join('\n'),
+    )
   return parsed.output
 }
 

@@ -98,7 +98,7 @@ export function loadConfig(file: string | undefined, overrides: ConfigOverrides 
 
 /** The control socket's path when nobody names one: in the user's runtime folder, else in /tmp. */
 export function defaultControlPath(): string {
-  const folder = process.env['XDG_RUNTIME_DIR']
+  const folder = process.env.XDG_RUNTIME_DIR
   const uid = process.getuid?.() ?? 0
   return resolve(folder === undefined || folder === '' ? '/tmp' : folder, `x-server-${uid}.sock`)
 }
@@ -148,7 +148,6 @@ function displayName(path: string): string {
 }
 
 // Every key is optional, and an empty object is the built-in configuration.
-// eslint-disable-next-line @typescript-eslint/explicit-function-return-type -- the type is the schema itself
 const configSchema = (base: string) =>
   strictObject({
     host: v.optional(addressSchema, '127.0.0.1'),
@@ -231,7 +230,13 @@ function mountSchema(base: string): v.GenericSchema<unknown, ConfigMount> {
       if (settings.success) {
         return { ...place, spec: { module: 'builtin:static', options: { ...settings.output, folder } } }
       }
-      const under = { type: 'object', origin: 'value', input: { options }, key: 'options', value: options } as const
+      const under = {
+        type: 'object',
+        origin: 'value',
+        input: { options },
+        key: 'options',
+        value: options,
+      } as const
       for (const { message, path = [] } of settings.issues) addIssue({ message, path: [under, ...path] })
       return NEVER
     }),

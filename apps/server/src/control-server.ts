@@ -26,7 +26,10 @@ const routes: Readonly<Record<string, { method: 'GET' | 'POST'; run: Route }>> =
   '/mount': {
     method: 'POST',
     async run(control, request) {
-      return { status: 201, body: { mount: await control.mount(await readBody(request, mountRequestSchema)) } }
+      return {
+        status: 201,
+        body: { mount: await control.mount(await readBody(request, mountRequestSchema)) },
+      }
     },
   },
   '/replace': {
@@ -66,6 +69,7 @@ const statuses: Readonly<Record<string, number>> = {
   ERR_MOUNT_DRAINING_LIMIT: 409,
   ERR_HANDLER_MODULE: 422,
   ERR_MOUNT_PREPARE: 422,
+  EBADF: 503,
   ERR_MOUNT_MEMBERS: 503,
   ERR_MOUNT_SLOTS: 503,
   ERR_MOUNT_STOPPING: 503,
@@ -140,9 +144,13 @@ async function route(control: Control, request: IncomingMessage): Promise<Answer
 
 function errorAnswer(error: unknown): Answer {
   const message = messageOf(error)
-  if (error instanceof Refusal) return { status: error.status, body: { error: { code: 'ERR_CONTROL_PROTOCOL', message } } }
+  if (error instanceof Refusal)
+    return { status: error.status, body: { error: { code: 'ERR_CONTROL_PROTOCOL', message } } }
   const code = codeOf(error)
-  return { status: statuses[code] ?? 500, body: { error: { code: code === '' ? 'ERR_INTERNAL' : code, message } } }
+  return {
+    status: statuses[code] ?? 500,
+    body: { error: { code: code === '' ? 'ERR_INTERNAL' : code, message } },
+  }
 }
 
 async function readBody<T>(request: IncomingMessage, schema: v.GenericSchema<unknown, T>): Promise<T> {

@@ -33,7 +33,10 @@ async function clear(path: string): Promise<void> {
   const before = lstatSync(path, { bigint: true, throwIfNoEntry: false })
   if (before === undefined) return
   if (!before.isSocket()) {
-    throw new ControlError('ERR_CONTROL_PATH', `${path} is not a socket; remove it or choose another path with --control`)
+    throw new ControlError(
+      'ERR_CONTROL_PATH',
+      `${path} is not a socket; remove it or choose another path with --control`,
+    )
   }
   if (await isLive(path)) throw await heldError(path)
   removeStale(path, before)

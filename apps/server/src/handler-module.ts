@@ -47,7 +47,10 @@ export async function checkHandlers(
 function builtin(spec: MountSpec): HandlerModule {
   const make = builtins[spec.module]
   if (make === undefined) {
-    throw new HandlerModuleError(spec.module, `there is no such handler; use ${Object.keys(builtins).join(' or ')}`)
+    throw new HandlerModuleError(
+      spec.module,
+      `there is no such handler; use ${Object.keys(builtins).join(' or ')}`,
+    )
   }
   try {
     return make(spec.options ?? {})
@@ -57,7 +60,8 @@ function builtin(spec: MountSpec): HandlerModule {
 }
 
 async function importFile(file: string, generation: number): Promise<object> {
-  if (!isAbsolute(file)) throw new HandlerModuleError(file, 'is not an absolute path; give one, or builtin:NAME')
+  if (!isAbsolute(file))
+    throw new HandlerModuleError(file, 'is not an absolute path; give one, or builtin:NAME')
   if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true) {
     throw new HandlerModuleError(file, 'there is no such file; name an existing handler module')
   }
@@ -81,20 +85,23 @@ function importProblem(error: unknown): string {
 }
 
 function checked(file: string, namespace: object): HandlerModule {
-  const exported = namespace as Record<string, unknown>
-  if (typeof exported['handle'] !== 'function') throw new HandlerModuleError(file, handleProblem(exported))
+  const exported = namespace as Record<string, unknown> & { handle?: unknown; default?: unknown }
+  if (typeof exported.handle !== 'function') throw new HandlerModuleError(file, handleProblem(exported))
   for (const name of ['init', 'cleanup']) {
     const value = exported[name]
     if (value !== undefined && typeof value !== 'function') {
-      throw new HandlerModuleError(file, `exports \`${name}\`, but not as a function; make it one or leave it out`)
+      throw new HandlerModuleError(
+        file,
+        `exports \`${name}\`, but not as a function; make it one or leave it out`,
+      )
     }
   }
   return namespace as HandlerModule
 }
 
-function handleProblem(exported: Record<string, unknown>): string {
+function handleProblem(exported: { handle?: unknown; default?: unknown }): string {
   const remedy = 'write `export function handle(request, ctx) { … }`'
-  if (exported['handle'] !== undefined) return `exports \`handle\`, but not as a function; ${remedy}`
-  if (exported['default'] !== undefined) return `has a default export and no \`handle\`; instead of it ${remedy}`
+  if (exported.handle !== undefined) return `exports \`handle\`, but not as a function; ${remedy}`
+  if (exported.default !== undefined) return `has a default export and no \`handle\`; instead of it ${remedy}`
   return `does not export \`handle\`; ${remedy}`
 }

@@ -11,10 +11,9 @@ export interface MountSpec {
 export interface ResponseLike {
   /** 200 when left out. */
   status?: number
-  headers?:
-    | Record<string, string | number | readonly string[]>
-    | Iterable<readonly [string, string]>
-  body?: string | Uint8Array | AsyncIterable<string | Uint8Array> | ReadableStream<Uint8Array> | FileBody | null
+  headers?: Record<string, string | number | readonly string[]> | Iterable<readonly [string, string]>
+  body?:
+    string | Uint8Array | AsyncIterable<string | Uint8Array> | ReadableStream<Uint8Array> | FileBody | null
 }
 
 /** Writes to the server's log, with the mount, its generation and the worker beside what is given. */

@@ -6,8 +6,10 @@ export interface JsonSyntaxProblem {
   found: string
 }
 
+// The grammar's own words; JSON forbids control characters in strings.
 const space = /[\t\n\r ]*/y
 const scalar =
+  // eslint-disable-next-line no-control-regex
   /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null/y
 
 /**

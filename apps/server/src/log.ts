@@ -41,8 +41,9 @@ interface Entry {
 
 /** Writes pino's line of JSON for a person: time of day, level, message, and the other fields. */
 export function readableEntry(line: string): string {
-  const { time, level, msg = '', err, pid: _pid, ...fields } = JSON.parse(line) as Entry
+  const { time, level, msg = '', err, ...fields } = JSON.parse(line) as Entry
   const rest = Object.entries(fields).map(([name, value]) => {
+    if (name === 'pid') return ''
     const shown = typeof value === 'string' && /^[\w./:@-]+$/u.test(value) ? value : JSON.stringify(value)
     return ` ${name}=${shown}`
   })

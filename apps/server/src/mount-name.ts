@@ -9,9 +9,11 @@ function prefixProblem(prefix: string): string | undefined {
   if (Buffer.byteLength(prefix) > longestPrefix) return `use at most ${longestPrefix} bytes`
   if (/[?#\s\p{Cc}]/u.test(prefix)) return 'leave out ?, # and spaces: only the path of a request is compared'
   if (/%(?![0-9a-f]{2})/iu.test(prefix)) return 'write two hexadecimal digits after each %'
-  if (prefix !== '/' && prefix.endsWith('/')) return `leave out the last slash, as in ${show(prefix.slice(0, -1))}`
+  if (prefix !== '/' && prefix.endsWith('/'))
+    return `leave out the last slash, as in ${show(prefix.slice(0, -1))}`
   if (prefix.includes('//')) return 'write single slashes'
-  if (prefix.split('/').some((segment) => segment === '.' || segment === '..')) return 'write it without . and ..'
+  if (prefix.split('/').some((segment) => segment === '.' || segment === '..'))
+    return 'write it without . and ..'
   return undefined
 }
 

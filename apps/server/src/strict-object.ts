@@ -16,21 +16,23 @@ export function strictObject<const Entries extends v.ObjectEntries>(
 ): v.GenericSchema<unknown, v.InferOutput<v.ObjectSchema<Entries, undefined>>> {
   const known = Object.keys(entries)
   return v.pipe(
-    v.looseObject(entries, (issue) =>
-      issue.expected === 'Object'
-        ? `${show(issue.input)} is not an object; write { … } with the keys ${known.join(', ')}`
-        : 'is missing; add it',
+    v.custom<object>(
+      (input) => typeof input === 'object' && input !== null && !Array.isArray(input),
+      (issue) => `${show(issue.input)} is not an object; write { … } with the keys ${known.join(', ')}`,
     ),
+    v.looseObject(entries, 'is missing; add it'),
     v.rawCheck(({ dataset, addIssue }) => {
       const value: unknown = dataset.value
       if (typeof value !== 'object' || value === null) return
       for (const [key, input] of Object.entries(value)) {
         if (known.includes(key)) continue
         const message = `is not a known key; use ${known.join(', ')}`
-        addIssue({ message, path: [{ type: 'object', origin: 'key', input: { ...value }, key, value: input }] })
+        addIssue({
+          message,
+          path: [{ type: 'object', origin: 'key', input: { ...value }, key, value: input }],
+        })
       }
     }),
-    v.transform((value) => value as v.InferOutput<v.ObjectSchema<Entries, undefined>>),
   )
 }
 

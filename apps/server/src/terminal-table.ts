@@ -21,7 +21,9 @@ export function renderTable(columns: readonly Column[], rows: readonly (readonly
       .join('  ')
       .trimEnd()
   const head = line(columns.map(({ heading }) => heading))
-  return [styleText('bold', head, { stream: process.stdout }), ...rows.map(line)].map((row) => `${row}\n`).join('')
+  return [styleText('bold', head, { stream: process.stdout }), ...rows.map(line)]
+    .map((row) => `${row}\n`)
+    .join('')
 }
 
 /** A span of time for a person: its two greatest units, as in `3 d 4 h`. */

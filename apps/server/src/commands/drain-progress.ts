@@ -20,9 +20,7 @@ export async function showingDrain<T>(client: ControlClient, place: Place, work:
 }
 
 async function showUntil(client: ControlClient, place: Place, done: AbortSignal): Promise<void> {
-  while (!done.aborted) {
-    await refreshed(done)
-    if (done.aborted) return
+  while (await refreshed(done)) {
     // What goes wrong here is the command's own to report.
     const mounts = await client.mounts(done).catch((): MountRow[] => [])
     const draining = mounts.filter((mount) => isDraining(mount, place))
@@ -30,15 +28,17 @@ async function showUntil(client: ControlClient, place: Place, done: AbortSignal)
   }
 }
 
-function refreshed(done: AbortSignal): Promise<void> {
+/** Resolves at the next refresh, or with false at once when there is no need of one any more. */
+function refreshed(done: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
     const finish = (): void => {
       clearTimeout(timer)
       done.removeEventListener('abort', finish)
-      resolve()
+      resolve(!done.aborted)
     }
     const timer = setTimeout(finish, refreshEvery)
     done.addEventListener('abort', finish)
+    if (done.aborted) finish()
   })
 }
 

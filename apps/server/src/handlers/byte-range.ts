@@ -9,7 +9,10 @@ export interface ByteRange {
  * Undefined when the field is to be ignored: absent, malformed, of another unit, or more than one range, which
  * a server may answer with the whole.
  */
-export function parseByteRange(field: string | undefined, size: number): ByteRange | 'unsatisfiable' | undefined {
+export function parseByteRange(
+  field: string | undefined,
+  size: number,
+): ByteRange | 'unsatisfiable' | undefined {
   const match = /^bytes=[\t ]*(\d*)-(\d*)[\t ]*$/iu.exec(field ?? '')
   if (match === null) return undefined
   const [, first = '', last = ''] = match

@@ -54,6 +54,7 @@ function matchesWeakly(list: string, etag: string): boolean {
 /** Undefined when there is no date or it is not one: such a field is ignored. */
 function modifiedAfter(date: string | undefined, modified: number): boolean | undefined {
   if (date === undefined || !/^[A-Z][a-z]{2,8},? /u.test(date)) return undefined
-  const time = Date.parse(date)
+  // The obsolete asctime form names no zone and means GMT as the others do (section 5.6.7).
+  const time = Date.parse(date.endsWith('GMT') ? date : `${date} GMT`)
   return Number.isNaN(time) ? undefined : Math.floor(modified / 1000) * 1000 > time
 }

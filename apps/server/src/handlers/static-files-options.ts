@@ -13,8 +13,9 @@ const settings = {
 }
 
 /** The `options` of a mount with `static`: all but the folder. */
-export const staticFilesSettings: v.GenericSchema<unknown, Omit<StaticFilesOptions, 'folder'>> =
-  strictObject(settings)
+export const staticFilesSettings: v.GenericSchema<unknown, Omit<StaticFilesOptions, 'folder'>> = strictObject(
+  settings,
+)
 
 export interface StaticFilesOptions {
   folder: string

@@ -41,7 +41,10 @@ export function staticFiles(options: unknown): HandlerModule {
 
 function respond(files: Folder, request: HttpRequest, ctx: HandlerContext): ResponseLike {
   if (request.method !== 'GET' && request.method !== 'HEAD') {
-    return { ...refusal(405, 'only GET and HEAD are answered here'), headers: { ...plain, allow: 'GET, HEAD' } }
+    return {
+      ...refusal(405, 'only GET and HEAD are answered here'),
+      headers: { ...plain, allow: 'GET, HEAD' },
+    }
   }
   const found = files.open(ctx.path)
   if (found === 'folder') return redirect(request, ctx)
@@ -134,7 +137,8 @@ function represent(
     },
     { etag, modified: file.modified },
   )
-  if (outcome === 'not-modified') return { response: { status: 304, headers: about, body: null }, handedOn: false }
+  if (outcome === 'not-modified')
+    return { response: { status: 304, headers: about, body: null }, handedOn: false }
   if (outcome === 'failed') return { response: refusal(412, 'the file is another one now'), handedOn: false }
   return content(file, request, about)
 }

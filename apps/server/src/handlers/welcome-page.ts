@@ -117,7 +117,8 @@ element('pause').addEventListener('click', () => {
 refresh()
 `
 
-const sha256 = (content: string): string => `'sha256-${createHash('sha256').update(content).digest('base64')}'`
+const sha256 = (content: string): string =>
+  `'sha256-${createHash('sha256').update(content).digest('base64')}'`
 
 /** Lets the page run its own style and script and ask its own server, and nothing else. */
 export const welcomePolicy: string = [

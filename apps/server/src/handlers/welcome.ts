@@ -36,7 +36,11 @@ function respond(request: HttpRequest, ctx: HandlerContext): ResponseLike {
 }
 
 function page(ctx: HandlerContext): ResponseLike {
-  const headers = { ...fresh, 'content-type': 'text/html; charset=utf-8', 'content-security-policy': welcomePolicy }
+  const headers = {
+    ...fresh,
+    'content-type': 'text/html; charset=utf-8',
+    'content-security-policy': welcomePolicy,
+  }
   return { status: 200, headers, body: welcomePage(ctx.mountPath) }
 }
 

@@ -1,0 +1,67 @@
+import { MountTable } from '@x/mounttable'
+import type { Lease } from '@x/mounttable'
+import type {
+  Control,
+  MountRequest,
+  ReplaceRequest,
+  ServerStatus,
+  UnmountRequest,
+} from '../src/control-protocol.ts'
+import { loadHandler } from '../src/handler-module.ts'
+import type { HandlerModule, MountSpec } from '../src/handler.ts'
+import { mountRow } from '../src/mount-row.ts'
+import type { MountRow } from '../src/mount-row.ts'
+
+/** A mount table of one thread behind the control's interface: all of a server but its connections. */
+export class TableControl implements Control, Disposable {
+  readonly #table: MountTable<MountSpec, HandlerModule> = new MountTable<MountSpec, HandlerModule>({
+    members: 0,
+    prepare: (spec, { generation }) => loadHandler(spec, generation),
+  })
+
+  mounts(): MountRow[] {
+    return this.#table.list().map(mountRow)
+  }
+
+  async mount({ prefix, host, spec }: MountRequest): Promise<MountRow> {
+    return mountRow(await this.#table.mount(prefix, spec, host === undefined ? {} : { host }))
+  }
+
+  async replace({
+    prefix,
+    host,
+    spec,
+    deadline = 30_000,
+  }: ReplaceRequest): Promise<{ mount: MountRow; drained: Promise<void> }> {
+    const place = host === undefined ? {} : { host }
+    const { mount } = await this.#table.replace(prefix, spec, place)
+    return { mount: mountRow(mount), drained: this.#table.drain(prefix, { ...place, deadline }) }
+  }
+
+  unmount({ prefix, host, deadline = 30_000 }: UnmountRequest): Promise<void> {
+    return this.#table.unmount(prefix, host === undefined ? { deadline } : { host, deadline })
+  }
+
+  status(): ServerStatus {
+    return {
+      pid: process.pid,
+      version: '1.2.3',
+      state: 'running',
+      host: '127.0.0.1',
+      port: 8080,
+      started: Date.now() - 90_000,
+      counters: { connections: 2, requests: 7, 'worker.0.requests': 3, 'worker.1.requests': 4 },
+    }
+  }
+
+  /** Holds what serves `path`, as a request in progress does. */
+  hold(path: string): Lease<HandlerModule, MountSpec> {
+    const lease = this.#table.lookup(path)
+    if (lease === undefined) throw new Error(`nothing is mounted at ${path}`)
+    return lease
+  }
+
+  [Symbol.dispose](): void {
+    this.#table.close()
+  }
+}
