@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { headersPrefix } from './headers.js'
 
 // What is left when clang-tidy has nothing to say about our files.
@@ -54,15 +54,27 @@ const compilerFlags = (folder) => {
   ]
 }
 
-/** A name for everything that decides what clang-tidy says about a file of this package. */
-const fingerprint = (files, flags, version) => {
+/** What a file is compiled from: itself and the headers; an addon may include every file of its core. */
+const inputsOf = (file, files) =>
+  basename(file).startsWith('addon') ? files : files.filter((path) => path === file || path.endsWith('.h'))
+
+/** A name for everything that decides what clang-tidy says about a file. */
+const fingerprint = (file, files, flags) => {
   const hash = createHash('sha256')
-    .update(version)
+    .update(tidyVersion)
     .update(flags.join('\n'))
     .update(readFileSync('.clang-tidy'))
-  for (const file of files) hash.update(`\0${file}\0`).update(readFileSync(file))
+  for (const path of [file, ...inputsOf(file, files)]) hash.update(`\0${path}\0`).update(readFileSync(path))
   return hash.digest('hex')
 }
+
+// A complaint about a header comes once from every file that includes it.
+const seen = new Set()
+const unseen = (said) =>
+  said
+    .split(/\n(?=\S+:\d+:\d+: (?:error|warning): )/)
+    .filter((complaint) => !seen.has(complaint) && seen.add(complaint))
+    .join('\n')
 
 const missing = ['clang-format', 'clang-tidy'].filter((tool) => spawnSync(tool, ['--version']).status !== 0)
 if (missing.length > 0) {
@@ -79,7 +91,7 @@ const folders = (named.length > 0 ? named : readdirSync('packages'))
   .map((name) => join('packages', name))
   .filter((folder) => existsSync(join(folder, 'native/binding.gyp')))
 
-// A file that passed is not analysed again until it, a file beside it, or the rules change.
+// A file that passed is not analysed again until it, a header, or the rules change.
 const passed = 'node_modules/.cache/native-lint'
 mkdirSync(passed, { recursive: true })
 const tidyVersion = spawnSync('clang-tidy', ['--version'], { encoding: 'utf8' }).stdout
@@ -90,9 +102,8 @@ for (const folder of folders) {
   if (files.length === 0) continue
   jobs.push(() => run('clang-format', fix ? ['-i', ...files] : ['--dry-run', '--Werror', ...files]))
   const flags = compilerFlags(folder)
-  const key = fingerprint(files, flags, tidyVersion)
   for (const file of files.filter((path) => path.endsWith('.cc'))) {
-    const stamp = join(passed, createHash('sha256').update(`${key}${file}`).digest('hex'))
+    const stamp = join(passed, fingerprint(file, files, flags))
     if (existsSync(stamp)) continue
     jobs.push(async () => {
       const result = await run('clang-tidy', ['--quiet', file, '--', ...flags])
@@ -108,7 +119,7 @@ const worker = async () => {
     const { good, said } = await job()
     if (good) continue
     failed = true
-    process.stdout.write(`${said}\n`)
+    process.stdout.write(`${unseen(said)}\n`)
   }
 }
 await Promise.all(Array.from({ length: availableParallelism() }, worker))

@@ -36,7 +36,7 @@ const answers = () =>
   })
 
 /** @param {string} message @returns {never} */
-const fail = (message) => {
+function fail(message) {
   process.stderr.write(`tour: ${message}\n`)
   process.exit(1)
 }
