@@ -119,7 +119,8 @@ const worker = async () => {
     const { good, said } = await job()
     if (good) continue
     failed = true
-    process.stdout.write(`${unseen(said)}\n`)
+    const fresh = unseen(said)
+    if (fresh !== '') process.stdout.write(`${fresh}\n`)
   }
 }
 await Promise.all(Array.from({ length: availableParallelism() }, worker))

@@ -1,15 +1,15 @@
 #!/usr/bin/env node
-import { createRequire } from 'node:module'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { exampleOf, runExample, runHelp } from './example.js'
 import { installWithNpm, installWithPnpm } from './install.js'
 import { nodeBinary, supported } from './node-versions.js'
 import { run } from './run.js'
 import { extent, pack, wrongFiles } from './tarball.js'
-import { pnpmCommand, readJson, root, workspace } from './workspace.js'
+import { pnpmCommand, root, workspace } from './workspace.js'
 
 const help = `Usage: pnpm test:release [options]
 
@@ -87,18 +87,14 @@ const examine = async (subject, check, body) => {
   }
 }
 
-/** The script of a checker that comes as a program. @param {string} name */
-const program = (name) => {
-  const require = createRequire(import.meta.url)
-  const path = require.resolve(`${name}/package.json`)
-  const bin = /** @type {Record<string, string>} */ (readJson(path).bin)
-  return join(dirname(path), Object.values(bin)[0] ?? '')
-}
-
-/** @param {string} name @param {string[]} args */
+/** Runs a checker that comes as a program. @param {string} name @param {string[]} args */
 const checker = async (name, args) => {
-  const ran = await run(process.execPath, [program(name), ...args], { cwd: root })
-  return { wrong: ran.good ? [] : [`${ran.how}\n${ran.stdout}${ran.stderr}`.trimEnd()] }
+  const ran = await run(fileURLToPath(new URL(`node_modules/.bin/${name}`, import.meta.url)), args, {
+    cwd: root,
+  })
+  // The types checker is content with a package that has none.
+  const good = ran.good && !ran.stdout.includes('does not contain types')
+  return { wrong: good ? [] : [`${ran.how}\n${ran.stdout}${ran.stderr}`.trimEnd()] }
 }
 
 /** @param {Result[]} all */
@@ -139,7 +135,7 @@ for (const entry of publishable) {
   await examine(entry.name, 'publint', () => checker('publint', ['run', tarball, '--strict']))
   if (entry.manifest.exports) {
     const quiet = ['--profile', 'esm-only', '--no-color', '--no-emoji']
-    await examine(entry.name, 'types', () => checker('@arethetypeswrong/cli', [tarball, ...quiet]))
+    await examine(entry.name, 'types', () => checker('attw', [tarball, ...quiet]))
   }
 }
 
@@ -157,7 +153,7 @@ const runAll = async (major, node, project, client) => {
       await examine(entry.name, `README, ${where}`, async () => ({
         wrong: await runExample(path, entry.name, project, node),
       }))
-    } else if (entry.manifest.exports) {
+    } else if (entry.kind === 'packages') {
       await examine(entry.name, `README, ${where}`, async () => ({ wrong: ['no examples/readme.js'] }))
     }
     for (const [name, script] of Object.entries(entry.manifest.bin ?? {})) {

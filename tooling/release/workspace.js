@@ -18,6 +18,7 @@ import { fileURLToPath } from 'node:url'
 /**
  * @typedef {object} Package
  * @property {string} name      The short name, which is the folder's.
+ * @property {'packages' | 'apps'} kind
  * @property {string} folder    Absolute.
  * @property {Manifest} manifest
  */
@@ -30,10 +31,10 @@ export const readJson = (path) => JSON.parse(readFileSync(path, 'utf8'))
 
 /** Every package and app of the workspace, in the order of their names. @returns {Package[]} */
 export const workspace = () =>
-  ['packages', 'apps'].flatMap((kind) =>
+  /** @type {const} */ (['packages', 'apps']).flatMap((kind) =>
     readdirSync(join(root, kind))
       .sort()
-      .map((name) => ({ name, folder: join(root, kind, name) }))
+      .map((name) => ({ name, kind, folder: join(root, kind, name) }))
       .filter(({ folder }) => existsSync(join(folder, 'package.json')))
       .map((entry) => ({ ...entry, manifest: readJson(join(entry.folder, 'package.json')) })),
   )
