@@ -1,0 +1,209 @@
+import { MountTableError, type Holder } from './errors.ts'
+import { publishEvent } from './events.ts'
+import { Generation, type Lineage } from './generation.ts'
+import type { Members } from './members.ts'
+import type { Mount, MountInfo, MountName, MountState } from './mount.ts'
+import { ACTIVE, DRAINED, DRAINING, FREE, slotWord, stateOf, type SharedTable } from './shared-table.ts'
+
+/** Runs in the control thread, once a generation, after its last lease. */
+export type Cleanup<Spec> = (mount: MountInfo<Spec>) => void | Promise<void>
+
+export interface GenerationEvents<Spec> {
+  /** No thread will use it again. */
+  retired(name: MountName): void
+  forced(name: MountName): void
+  /** Cleaned up, and its slot is free. */
+  gone(generation: Generation<Spec>): void
+}
+
+type Where = Pick<Mount<unknown>, 'host' | 'prefix'>
+
+const STATES: readonly (MountState | undefined)[] = [undefined, 'init', 'active', 'draining', 'drained']
+
+/** The life of generations: from a free slot, through its states, to the clean-up and a free slot again. */
+export class Generations<Spec> {
+  readonly #shared: SharedTable
+  readonly #members: Members<Spec>
+  readonly #cleanup: Cleanup<Spec> | undefined
+  readonly #events: GenerationEvents<Spec>
+  readonly #bySlot = new Map<number, Generation<Spec>>()
+  /** First in, first out: a slot rests as long as possible before its next generation. */
+  readonly #freeSlots: number[]
+
+  constructor(
+    shared: SharedTable,
+    members: Members<Spec>,
+    cleanup: Cleanup<Spec> | undefined,
+    events: GenerationEvents<Spec>,
+  ) {
+    this.#shared = shared
+    this.#members = members
+    this.#cleanup = cleanup
+    this.#events = events
+    this.#freeSlots = Array.from({ length: shared.slots }, (_, index) => index)
+  }
+
+  all(): Generation<Spec>[] {
+    return [...this.#bySlot.values()]
+  }
+
+  inSlot(slot: number): Generation<Spec> | undefined {
+    return this.#bySlot.get(slot)
+  }
+
+  named(name: MountName): Generation<Spec> | undefined {
+    const generation = this.inSlot(name.slot)
+    return generation?.mount.generation === name.generation ? generation : undefined
+  }
+
+  /**
+   * Takes a slot, in state INIT.
+   *
+   * @throws MountTableError ERR_MOUNT_SLOTS
+   */
+  begin(syscall: string, where: Where, lineage: Lineage<Spec>, spec: Spec): Generation<Spec> {
+    const slot = this.#takeSlot()
+    if (slot === undefined) {
+      throw new MountTableError(
+        'ERR_MOUNT_SLOTS',
+        syscall,
+        `all ${this.#shared.slots} slots are in use; raise the option 'slots', or wait for those that drain`,
+      )
+    }
+    const mount = {
+      prefix: where.prefix,
+      host: where.host,
+      slot,
+      generation: this.#shared.nextGeneration(slot),
+      spec,
+    }
+    const generation = new Generation(mount, lineage)
+    this.#bySlot.set(slot, generation)
+    lineage.generations.add(generation)
+    return generation
+  }
+
+  activate(generation: Generation<Spec>): void {
+    this.#move(generation, ACTIVE)
+  }
+
+  /** Gives up one that was never active. */
+  discard(generation: Generation<Spec>): void {
+    this.#events.retired(generation.name)
+    this.#free(generation)
+  }
+
+  /** After this no lease of it can be taken. What replaces it has to be published before. */
+  drain(generation: Generation<Spec>): void {
+    generation.drainingSince = performance.now()
+    this.#move(generation, DRAINING)
+    publishEvent('draining', { mount: generation.mount })
+    this.check(generation)
+  }
+
+  /** Ends all waits; nothing is cleaned up any more. */
+  close(error: Error): void {
+    for (const generation of this.#bySlot.values()) {
+      generation.finishing = true
+      generation.settle(error)
+    }
+  }
+
+  /** Finishes it if its last lease is back, whoever noticed, and whether or not a message about that was lost. */
+  check(generation: Generation<Spec>): void {
+    const { slot } = generation.mount
+    if (this.#shared.settle(slot) || stateOf(this.#shared.word(slot)) === DRAINED)
+      void this.#finish(generation)
+  }
+
+  /** Stops waiting for its leases. Their signals abort, and late releases change nothing but their counts. */
+  force(generation: Generation<Spec>): void {
+    const { slot } = generation.mount
+    const word = this.#shared.word(slot)
+    if (stateOf(word) !== DRAINING) return
+    this.#events.forced(generation.name)
+    // Whoever loses this exchange to the last release finds the same state.
+    this.#shared.exchange(slot, word, DRAINED)
+    void this.#finish(generation)
+  }
+
+  /** Keeps what a stripe has served, before it is cleared. */
+  foldServed(stripe: number): void {
+    for (const { mount, lineage } of this.#bySlot.values()) {
+      lineage.servedBefore += this.#shared.stripeServed(stripe, mount.slot)
+    }
+  }
+
+  holders(generation: Generation<Spec>): Holder[] {
+    const age = Math.round(performance.now() - generation.drainingSince)
+    return this.#members.holding(generation.mount.slot).map((holding) => ({ ...holding, age }))
+  }
+
+  describe(generation: Generation<Spec>): MountInfo<Spec> {
+    const { mount, lineage, since } = generation
+    const word = this.#shared.word(mount.slot)
+    let served = lineage.servedBefore
+    for (const each of lineage.generations) served += this.#shared.served(each.mount.slot)
+    return {
+      ...mount,
+      state: STATES[stateOf(word)] ?? 'init',
+      references: this.#shared.references(mount.slot),
+      since,
+      served,
+    }
+  }
+
+  /** A slot that late releases of a forced generation may still change is passed over. */
+  #takeSlot(): number | undefined {
+    for (let tries = this.#freeSlots.length; tries > 0; tries--) {
+      const slot = this.#freeSlots.shift()
+      if (slot === undefined) return undefined
+      if (this.#shared.references(slot) === 0) return slot
+      this.#freeSlots.push(slot)
+    }
+    return undefined
+  }
+
+  #move(generation: Generation<Spec>, state: number): void {
+    this.#shared.setWord(generation.mount.slot, slotWord(generation.mount.generation, state))
+    generation.since = Date.now()
+  }
+
+  async #finish(generation: Generation<Spec>): Promise<void> {
+    if (generation.finishing) return
+    generation.finishing = true
+    generation.since = Date.now()
+    // Who called may be a handler that has just released its lease: it returns first.
+    await Promise.resolve()
+    const { mount } = generation
+    publishEvent('drained', { mount })
+    this.#events.retired(generation.name)
+    let failure: MountTableError | undefined
+    try {
+      await this.#cleanup?.(this.describe(generation))
+    } catch (error) {
+      failure = new MountTableError(
+        'ERR_MOUNT_CLEANUP',
+        'cleanup',
+        `the clean-up of ${mount.prefix} failed`,
+        {
+          cause: error,
+        },
+      )
+    }
+    this.#free(generation)
+    publishEvent('cleaned', failure === undefined ? { mount } : { mount, error: failure.cause })
+    generation.settle(failure)
+  }
+
+  #free(generation: Generation<Spec>): void {
+    const { mount, lineage } = generation
+    lineage.servedBefore += this.#shared.served(mount.slot)
+    this.#shared.clearServed(mount.slot)
+    this.#move(generation, FREE)
+    this.#bySlot.delete(mount.slot)
+    this.#freeSlots.push(mount.slot)
+    lineage.generations.delete(generation)
+    this.#events.gone(generation)
+  }
+}

@@ -1,0 +1,169 @@
+import { receiveMessageOnPort, type MessagePort } from 'node:worker_threads'
+import { MountTableError } from './errors.ts'
+import type { MountTableHandle } from './handle.ts'
+import type { Lease } from './lease.ts'
+import { checkOptions, within, type Limits } from './limits.ts'
+import { errorText, type ToControl, type ToMember } from './messages.ts'
+import type { Mount } from './mount.ts'
+import { Replica, type Callbacks } from './replica.ts'
+import { RUNNING, SharedTable } from './shared-table.ts'
+
+export interface AttachOptions<Spec, Handler> extends Callbacks<Spec, Handler>, Limits {}
+
+/** A worker's end of a {@link MountTable}. It does not keep the worker's event loop alive. */
+export class MountTableMember<Spec = unknown, Handler = unknown> {
+  readonly id: number
+  readonly #table: SharedTable
+  readonly #port: MessagePort
+  readonly #replica: Replica<Spec, Handler>
+  readonly #loaded: Promise<void>
+  #load!: (loading: Promise<void>) => void
+  #closed = false
+
+  private constructor(handle: MountTableHandle, callbacks: Callbacks<Spec, Handler>) {
+    this.id = handle.id
+    this.#table = SharedTable.open(handle.buffer)
+    this.#port = handle.port
+    this.#replica = new Replica(this.#table.stripe(handle.stripe), callbacks, {
+      refresh: () => {
+        this.#refresh()
+      },
+      drained: (slot) => {
+        this.#send({ type: 'drained', slot })
+      },
+    })
+    this.#loaded = new Promise((resolve, reject) => {
+      this.#load = resolve
+      this.#port.once('close', () => {
+        reject(new MountTableError('EBADF', 'attach', 'the control thread has closed the table'))
+      })
+    })
+    // Without a waiter, a table that closes later is no error.
+    this.#loaded.catch(() => undefined)
+  }
+
+  /**
+   * Joins the table, and resolves when everything that is mounted is prepared in this thread.
+   *
+   * @throws MountTableError ERR_MOUNT_LAYOUT for a handle of another version; ERR_MOUNT_PREPARE when `prepare`
+   *   fails here (the cause says how) or the deadline passes; EBADF when the table was closed; EINVAL.
+   */
+  static async attach<Spec, Handler>(
+    handle: MountTableHandle,
+    options: AttachOptions<Spec, Handler>,
+  ): Promise<MountTableMember<Spec, Handler>> {
+    checkOptions('attach', options, ['prepare', 'dispose', 'deadline', 'signal'])
+    if (typeof options.prepare !== 'function') {
+      throw new MountTableError('EINVAL', 'attach', "option 'prepare' must be a function")
+    }
+    const member = new MountTableMember<Spec, Handler>(handle, options)
+    await member.#join(options)
+    return member
+  }
+
+  async #join(limits: Limits): Promise<void> {
+    // Listening keeps the loop alive; that is right until the snapshot is here.
+    this.#port.on('message', (message: ToMember<Spec>) => {
+      this.#receive(message)
+    })
+    this.#send({ type: 'attach' })
+    try {
+      await within(
+        this.#loaded,
+        limits,
+        () =>
+          new MountTableError('ERR_MOUNT_PREPARE', 'attach', 'the deadline passed before all was prepared'),
+      )
+    } catch (error) {
+      this.close()
+      if (error instanceof MountTableError || limits.signal?.aborted === true) throw error
+      throw new MountTableError('ERR_MOUNT_PREPARE', 'attach', 'prepare failed in this thread', {
+        cause: error,
+      })
+    }
+    this.#port.unref()
+  }
+
+  /** True from the table's stop() on, until it is started again. Then lookups find nothing. */
+  get stopping(): boolean {
+    return this.#table.tableState !== RUNNING
+  }
+
+  /**
+   * A lease of what is mounted at the longest prefix of a request target, or undefined. It sees everything that
+   * was published before it was called. Mounts for the host come before mounts for every host.
+   *
+   * @param target Origin form with or without a query, or absolute form, whose host counts then.
+   * @param host The Host field: case and port do not matter.
+   * @throws MountTableError ERR_MOUNT_TARGET when the target climbs above the root; EBADF after close().
+   */
+  lookup(target: string, host?: string): Lease<Handler, Spec> | undefined {
+    if (this.#closed) throw new MountTableError('EBADF', 'lookup', 'this member is closed')
+    return this.#replica.lookup(target, host)
+  }
+
+  /** What lookups of this thread find now. */
+  list(): Mount<Spec>[] {
+    if (this.#closed) throw new MountTableError('EBADF', 'list', 'this member is closed')
+    return this.#replica.list()
+  }
+
+  /**
+   * Leaves the table. Leases may still be released; with the last one the thread's handlers are disposed of and its
+   * stripe is free for another member. Closing twice is fine.
+   */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#send({ type: 'leave' })
+    this.#replica.close(() => {
+      this.#port.close()
+    })
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  /** The port holds all messages that were posted before the version that a lookup has just read. */
+  #refresh(): void {
+    for (;;) {
+      const received = receiveMessageOnPort(this.#port) as { message: ToMember<Spec> } | undefined
+      if (received === undefined) return
+      this.#receive(received.message)
+    }
+  }
+
+  #receive(message: ToMember<Spec>): void {
+    switch (message.type) {
+      case 'snapshot':
+        this.#load(this.#replica.load(message.version, message.mounts))
+        break
+      case 'prepare':
+        void this.#prepare(message.mount)
+        break
+      case 'publish':
+        this.#replica.publish(message.publication)
+        break
+      case 'retire':
+        this.#replica.retire(message.name)
+        break
+      case 'force':
+        this.#replica.force(message.name)
+    }
+  }
+
+  async #prepare(mount: Mount<Spec>): Promise<void> {
+    const name = { slot: mount.slot, generation: mount.generation }
+    try {
+      await this.#replica.prepare(mount)
+      this.#send({ type: 'prepared', name })
+    } catch (error) {
+      this.#send({ type: 'prepared', name, error: errorText(error) })
+    }
+  }
+
+  #send(message: ToControl): void {
+    this.#port.postMessage(message)
+  }
+}

@@ -1,0 +1,67 @@
+import type { Generation } from './generation.ts'
+
+/** Waits until every member has prepared one generation, or one has refused, or nobody wants it any more. */
+export class Preparation<Spec> {
+  readonly generation: Generation<Spec>
+  /** Resolves when all have prepared; rejects with the first refusal, or with the reason to cancel. */
+  readonly done: Promise<void>
+  /** Resolves when the mount point is free for the next one, whatever the outcome. */
+  readonly finished: Promise<void>
+  readonly #waiting = new Set<number>()
+  #resolve!: () => void
+  #reject!: (error: Error) => void
+  #finish!: () => void
+  #cancelled: Error | undefined = undefined
+  #allAsked = false
+
+  constructor(generation: Generation<Spec>) {
+    this.generation = generation
+    this.done = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+    // Its waiter may have given up at a deadline.
+    this.done.catch(() => undefined)
+    this.finished = new Promise((resolve) => {
+      this.#finish = resolve
+    })
+  }
+
+  get waiting(): readonly number[] {
+    return [...this.#waiting]
+  }
+
+  /** Set by cancel(), even when that came after all had prepared. */
+  get cancelled(): Error | undefined {
+    return this.#cancelled
+  }
+
+  ask(member: number): void {
+    this.#waiting.add(member)
+  }
+
+  /** Everyone there is has been asked: from now on, no one waited for means done. */
+  allAsked(): void {
+    this.#allAsked = true
+    this.#check()
+  }
+
+  /** The member has prepared, or will not be there to serve. */
+  without(member: number): void {
+    this.#waiting.delete(member)
+    this.#check()
+  }
+
+  cancel(error: Error): void {
+    this.#cancelled ??= error
+    this.#reject(error)
+  }
+
+  finish(): void {
+    this.#finish()
+  }
+
+  #check(): void {
+    if (this.#allAsked && this.#waiting.size === 0) this.#resolve()
+  }
+}

@@ -1,0 +1,181 @@
+import { MountTableError } from './errors.ts'
+import type { Generation } from './generation.ts'
+import type { Generations } from './generations.ts'
+import { within, type Limits } from './limits.ts'
+import { CONTROL, type Members } from './members.ts'
+import { errorFromText, type ErrorText } from './messages.ts'
+import type { MountName } from './mount.ts'
+import { MountPoint } from './mount-point.ts'
+import { Preparation } from './preparation.ts'
+import type { Replica } from './replica.ts'
+import type { SharedTable } from './shared-table.ts'
+
+/** Brings changes to all threads: prepared in all or in none, and published in one order. */
+export class Rollout<Spec, Handler> {
+  readonly #shared: SharedTable
+  readonly #members: Members<Spec>
+  readonly #generations: Generations<Spec>
+  /** This thread's own, when it looks up. */
+  readonly #replica: Replica<Spec, Handler> | undefined
+  readonly #points = new Map<string, MountPoint<Spec>>()
+
+  constructor(
+    shared: SharedTable,
+    members: Members<Spec>,
+    generations: Generations<Spec>,
+    replica: Replica<Spec, Handler> | undefined,
+  ) {
+    this.#shared = shared
+    this.#members = members
+    this.#generations = generations
+    this.#replica = replica
+  }
+
+  points(): MountPoint<Spec>[] {
+    return [...this.#points.values()]
+  }
+
+  point(host: string | undefined, prefix: string): MountPoint<Spec> | undefined {
+    return this.#points.get(MountPoint.key(host, prefix))
+  }
+
+  /** Prepares a new generation everywhere and makes it the point's current one. The one before starts to drain. */
+  async roll(
+    syscall: string,
+    point: MountPoint<Spec>,
+    spec: Spec,
+    limits: Limits,
+  ): Promise<{ generation: Generation<Spec>; old: Generation<Spec> | undefined }> {
+    const generation = this.#generations.begin(syscall, point, point.lineage, spec)
+    const preparation = new Preparation(generation)
+    point.preparation = preparation
+    this.#points.set(point.key, point)
+    try {
+      this.#ask(preparation)
+      await within(preparation.done, limits, () => lateMembers(syscall, preparation))
+      // stop() may have come after the last answer and before this line.
+      if (preparation.cancelled !== undefined) throw preparation.cancelled
+      return { generation, old: this.#commit(point, generation) }
+    } catch (error) {
+      this.#generations.discard(generation)
+      throw error
+    } finally {
+      point.preparation = undefined
+      preparation.finish()
+      this.forgetIfUnused(point.host, point.prefix)
+    }
+  }
+
+  /** Takes mount points out of what lookups find, and cancels what is being prepared for them. */
+  withdraw(points: readonly MountPoint<Spec>[], reason: Error): Generation<Spec>[] {
+    const removed: Generation<Spec>[] = []
+    for (const point of points) {
+      point.preparation?.cancel(reason)
+      if (point.current !== undefined) removed.push(point.current)
+      point.current = undefined
+    }
+    if (removed.length > 0) this.#publish([], removed)
+    return removed
+  }
+
+  /** A member has joined: it gets what is active, and is asked for what is being prepared. */
+  attach(member: number): void {
+    const points = this.points()
+    const mounts = points.flatMap(({ current }) => (current === undefined ? [] : [current.mount]))
+    this.#members.setAttached(member, true)
+    this.#members.send(member, { type: 'snapshot', version: this.#shared.version, mounts })
+    for (const { preparation } of points) {
+      if (preparation === undefined) continue
+      preparation.ask(member)
+      this.#members.send(member, { type: 'prepare', mount: preparation.generation.mount })
+    }
+  }
+
+  /** A member has gone: nothing waits for its preparations. */
+  detach(member: number): void {
+    this.#members.setAttached(member, false)
+    for (const point of this.#points.values()) point.preparation?.without(member)
+  }
+
+  /** A member's answer; about a preparation that is over it means nothing. */
+  answer(member: number, name: MountName, error: ErrorText | undefined): void {
+    const generation = this.#generations.named(name)
+    if (generation === undefined) return
+    const preparation = this.point(generation.mount.host, generation.mount.prefix)?.preparation
+    if (preparation?.generation !== generation) return
+    if (error === undefined) preparation.without(member)
+    else preparation.cancel(refusal(generation, member, errorFromText(error)))
+  }
+
+  forgetIfUnused(host: string | undefined, prefix: string): void {
+    const point = this.point(host, prefix)
+    if (point?.unused === true) this.#points.delete(point.key)
+  }
+
+  #ask(preparation: Preparation<Spec>): void {
+    const { mount } = preparation.generation
+    for (const member of this.#members.attached()) {
+      preparation.ask(member)
+      this.#members.send(member, { type: 'prepare', mount })
+    }
+    if (this.#replica !== undefined) {
+      preparation.ask(CONTROL)
+      this.#replica.prepare(mount).then(
+        () => {
+          preparation.without(CONTROL)
+        },
+        (error: unknown) => {
+          preparation.cancel(refusal(preparation.generation, CONTROL, error))
+        },
+      )
+    }
+    preparation.allAsked()
+  }
+
+  #commit(point: MountPoint<Spec>, generation: Generation<Spec>): Generation<Spec> | undefined {
+    const old = point.current
+    this.#generations.activate(generation)
+    point.current = generation
+    this.#publish([generation], [])
+    if (old !== undefined) this.#generations.drain(old)
+    return old
+  }
+
+  /**
+   * The messages go first and the version after them: who reads the new version finds the message in its port. A
+   * generation starts to drain only after that, so who fails to take a lease of it finds a new version.
+   */
+  #publish(added: readonly Generation<Spec>[], removed: readonly Generation<Spec>[]): void {
+    const version = (this.#shared.version + 1) | 0
+    const publication = {
+      version,
+      added: added.map((generation) => generation.name),
+      removed: removed.map((generation) => generation.name),
+    }
+    this.#replica?.publish(publication)
+    this.#members.broadcast({ type: 'publish', publication })
+    this.#shared.version = version
+  }
+}
+
+function refusal(generation: Generation<unknown>, member: number, cause: unknown): MountTableError {
+  const who = member === CONTROL ? 'this thread' : `member ${member}`
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return new MountTableError(
+    'ERR_MOUNT_PREPARE',
+    'prepare',
+    `${who} could not prepare ${generation.mount.prefix}: ${why}`,
+    {
+      cause,
+    },
+  )
+}
+
+function lateMembers(syscall: string, preparation: Preparation<unknown>): MountTableError {
+  const members = preparation.waiting.join(', ')
+  return new MountTableError(
+    'ERR_MOUNT_PREPARE',
+    syscall,
+    `not prepared before the deadline by members ${members}`,
+  )
+}

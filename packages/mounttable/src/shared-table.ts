@@ -1,0 +1,254 @@
+import { MountTableError } from './errors.ts'
+
+/**
+ * The words that all threads share, and the protocol on them.
+ *
+ * Layout, in 32-bit words: a header of 16, one state word a slot, then one stripe a member. A stripe is a count
+ * of references a slot (32-bit, atomic) followed by a count of leases taken a slot (float64, written by the
+ * stripe's owner alone). Stripes start on lines of their own, so that no two threads write one cache line.
+ *
+ * All Atomics are sequentially consistent. A reader adds to its count and then loads the state; the one who
+ * drains changes the state and then sums the counts. In any order of the four, either the reader sees DRAINING
+ * and goes out again, or the sum sees the reader. From DRAINING on no count rises for good, so a count read as 0
+ * stays 0 and the sum needs no atomicity of its own.
+ */
+
+/** States of a slot, the low three bits of its word; the generation is above them. */
+export const FREE = 0
+export const INIT = 1
+export const ACTIVE = 2
+export const DRAINING = 3
+export const DRAINED = 4
+
+/** States of the table. */
+export const RUNNING = 1
+export const STOPPING = 2
+export const CLOSED = 3
+
+const LAYOUT = 0x4d540001
+const HEADER_WORDS = 16
+const LAYOUT_WORD = 0
+const SLOTS_WORD = 1
+const STRIPES_WORD = 2
+const VERSION_WORD = 3
+const TABLE_STATE_WORD = 4
+const GENERATION_WORD = 5
+
+/** Two cache lines: the hardware prefetches neighbours in pairs. */
+const LINE_WORDS = 32
+const GENERATIONS = 2 ** 29
+
+export const MAX_SLOTS: number = 2 ** 20
+export const MAX_STRIPES = 1025
+
+const align = (words: number): number => Math.ceil(words / LINE_WORDS) * LINE_WORDS
+const stateWords = (slots: number): number => align(HEADER_WORDS + slots)
+const stripeWords = (slots: number): number => align(slots) + align(2 * slots)
+
+/** The word of a slot. A generation uses all 29 bits above the state, so the word may be negative. */
+export const slotWord = (generation: number, state: number): number => (generation << 3) | state
+export const generationOf = (word: number): number => word >>> 3
+export const stateOf = (word: number): number => word & 7
+
+export class SharedTable {
+  readonly buffer: SharedArrayBuffer
+  readonly slots: number
+  readonly stripes: number
+  readonly #words: Int32Array
+  readonly #served: Float64Array
+
+  private constructor(buffer: SharedArrayBuffer, words: Int32Array, slots: number, stripes: number) {
+    this.buffer = buffer
+    this.#words = words
+    this.#served = new Float64Array(buffer)
+    this.slots = slots
+    this.stripes = stripes
+  }
+
+  static create(slots: number, stripes: number): SharedTable {
+    const buffer = new SharedArrayBuffer(4 * (stateWords(slots) + stripes * stripeWords(slots)))
+    const words = new Int32Array(buffer)
+    words[LAYOUT_WORD] = LAYOUT
+    words[SLOTS_WORD] = slots
+    words[STRIPES_WORD] = stripes
+    words[TABLE_STATE_WORD] = RUNNING
+    return new SharedTable(buffer, words, slots, stripes)
+  }
+
+  /** @throws MountTableError ERR_MOUNT_LAYOUT when the buffer was not made by this version of the package. */
+  static open(buffer: unknown): SharedTable {
+    if (buffer instanceof SharedArrayBuffer && buffer.byteLength >= 4 * HEADER_WORDS) {
+      const words = new Int32Array(buffer)
+      const [layout, slots = 0, stripes = 0] = words
+      const size = 4 * (stateWords(slots) + stripes * stripeWords(slots))
+      if (layout === LAYOUT && buffer.byteLength === size) {
+        return new SharedTable(buffer, words, slots, stripes)
+      }
+    }
+    throw new MountTableError(
+      'ERR_MOUNT_LAYOUT',
+      'attach',
+      'this is not the handle of a table made by the same version of @x/mounttable; pass what share() returned',
+    )
+  }
+
+  /** Pairs with {@link version}'s store: who loads the new version finds its message in its port's queue. */
+  get version(): number {
+    return Atomics.load(this.#words, VERSION_WORD)
+  }
+
+  set version(version: number) {
+    Atomics.store(this.#words, VERSION_WORD, version)
+  }
+
+  get tableState(): number {
+    return Atomics.load(this.#words, TABLE_STATE_WORD)
+  }
+
+  set tableState(state: number) {
+    Atomics.store(this.#words, TABLE_STATE_WORD, state)
+  }
+
+  word(slot: number): number {
+    return Atomics.load(this.#words, HEADER_WORDS + slot)
+  }
+
+  /** Only the control thread calls this, and never on a slot that another thread could move. */
+  setWord(slot: number, word: number): void {
+    Atomics.store(this.#words, HEADER_WORDS + slot, word)
+  }
+
+  /** Puts the table's next generation into a free slot. After 2^29 of them the numbers start again. */
+  nextGeneration(slot: number): number {
+    const generation = (Atomics.load(this.#words, GENERATION_WORD) + 1) % GENERATIONS
+    Atomics.store(this.#words, GENERATION_WORD, generation)
+    this.setWord(slot, slotWord(generation, INIT))
+    return generation
+  }
+
+  /** Leases of the slot, of all members. */
+  references(slot: number): number {
+    let sum = 0
+    for (let stripe = 0; stripe < this.stripes; stripe++) sum += this.stripeReferences(stripe, slot)
+    return sum
+  }
+
+  stripeReferences(stripe: number, slot: number): number {
+    return Atomics.load(this.#words, this.#stripeStart(stripe) + slot)
+  }
+
+  /**
+   * Moves the slot from DRAINING to DRAINED if nobody holds a lease. True for the one caller in all threads whose
+   * exchange did it: this is what makes a clean-up happen once.
+   */
+  settle(slot: number): boolean {
+    const word = this.word(slot)
+    if (stateOf(word) !== DRAINING) return false
+    for (let stripe = 0; stripe < this.stripes; stripe++) {
+      if (this.stripeReferences(stripe, slot) !== 0) return false
+    }
+    return this.exchange(slot, word, DRAINED)
+  }
+
+  /** Changes the state of a slot if its word still is `word`. */
+  exchange(slot: number, word: number, state: number): boolean {
+    const next = slotWord(generationOf(word), state)
+    return Atomics.compareExchange(this.#words, HEADER_WORDS + slot, word, next) === word
+  }
+
+  /** Leases ever taken of the slot in its current use, of all members. */
+  served(slot: number): number {
+    let sum = 0
+    for (let stripe = 0; stripe < this.stripes; stripe++) sum += this.stripeServed(stripe, slot)
+    return sum
+  }
+
+  stripeServed(stripe: number, slot: number): number {
+    return this.#served[this.#servedStart(stripe) + slot] ?? 0
+  }
+
+  /** Only between two uses of a slot, when no member can take a lease of it. */
+  clearServed(slot: number): void {
+    for (let stripe = 0; stripe < this.stripes; stripe++) {
+      this.#served[this.#servedStart(stripe) + slot] = 0
+    }
+  }
+
+  /** Forgets what a stripe counted. Only when the thread that owned it has ended: nobody else writes there. */
+  clearStripe(stripe: number): void {
+    const start = this.#stripeStart(stripe)
+    for (let slot = 0; slot < this.slots; slot++) Atomics.store(this.#words, start + slot, 0)
+    const served = this.#servedStart(stripe)
+    this.#served.fill(0, served, served + this.slots)
+  }
+
+  stripe(stripe: number): Stripe {
+    return new Stripe(this, this.#words, this.#stripeStart(stripe), this.#served, this.#servedStart(stripe))
+  }
+
+  #stripeStart(stripe: number): number {
+    return stateWords(this.slots) + stripe * stripeWords(this.slots)
+  }
+
+  /** In units of 64 bits: every part of a stripe starts on a line, so the halves are whole. */
+  #servedStart(stripe: number): number {
+    return (this.#stripeStart(stripe) + align(this.slots)) / 2
+  }
+}
+
+/** A thread's own end: the only one that adds to these counts. */
+export class Stripe {
+  readonly #table: SharedTable
+  readonly #words: Int32Array
+  readonly #start: number
+  readonly #served: Float64Array
+  readonly #servedStart: number
+
+  constructor(
+    table: SharedTable,
+    words: Int32Array,
+    start: number,
+    served: Float64Array,
+    servedStart: number,
+  ) {
+    this.#table = table
+    this.#words = words
+    this.#start = start
+    this.#served = served
+    this.#servedStart = servedStart
+  }
+
+  /** The same as the table's, without a call between. */
+  get version(): number {
+    return Atomics.load(this.#words, VERSION_WORD)
+  }
+
+  /**
+   * Counts the caller in, then looks whether the slot still is in the state it expects. Whatever the answer, the
+   * caller is counted and has to release: who goes out may be the last one a drain waits for.
+   */
+  acquire(slot: number, active: number): boolean {
+    const words = this.#words
+    // Pairs with settle(): add before load here, exchange before sum there.
+    Atomics.add(words, this.#start + slot, 1)
+    if (Atomics.load(words, HEADER_WORDS + slot) !== active) return false
+    // Plain: this thread alone writes it, and a reader of statistics may be a few behind.
+    const index = this.#servedStart + slot
+    this.#served[index] = (this.#served[index] ?? 0) + 1
+    return true
+  }
+
+  /** Counts the caller out. True when that made the slot DRAINED: then the caller tells the control thread. */
+  release(slot: number): boolean {
+    const words = this.#words
+    Atomics.sub(words, this.#start + slot, 1)
+    return (Atomics.load(words, HEADER_WORDS + slot) & 7) === DRAINING && this.#table.settle(slot)
+  }
+
+  /** Leases this thread holds, of all slots. */
+  held(): number {
+    let sum = 0
+    for (let slot = 0; slot < this.#table.slots; slot++) sum += Atomics.load(this.#words, this.#start + slot)
+    return sum
+  }
+}
