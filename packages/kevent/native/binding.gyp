@@ -2,7 +2,18 @@
   'targets': [
     {
       'target_name': 'addon',
-      'sources': ['addon.cc'],
+      'sources': [
+        'addon.cc',
+        'addon_consumption.cc',
+        'addon_environment.cc',
+        'kevent.cc',
+        'knote_table.cc',
+        'queue.cc',
+        'queue_change.cc',
+        'queue_deliver.cc',
+        'sentinel.cc',
+        'timer_heap.cc',
+      ],
       'include_dirs': ["<!(node -p \"require('node-addon-api').include_dir\")"],
       'defines': [
         'NAPI_VERSION=9',

@@ -1,0 +1,232 @@
+// The Node-API surface: arguments are checked in TypeScript, results are counts or negative errno values.
+#include <napi.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "addon_consumption.h"
+#include "addon_environment.h"
+#include "queue.h"
+#include "registry.h"
+
+namespace kevent {
+namespace {
+
+int64_t Now() {
+  return static_cast<int64_t>(uv_hrtime());
+}
+
+}  // namespace
+
+// A thread's handle on a queue. Every method answers -EBADF once it is closed.
+class Handle : public Napi::ObjectWrap<Handle> {
+ public:
+  static Napi::Function Define(Napi::Env env) {
+    return DefineClass(env, "Handle",
+                       {
+                           InstanceMethod<&Handle::Kevent>("kevent"),
+                           InstanceMethod<&Handle::Consume>("consume"),
+                           InstanceMethod<&Handle::StopConsuming>("stopConsuming"),
+                           InstanceMethod<&Handle::Ref>("ref"),
+                           InstanceMethod<&Handle::CloseDescriptor>("closeDescriptor"),
+                           InstanceMethod<&Handle::Detach>("detach"),
+                           InstanceMethod<&Handle::List>("list"),
+                           InstanceMethod<&Handle::CountersNow>("counters"),
+                           InstanceMethod<&Handle::CloseQueue>("close"),
+                           InstanceMethod<&Handle::Release>("release"),
+                           InstanceAccessor<&Handle::Id>("id"),
+                           InstanceAccessor<&Handle::ConsumerId>("consumer"),
+                           InstanceAccessor<&Handle::Descriptor>("descriptor"),
+                       });
+  }
+
+  // new Handle() makes a queue; new Handle(id) attaches to one. `error` tells of failure.
+  explicit Handle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Handle>(info) {
+    int error = 0;
+    if (info.Length() > 0 && info[0].IsNumber()) {
+      queue_ = Registry::Get()->Retain(info[0].As<Napi::Number>().Uint32Value());
+      if (!queue_ || queue_->closed()) {
+        queue_ = {};
+        error = EBADF;
+      }
+    } else if (auto made = Queue::Make(&error); made != nullptr) {
+      queue_ = Registry::Get()->Add(std::move(made));
+    }
+    if (queue_) consumer_ = queue_->MakeConsumer();
+    info.This().As<Napi::Object>().Set("error", Napi::Number::New(info.Env(), error));
+  }
+
+  ~Handle() override { LetGo(); }
+
+  void Finalize(Napi::BasicEnv /*env*/) override { LetGo(); }
+
+ private:
+  void LetGo() {
+    if (consumption_ != nullptr) consumption_->Stop();
+    consumption_ = nullptr;
+    if (queue_) queue_->Retire(consumer_.get());
+    queue_ = {};
+  }
+
+  Napi::Value Id(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), queue_.id()); }
+  Napi::Value ConsumerId(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), consumer_ == nullptr ? 0 : consumer_->id());
+  }
+  Napi::Value Descriptor(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), !queue_ ? -1 : queue_->descriptor());
+  }
+
+  // kevent(changes: Uint8Array, count, events: Uint8Array, max, timeout ns or -1): count or -errno
+  Napi::Value Kevent(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    if (!queue_) return Napi::Number::New(env, -EBADF);
+    auto* changes = reinterpret_cast<KEvent*>(info[0].As<Napi::Uint8Array>().Data());
+    const int change_count = info[1].As<Napi::Number>().Int32Value();
+    auto* events = reinterpret_cast<KEvent*>(info[2].As<Napi::Uint8Array>().Data());
+    const int max = info[3].As<Napi::Number>().Int32Value();
+    const int64_t timeout = info[4].As<Napi::Number>().Int64Value();
+    int count = 0;
+    if (timeout == 0 || max <= 0) {
+      count = queue_->Kevent(changes, change_count, events, max, 0, consumer_.get());
+    } else {
+      count = Block(env, changes, change_count, events, max, timeout);
+    }
+    if (env.IsExceptionPending()) return {};
+    return Napi::Number::New(env, count);
+  }
+
+  // Waits with the sentinel on guard. What interrupts it is either the end of this worker, which the probe
+  // finds out, or work of its loop, which has to wait for as long as JavaScript blocks here.
+  int Block(Napi::Env env, const KEvent* changes, int change_count, KEvent* events, int max,
+            int64_t timeout) {
+    Environment* environment = Environment::Of(env);
+    if (const int error = environment->Watch(); error != 0) return -error;
+    const Registry::Share queue = queue_;
+    const int64_t deadline = timeout < 0 ? 0 : Now() + timeout;
+    int64_t left = timeout;
+    for (;;) {
+      if (environment->gate()->TakeDirty() && !environment->Alive(env)) return -EINTR;
+      if (!environment->gate()->Enter(queue.get(), consumer_.get())) continue;
+      const int count = queue->Kevent(changes, change_count, events, max, left, consumer_.get());
+      environment->gate()->Leave();
+      if (count != -EINTR) return count;
+      if (!environment->gate()->TakeDirty()) return count;  // a signal
+      if (!environment->Alive(env)) return count;
+      change_count = 0;  // they are applied
+      if (timeout > 0) left = std::max<int64_t>(deadline - Now(), 0);
+    }
+  }
+
+  // consume(changes, events, callback): 0 or -errno
+  Napi::Value Consume(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    if (!queue_) return Napi::Number::New(env, -EBADF);
+    if (consumption_ != nullptr) return Napi::Number::New(env, -EBUSY);
+    auto changes = info[0].As<Napi::Uint8Array>();
+    auto events = info[1].As<Napi::Uint8Array>();
+    Consumption::Lists lists{
+        Napi::Reference<Napi::Uint8Array>::New(changes, 1),
+        Napi::Reference<Napi::Uint8Array>::New(events, 1),
+        reinterpret_cast<KEvent*>(changes.Data()),
+        static_cast<int>(changes.ByteLength() / sizeof(KEvent)),
+        reinterpret_cast<KEvent*>(events.Data()),
+        static_cast<int>(events.ByteLength() / sizeof(KEvent)),
+    };
+    if (Environment::Of(env)->loop() == nullptr) return Napi::Number::New(env, -ENOTSUP);
+    int error = 0;
+    consumption_ = Consumption::Start(env, queue_, consumer_.get(), std::move(lists),
+                                      info[2].As<Napi::Function>(), &error);
+    return Napi::Number::New(env, -error);
+  }
+
+  Napi::Value StopConsuming(const Napi::CallbackInfo& info) {
+    if (consumption_ != nullptr) consumption_->Stop();
+    consumption_ = nullptr;
+    return info.Env().Undefined();
+  }
+
+  Napi::Value Ref(const Napi::CallbackInfo& info) {
+    if (consumption_ != nullptr) consumption_->Ref(info[0].As<Napi::Boolean>().Value());
+    return info.Env().Undefined();
+  }
+
+  Napi::Value CloseDescriptor(const Napi::CallbackInfo& info) {
+    const int descriptor = info[0].As<Napi::Number>().Int32Value();
+    return Napi::Number::New(info.Env(), !queue_ ? -EBADF : -queue_->CloseDescriptor(descriptor));
+  }
+
+  Napi::Value Detach(const Napi::CallbackInfo& info) {
+    const int descriptor = info[0].As<Napi::Number>().Int32Value();
+    return Napi::Number::New(info.Env(), !queue_ ? -EBADF : -queue_->Detach(descriptor));
+  }
+
+  // Rows of eight numbers: ident, filter, flags, fflags, data, udata, holder, 1 for disabled + 2 for queued.
+  Napi::Value List(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    if (!queue_) return Napi::Float64Array::New(env, 0);
+    const std::vector<KnoteView> views = queue_->List();
+    auto rows = Napi::Float64Array::New(env, views.size() * 8);
+    size_t at = 0;
+    for (const KnoteView& view : views) {
+      const KEvent& event = view.event;
+      for (const double value :
+           {static_cast<double>(event.ident), static_cast<double>(event.filter),
+            static_cast<double>(event.flags), static_cast<double>(event.fflags),
+            static_cast<double>(event.data), event.udata, static_cast<double>(view.holder),
+            (view.disabled ? 1.0 : 0.0) + (view.queued ? 2.0 : 0.0)}) {
+        rows[at++] = value;
+      }
+    }
+    return rows;
+  }
+
+  Napi::Value CountersNow(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    if (!queue_) return Napi::Float64Array::New(env, 0);
+    const Counters& counters = queue_->counters();
+    auto values = Napi::Float64Array::New(env, 6);
+    size_t at = 0;
+    for (const auto* counter : {&counters.delivered, &counters.forced, &counters.stale, &counters.slept,
+                                &counters.woken, &counters.interrupted}) {
+      values[at++] = static_cast<double>(counter->load(std::memory_order_relaxed));
+    }
+    return values;
+  }
+
+  // Ends the queue for every thread.
+  Napi::Value CloseQueue(const Napi::CallbackInfo& info) {
+    if (queue_) queue_->Close();
+    LetGo();
+    return info.Env().Undefined();
+  }
+
+  // Ends this thread's part of it.
+  Napi::Value Release(const Napi::CallbackInfo& info) {
+    LetGo();
+    return info.Env().Undefined();
+  }
+
+  Registry::Share queue_;
+  std::unique_ptr<Consumer> consumer_;
+  Consumption* consumption_ = nullptr;
+};
+
+namespace {
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new Environment(env));
+  exports.Set("Handle", Handle::Define(env));
+  return exports;
+}
+
+}  // namespace
+}  // namespace kevent
+
+static Napi::Object InitAddon(Napi::Env env, Napi::Object exports) {
+  return kevent::Init(env, exports);
+}
+
+NODE_API_MODULE(NODE_GYP_MODULE_NAME, InitAddon)

@@ -1,0 +1,184 @@
+#include "addon_consumption.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace kevent {
+namespace {
+
+constexpr int kRounds = 8;  // batches served before the loop's other work has its turn
+
+}  // namespace
+
+Consumption* Consumption::Start(Napi::Env env, Registry::Share queue, Consumer* consumer, Lists lists,
+                                const Napi::Function& callback, int* error) {
+  auto* consumption = new Consumption(env, std::move(queue), consumer, std::move(lists), callback);
+  *error = consumption->Open();
+  if (*error == 0) return consumption;
+  consumption->Stop();
+  return nullptr;
+}
+
+Consumption::Consumption(Napi::Env env, Registry::Share queue, Consumer* consumer, Lists lists,
+                         const Napi::Function& callback)
+    : env_(env),
+      environment_(Environment::Of(env)),
+      queue_(std::move(queue)),
+      consumer_(consumer),
+      lists_(std::move(lists)),
+      callback_(Napi::Persistent(callback)),
+      context_(env, "x.kevent") {}
+
+int Consumption::Open() {
+  uv_loop_t* loop = environment_->loop();
+  napi_add_async_cleanup_hook(env_, &OnTeardown, this, &teardown_);
+  idle_.data = prepare_.data = poll_.data = this;
+  uv_idle_init(loop, &idle_);
+  uv_idle_start(&idle_, &OnIdle);
+  open_handles_ = 1;
+  if (environment_->waiting == nullptr && environment_->Watch() == 0) {
+    in_loop_ = true;
+    environment_->waiting = this;
+    uv_prepare_init(loop, &prepare_);
+    uv_prepare_start(&prepare_, &OnPrepare);
+    open_handles_++;
+    return 0;
+  }
+  const int error = uv_poll_init(loop, &poll_, queue_->descriptor());
+  if (error != 0) return -error;
+  open_handles_++;
+  return -uv_poll_start(&poll_, UV_READABLE, &OnReadable);
+}
+
+void Consumption::Ref(bool on) {
+  if (stopped_) return;
+  auto* first = reinterpret_cast<uv_handle_t*>(&idle_);
+  auto* second =
+      in_loop_ ? reinterpret_cast<uv_handle_t*>(&prepare_) : reinterpret_cast<uv_handle_t*>(&poll_);
+  for (uv_handle_t* handle : {first, second}) on ? uv_ref(handle) : uv_unref(handle);
+}
+
+void Consumption::Stop() {
+  if (stopped_) return;
+  stopped_ = true;
+  if (armed_) queue_->Disarm();
+  armed_ = false;
+  if (environment_->waiting == this) environment_->waiting = nullptr;
+  uv_close(reinterpret_cast<uv_handle_t*>(&idle_), &OnClose);
+  if (in_loop_) {
+    uv_close(reinterpret_cast<uv_handle_t*>(&prepare_), &OnClose);
+  } else if (open_handles_ == 2) {
+    uv_close(reinterpret_cast<uv_handle_t*>(&poll_), &OnClose);
+  }
+}
+
+void Consumption::OnClose(uv_handle_t* handle) {
+  auto* self = static_cast<Consumption*>(handle->data);
+  if (--self->open_handles_ > 0) return;
+  // Last: the environment waits for this before it ends.
+  napi_async_cleanup_hook_handle teardown = self->teardown_;
+  {
+    const Napi::HandleScope scope(self->env_);
+    delete self;
+  }
+  if (teardown != nullptr) napi_remove_async_cleanup_hook(teardown);
+}
+
+void Consumption::OnTeardown(napi_async_cleanup_hook_handle /*hook*/, void* self) {
+  static_cast<Consumption*>(self)->Stop();
+}
+
+// How long the loop itself would wait, in ns, were it not for this consumption's idle handle.
+int64_t Consumption::LoopTimeout() {
+  uv_idle_stop(&idle_);
+  const int milliseconds = uv_backend_timeout(environment_->loop());
+  uv_idle_start(&idle_, &OnIdle);
+  return milliseconds < 0 ? Queue::kForever : int64_t{milliseconds} * 1'000'000;
+}
+
+int Consumption::WaitInLoop() {
+  Gate* gate = environment_->gate();
+  // The edge came before this turn of the loop: the loop's own poll, next, sees what it announced.
+  if (gate->TakeDirty()) return 0;
+  const int64_t timeout = LoopTimeout();
+  if (timeout == 0 || !gate->Enter(queue_.get(), consumer_)) return 0;
+  const int count = queue_->Kevent(nullptr, 0, lists_.event_list, lists_.event_room, timeout, consumer_);
+  gate->Leave();
+  return count == -EINTR ? 0 : count;
+}
+
+// Applies the pending changes and hands over what is due. False: nothing was, or the consumption has ended.
+bool Consumption::Serve() {
+  const int changes = std::exchange(changes_, 0);
+  const int count =
+      queue_->Kevent(lists_.change_list, changes, lists_.event_list, lists_.event_room, 0, consumer_);
+  return count != 0 && Call(count);
+}
+
+// Calls the callback with a number of events, or a negative errno. It answers how many changes it has left in
+// the change list. False: the consumption has ended.
+bool Consumption::Call(int count) {
+  const Napi::HandleScope scope(env_);
+  const Napi::Value argument = Napi::Number::New(env_, count);
+  napi_value result = nullptr;
+  napi_value argv[] = {argument};
+  const napi_status status =
+      napi_make_callback(env_, context_, env_.Global(), callback_.Value(), 1, argv, &result);
+  if (status != napi_ok) {
+    // A throw is the process's business (uncaughtException). Where nothing may run any more, the events were
+    // never seen: they go back.
+    if (!environment_->Alive(env_)) GiveBack(count);
+    return false;
+  }
+  if (stopped_) return false;
+  int32_t changes = 0;
+  if (napi_get_value_int32(env_, result, &changes) == napi_ok) {
+    changes_ = std::clamp(changes, 0, lists_.change_room);
+  }
+  return count > 0;
+}
+
+void Consumption::GiveBack(int count) {
+  for (int index = 0; index < count; index++) {
+    KEvent change = lists_.event_list[index];
+    if ((change.flags & EV_DISPATCH) == 0 || (change.flags & EV_ONESHOT) != 0) continue;
+    change = {change.ident, change.filter, EV_ENABLE | EV_KEEPUDATA, 0, 0, 0};
+    queue_->Kevent(&change, 1, nullptr, 0, 0, consumer_);
+  }
+}
+
+void Consumption::OnPrepare(uv_prepare_t* handle) {
+  auto* self = static_cast<Consumption*>(handle->data);
+  int rounds = 0;
+  while (rounds < kRounds && self->Serve()) rounds++;
+  if (rounds > 0 || self->stopped_) return;
+  const int count = self->WaitInLoop();
+  if (count == 0) return;
+  for (bool more = self->Call(count); more && rounds < kRounds; rounds++) more = self->Serve();
+}
+
+void Consumption::OnReadable(uv_poll_t* handle, int /*status*/, int /*events*/) {
+  static_cast<Consumption*>(handle->data)->ServeReadable();
+}
+
+void Consumption::OnIdle(uv_idle_t* handle) {
+  auto* self = static_cast<Consumption*>(handle->data);
+  if (!self->in_loop_) self->ServeReadable();
+}
+
+// The idle handle runs for as long as something may be due; then the descriptor is watched.
+void Consumption::ServeReadable() {
+  if (std::exchange(armed_, false)) queue_->Disarm();
+  int rounds = 0;
+  while (rounds < kRounds && Serve()) rounds++;
+  if (stopped_) return;
+  armed_ = rounds < kRounds && changes_ == 0 && queue_->Arm();
+  if (armed_) {
+    uv_idle_stop(&idle_);
+  } else {
+    uv_idle_start(&idle_, &OnIdle);
+  }
+}
+
+}  // namespace kevent

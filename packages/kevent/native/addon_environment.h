@@ -1,0 +1,43 @@
+// What one JavaScript environment (the main thread, or a worker) has of the queues.
+#ifndef X_KEVENT_ADDON_ENVIRONMENT_H_
+#define X_KEVENT_ADDON_ENVIRONMENT_H_
+
+#include <napi.h>
+#include <uv.h>
+
+#include "sentinel.h"
+
+namespace kevent {
+
+class Consumption;
+
+class Environment {
+ public:
+  explicit Environment(Napi::Env env);
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+  ~Environment();
+
+  static Environment* Of(Napi::Env env) { return env.GetInstanceData<Environment>(); }
+
+  uv_loop_t* loop() const { return loop_; }
+  Gate* gate() { return &gate_; }
+  // Has the sentinel watch the loop, once. Returns 0 or an errno.
+  int Watch();
+
+  // False when no JavaScript may run here any more: the worker is being terminated.
+  bool Alive(Napi::Env env);
+
+  // The one consumption whose wait takes the place of the loop's own; others are watched by the loop.
+  Consumption* waiting = nullptr;
+
+ private:
+  uv_loop_t* loop_ = nullptr;
+  Gate gate_;
+  bool watched_ = false;
+  Napi::FunctionReference probe_;
+};
+
+}  // namespace kevent
+
+#endif  // X_KEVENT_ADDON_ENVIRONMENT_H_

@@ -1,0 +1,115 @@
+// One registered interest, (ident, filter), and its state word.
+#ifndef X_KEVENT_KNOTE_H_
+#define X_KEVENT_KNOTE_H_
+
+#include <sched.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "kevent.h"
+
+namespace kevent {
+
+using Slot = uint32_t;  // index into the knote table; 0 is none
+
+// A knote's life, in one word so that every step is one compare-and-swap:
+//
+//   bits 63..32  generation, raised when the knote is dropped: a name from before then matches nothing
+//   bits 31..0   the bits below
+//
+// kLocked serialises whoever reads or writes the other fields (a change, a claim); it is held across
+// non-blocking system calls on the descriptor, never across a wait. An activation does not take it: it sets
+// kActive, and if the knote is locked the holder of the lock queues it in Unlock.
+//
+// Invariant: kQueued is set if and only if the ready ring holds exactly one entry for the slot. A dropped
+// knote that is still queued keeps its slot until that entry is popped.
+constexpr uint32_t kLocked = 1u << 0;
+constexpr uint32_t kLive = 1u << 1;
+constexpr uint32_t kActive = 1u << 2;
+constexpr uint32_t kQueued = 1u << 3;
+constexpr uint32_t kDisabled = 1u << 4;
+constexpr uint32_t kForced = 1u << 5;
+constexpr uint32_t kSawEof = 1u << 6;    // EPOLLRDHUP or EPOLLHUP came with an edge
+constexpr uint32_t kSawError = 1u << 7;  // EPOLLERR came with an edge
+
+struct Knote {
+  std::atomic<uint64_t> state{0};
+  int64_t ident = 0;
+  double udata = 0;
+  int64_t data = 0;         // given: low-water mark, period in ns, user data
+  int64_t pending = 0;      // TIMER: expirations not yet delivered; USER: 1 when triggered
+  uint32_t fflags = 0;      // given
+  Slot next_free = 0;       // link of the table's free list
+  uint32_t heap_index = 0;  // TIMER: place in its heap plus one, 0 when not armed
+  uint32_t holder = 0;      // consumer that a dispatched knote was delivered to, 0 for none
+  int16_t filter = 0;
+  uint16_t flags = 0;  // kStickyFlags
+
+  static uint32_t Generation(uint64_t state) { return static_cast<uint32_t>(state >> 32); }
+  uint32_t generation() const { return Generation(state.load(std::memory_order_relaxed)); }
+
+  // Acquires kLocked. The acquire pairs with the release in Unlock: the fields are as the last holder left
+  // them.
+  uint64_t Lock() {
+    for (int spins = 0;; spins++) {
+      uint64_t seen = state.load(std::memory_order_relaxed);
+      if ((seen & kLocked) == 0 &&
+          state.compare_exchange_weak(seen, seen | kLocked, std::memory_order_acquire)) {
+        return seen | kLocked;
+      }
+      if (spins > 64) sched_yield();
+    }
+  }
+
+  // Under the lock: changes state bits while activations may set theirs.
+  uint64_t Update(uint32_t set, uint32_t clear) {
+    uint64_t seen = state.load(std::memory_order_relaxed);
+    while (!state.compare_exchange_weak(seen, (seen & ~uint64_t{clear}) | set, std::memory_order_acq_rel)) {
+    }
+    return (seen & ~uint64_t{clear}) | set;
+  }
+
+  // Releases kLocked. Returns true when the knote has become due for the ring: the caller must push it.
+  bool Unlock() {
+    uint64_t seen = state.load(std::memory_order_relaxed);
+    for (;;) {
+      const bool due = (seen & (kLive | kActive | kQueued | kDisabled)) == (kLive | kActive);
+      const uint64_t next = (seen & ~uint64_t{kLocked}) | (due ? kQueued : 0);
+      if (state.compare_exchange_weak(seen, next, std::memory_order_release)) return due;
+    }
+  }
+
+  // Sets kActive and `more` if the knote is still of `generation`. Returns true when the caller must push it.
+  // Release pairs with the acquire of the claim that will see the bits.
+  bool Activate(uint32_t generation, uint32_t more) {
+    uint64_t seen = state.load(std::memory_order_relaxed);
+    for (;;) {
+      if (Generation(seen) != generation || (seen & kLive) == 0) return false;
+      const bool due = (seen & (kQueued | kDisabled | kLocked)) == 0;
+      const uint64_t next = seen | kActive | more | (due ? kQueued : 0);
+      if (next == seen) return false;
+      if (state.compare_exchange_weak(seen, next, std::memory_order_release)) return due;
+    }
+  }
+
+  // Under the lock: the name dies; whoever still knows the old generation finds nothing.
+  void Drop() {
+    uint64_t seen = state.load(std::memory_order_relaxed);
+    uint64_t next = 0;
+    do {
+      const uint64_t generation = uint64_t{Generation(seen) + 1} << 32;
+      next = generation | (seen & (kLocked | kQueued));
+    } while (!state.compare_exchange_weak(seen, next, std::memory_order_acq_rel));
+  }
+
+  bool Is(int64_t wanted_ident, int16_t wanted_filter) const {
+    return (state.load(std::memory_order_relaxed) & kLive) != 0 && ident == wanted_ident &&
+           filter == wanted_filter;
+  }
+};
+static_assert(sizeof(Knote) == 64, "a knote is one cache line");
+
+}  // namespace kevent
+
+#endif  // X_KEVENT_KNOTE_H_

@@ -1,0 +1,127 @@
+// Where knotes live and how they are found.
+#ifndef X_KEVENT_KNOTE_TABLE_H_
+#define X_KEVENT_KNOTE_TABLE_H_
+
+#include <array>
+#include <atomic>
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <mutex>
+
+#include "knote.h"
+
+namespace kevent {
+
+// What a queue knows of one descriptor. READ and WRITE are knotes of their own over one epoll registration.
+struct DescriptorRecord {
+  enum Which { kRead = 0, kWrite = 1 };
+
+  // 1 while a knote of this descriptor is made or removed; held across epoll_ctl(2).
+  std::atomic<uint32_t> lock{0};
+  // Raised with each registration in epoll: an event that carries another number is stale.
+  std::atomic<uint32_t> generation{0};
+  std::atomic<Slot> slots[2] = {0, 0};
+
+  void Lock() {
+    // Acquire pairs with the release in Unlock.
+    for (int spins = 0; lock.exchange(1, std::memory_order_acquire) != 0; spins++) {
+      if (spins > 64) sched_yield();
+    }
+  }
+  void Unlock() { lock.store(0, std::memory_order_release); }
+};
+static_assert(sizeof(DescriptorRecord) == 16);
+
+// Knotes in slabs that never move, so that a slot can be followed without a lock.
+class KnoteTable {
+ public:
+  KnoteTable() = default;
+  KnoteTable(const KnoteTable&) = delete;
+  KnoteTable& operator=(const KnoteTable&) = delete;
+  ~KnoteTable();
+
+  // A free slot, or 0 when the table is full (ENOMEM). `grown` is called under the table's lock with the
+  // number of knotes that now exist, before the slot is handed out.
+  template <typename Grown>
+  Slot Allocate(Grown grown) {
+    std::lock_guard<std::mutex> guard(mutex_);
+    if (free_ == 0 && !AddSlab()) return 0;
+    grown(count_);
+    const Slot slot = free_;
+    free_ = At(slot)->next_free;
+    return slot;
+  }
+  void Free(Slot slot);
+
+  Knote* At(Slot slot) const {
+    // Acquire pairs with the release in AddSlab.
+    return &slabs_[slot / kSlabKnotes].load(std::memory_order_acquire)[slot % kSlabKnotes];
+  }
+  // Slots below this have been handed out at some time.
+  Slot limit() const { return limit_.load(std::memory_order_acquire); }
+
+ private:
+  static constexpr Slot kSlabKnotes = 1024;
+  static constexpr Slot kSlabs = 2048;
+
+  bool AddSlab();
+
+  std::array<std::atomic<Knote*>, kSlabs> slabs_{};
+  std::atomic<Slot> limit_{1};
+  std::mutex mutex_;
+  Slot free_ = 0;     // guarded by mutex_
+  size_t count_ = 0;  // guarded by mutex_
+};
+
+// Descriptor number -> record, readable without a lock.
+class DescriptorTable {
+ public:
+  DescriptorTable() = default;
+  DescriptorTable(const DescriptorTable&) = delete;
+  DescriptorTable& operator=(const DescriptorTable&) = delete;
+  ~DescriptorTable();
+
+  // The record, or null: never made, or the number is beyond what Linux gives out.
+  DescriptorRecord* Find(int64_t descriptor) const;
+  DescriptorRecord* FindOrMake(int64_t descriptor);
+
+ private:
+  static constexpr int64_t kChunkRecords = 512;
+  static constexpr int64_t kChunks = 4096;  // 2 097 152 descriptors, twice the usual ceiling of RLIMIT_NOFILE
+
+  std::array<std::atomic<DescriptorRecord*>, kChunks> chunks_{};
+};
+
+// (ident, filter) -> slot for the filters that are not descriptors. Its lock is to them what a descriptor's
+// record lock is to READ and WRITE: held while a knote is made or removed; taken before a knote's own.
+class NameTable {
+ public:
+  std::mutex& lock() { return mutex_; }
+
+  // The rest is called with the lock held.
+  Slot Find(int64_t ident, int16_t filter) const {
+    const auto found = slots_.find({ident, filter});
+    return found == slots_.end() ? 0 : found->second;
+  }
+  void Set(int64_t ident, int16_t filter, Slot slot) { slots_[{ident, filter}] = slot; }
+  // Only if the name still means `slot`: a new knote may have taken it.
+  void Erase(int64_t ident, int16_t filter, Slot slot) {
+    const auto found = slots_.find({ident, filter});
+    if (found != slots_.end() && found->second == slot) slots_.erase(found);
+  }
+
+ private:
+  struct Name {
+    int64_t ident;
+    int16_t filter;
+    auto operator<=>(const Name&) const = default;
+  };
+
+  std::mutex mutex_;
+  std::map<Name, Slot> slots_;
+};
+
+}  // namespace kevent
+
+#endif  // X_KEVENT_KNOTE_TABLE_H_

@@ -1,0 +1,200 @@
+// A queue's life, and how its threads wait. Changes are in queue_change.cc, delivery in queue_deliver.cc.
+#include "queue.h"
+
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+
+#include <cerrno>
+#include <climits>
+#include <new>
+
+#include "epoll_tag.h"
+
+namespace kevent {
+namespace {
+
+constexpr int kHarvest = 64;          // events taken from epoll at once
+constexpr int kClaimsPerHarvest = 8;  // calls that the ring may serve before epoll is looked at again
+constexpr uint64_t kOneWake = uint64_t{1} << 32;
+constexpr uint64_t kSleeperMask = kOneWake - 1;
+constexpr int64_t kNanoseconds = 1'000'000'000;
+constexpr int64_t kMillisecond = 1'000'000;
+
+// epoll_pwait2(2) since Linux 5.11, by number because older C libraries do not have it.
+constexpr long kEpollPwait2 = 441;
+
+int EpollWait(int epoll, epoll_event* events, int64_t timeout) {
+  if (timeout <= 0) return epoll_wait(epoll, events, kHarvest, timeout == 0 ? 0 : -1);
+  static std::atomic<bool> missing{false};  // a hint: every thread may find out for itself
+  if (!missing.load(std::memory_order_relaxed)) {
+    const timespec spec{static_cast<time_t>(timeout / kNanoseconds),
+                        static_cast<long>(timeout % kNanoseconds)};
+    const long count = syscall(kEpollPwait2, epoll, events, kHarvest, &spec, nullptr, size_t{0});
+    if (count >= 0 || errno != ENOSYS) return static_cast<int>(count);
+    missing.store(true, std::memory_order_relaxed);
+  }
+  // Rounded up: never early.
+  const int64_t milliseconds = (timeout + kMillisecond - 1) / kMillisecond;
+  return epoll_wait(epoll, events, kHarvest,
+                    static_cast<int>(milliseconds < INT_MAX ? milliseconds : INT_MAX));
+}
+
+int64_t MonotonicNow() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * kNanoseconds + now.tv_nsec;
+}
+
+}  // namespace
+
+std::unique_ptr<Queue> Queue::Make(int* error) {
+  Descriptor epoll(epoll_create1(EPOLL_CLOEXEC));
+  *error = errno;
+  if (!epoll.valid()) return nullptr;
+  Descriptor wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  *error = errno;
+  if (!wake.valid()) return nullptr;
+  std::unique_ptr<Queue> queue(new (std::nothrow) Queue(std::move(epoll), std::move(wake)));
+  *error = ENOMEM;
+  if (queue == nullptr || !queue->Start(error)) return nullptr;
+  return queue;
+}
+
+Queue::Queue(Descriptor epoll, Descriptor wake) : epoll_(std::move(epoll)), wake_(std::move(wake)) {}
+
+Queue::~Queue() = default;
+
+bool Queue::Start(int* error) {
+  epoll_event registration{EPOLLIN | EPOLLET, {.u64 = kWakeTag}};
+  const bool done = epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &registration) == 0;
+  *error = done ? 0 : errno;
+  return done;
+}
+
+std::unique_ptr<Consumer> Queue::MakeConsumer() {
+  return std::make_unique<Consumer>(next_consumer_.fetch_add(1, std::memory_order_relaxed));
+}
+
+void Queue::Close() {
+  closed_.store(true, std::memory_order_seq_cst);  // pairs with the look in Wait after it has counted itself
+  WriteWake();
+}
+
+void Queue::Interrupt(Consumer* consumer) {
+  // Sequentially consistent, as is the sleeper's look at it after it has counted itself in sleepers_.
+  if (!consumer->interrupted_.exchange(true, std::memory_order_seq_cst)) {
+    interrupts_.fetch_add(1, std::memory_order_seq_cst);
+  }
+  WriteWake();
+}
+
+void Queue::Retire(Consumer* consumer) {
+  TakeInterrupt(consumer);
+}
+
+bool Queue::TakeInterrupt(Consumer* consumer) {
+  if (!consumer->interrupted_.exchange(false, std::memory_order_seq_cst)) return false;
+  interrupts_.fetch_sub(1, std::memory_order_seq_cst);
+  return true;
+}
+
+void Queue::WriteWake() {
+  // Edge-triggered in epoll: every write is an edge, the counter is never read. EAGAIN would need 2^64
+  // writes.
+  const uint64_t one = 1;
+  while (write(wake_.get(), &one, sizeof(one)) < 0 && errno == EINTR) {
+  }
+}
+
+// One wake-up per sleeper at most: what a wake-up finds beyond its own share it passes on (end of Wait).
+void Queue::WakeOne() {
+  uint64_t seen = sleepers_.load(std::memory_order_seq_cst);
+  do {
+    if ((seen & kSleeperMask) <= seen >> 32) return;
+  } while (!sleepers_.compare_exchange_weak(seen, seen + kOneWake, std::memory_order_seq_cst));
+  counters_.woken.fetch_add(1, std::memory_order_relaxed);
+  WriteWake();
+}
+
+bool Queue::Arm() {
+  sleepers_.fetch_add(1, std::memory_order_seq_cst);
+  if (ring_.Size() == 0 && !closed_.load(std::memory_order_seq_cst)) return true;
+  Disarm();
+  return false;
+}
+
+void Queue::Disarm() {
+  sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+}
+
+// Takes what epoll has and puts it into the ring. Whoever takes the wake-up event must look at the ring
+// afterwards: the push that sent it came before.
+int Queue::Harvest(int64_t timeout) {
+  epoll_event events[kHarvest];
+  const int count = EpollWait(epoll_.get(), events, timeout);
+  if (count < 0) return -errno;
+  int result = 0;
+  for (int index = 0; index < count; index++) {
+    const uint64_t tag = events[index].data.u64;
+    if (tag == kWakeTag) {
+      // One event stands for all writes so far. Those who slept through it are served by the chain in Wait.
+      sleepers_.fetch_and(kSleeperMask, std::memory_order_seq_cst);
+      result = 1;
+    } else if (tag == kMonotonicTag) {
+      RunTimers(&monotonic_);
+    } else if (tag == kRealtimeTag) {
+      RunTimers(&realtime_);
+    } else {
+      Activate(tag, events[index].events);
+    }
+  }
+  return result;
+}
+
+int Queue::Wait(KEvent* events, int max, int64_t timeout, Consumer* consumer) {
+  if (++consumer->claims_since_harvest_ >= kClaimsPerHarvest) {
+    consumer->claims_since_harvest_ = 0;
+    Harvest(0);
+  }
+  int count = ClaimUpTo(max, events, consumer);
+  if (count == 0 && timeout == 0) {
+    consumer->claims_since_harvest_ = 0;
+    Harvest(0);
+    count = ClaimUpTo(max, events, consumer);
+  }
+  const int64_t deadline = timeout > 0 ? MonotonicNow() + timeout : 0;
+  int64_t left = timeout;
+  while (count == 0 && left != 0) {
+    consumer->claims_since_harvest_ = 0;
+    int harvested = 0;
+    sleepers_.fetch_add(1, std::memory_order_seq_cst);
+    if (ring_.Size() == 0 && !consumer->interrupted_.load(std::memory_order_seq_cst) &&
+        !closed_.load(std::memory_order_seq_cst)) {
+      counters_.slept.fetch_add(1, std::memory_order_relaxed);
+      harvested = Harvest(left);
+    }
+    sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+    const bool mine = TakeInterrupt(consumer);
+    const bool over = closed_.load(std::memory_order_seq_cst);
+    // The wake-up was for somebody else as well, or for somebody else alone: sleepers stand in line, so that
+    // handing it on reaches the one it is for.
+    if (over || (harvested == 1 && interrupts_.load(std::memory_order_seq_cst) > 0)) WriteWake();
+    if (over) return -EBADF;
+    count = ClaimUpTo(max, events, consumer);
+    if (count > 0) break;
+    if (mine || harvested == -EINTR) {
+      counters_.interrupted.fetch_add(1, std::memory_order_relaxed);
+      return -EINTR;
+    }
+    if (harvested < 0) return harvested;
+    if (timeout > 0) {
+      left = deadline - MonotonicNow();
+      if (left < 0) left = 0;
+    }
+  }
+  if (ring_.Size() > 0) WakeOne();
+  counters_.delivered.fetch_add(static_cast<uint64_t>(count), std::memory_order_relaxed);
+  return count;
+}
+
+}  // namespace kevent

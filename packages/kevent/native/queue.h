@@ -1,0 +1,170 @@
+// One kqueue, shared by the threads of a process.
+//
+// Below lies one epoll instance. Each watched descriptor is registered there once, edge-triggered; all that
+// kqueue adds (disable, dispatch, one-shot, force, filters without a descriptor) is the state word of a knote
+// in user memory. Knotes that are due stand in one ready ring, from which any thread claims them one at a
+// time; whoever finds the ring empty waits in epoll_wait(2) on the shared instance, so that the kernel wakes
+// exactly one thread per event. A push from user memory (a trigger, a forced one-shot, a re-enabled knote
+// that is still ready) wakes one sleeper through an eventfd in the same epoll instance.
+#ifndef X_KEVENT_QUEUE_H_
+#define X_KEVENT_QUEUE_H_
+
+#include <sys/epoll.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "descriptor.h"
+#include "kevent.h"
+#include "knote.h"
+#include "knote_table.h"
+#include "ready_ring.h"
+#include "timer_heap.h"
+
+namespace kevent {
+
+// Statistics: relaxed throughout, nothing is ordered by them.
+struct Counters {
+  std::atomic<uint64_t> delivered{0};    // events returned by kevent()
+  std::atomic<uint64_t> forced{0};       // of these, delivered because of EV_FORCEONESHOT
+  std::atomic<uint64_t> stale{0};        // taken from the ring and found not ready
+  std::atomic<uint64_t> slept{0};        // times that a thread went to sleep
+  std::atomic<uint64_t> woken{0};        // wake-ups that a push sent to a sleeper
+  std::atomic<uint64_t> interrupted{0};  // waits that were ended from outside
+};
+
+// One thread's end of a queue: who holds a dispatched knote, and how its wait is ended from outside.
+class Consumer {
+ public:
+  explicit Consumer(uint32_t id) : id_(id) {}
+  Consumer(const Consumer&) = delete;
+  Consumer& operator=(const Consumer&) = delete;
+
+  uint32_t id() const { return id_; }
+
+ private:
+  friend class Queue;
+  const uint32_t id_;
+  std::atomic<bool> interrupted_{false};
+  uint32_t claims_since_harvest_ = 0;
+};
+
+// A knote as kq.list() and kq.held() show it.
+struct KnoteView {
+  KEvent event;  // flags: sticky flags; data, fflags: as given
+  uint32_t holder;
+  bool disabled;
+  bool queued;
+};
+
+class Queue {
+ public:
+  static constexpr int64_t kForever = -1;
+
+  // Null and an errno when the kernel refuses a descriptor.
+  static std::unique_ptr<Queue> Make(int* error);
+  Queue(const Queue&) = delete;
+  Queue& operator=(const Queue&) = delete;
+  ~Queue();
+
+  // kevent(2). Applies the changes, then returns up to `max` events, waiting for at most `timeout` ns for the
+  // first. Returns the number of events, or -errno: -EBADF when the queue is closed, -EINTR when the wait was
+  // interrupted (by a signal or by Interrupt; the changes are applied). The two lists may be the same memory.
+  int Kevent(const KEvent* changes, int change_count, KEvent* events, int max, int64_t timeout,
+             Consumer* consumer);
+
+  std::unique_ptr<Consumer> MakeConsumer();
+  // Ends a wait of `consumer`, now or the next one.
+  void Interrupt(Consumer* consumer);
+  // The consumer's thread will not come back: forgets an interrupt that it did not see.
+  void Retire(Consumer* consumer);
+
+  // Every wait ends with -EBADF, and every later call.
+  void Close();
+  bool closed() const { return closed_.load(std::memory_order_acquire); }
+
+  // Removes the descriptor's knotes, then closes it. Returns 0 or an errno.
+  int CloseDescriptor(int descriptor);
+  // Removes the descriptor's knotes and leaves it open, for hand-over. Returns 0, or ENOENT if it has none.
+  int Detach(int descriptor);
+
+  // Readable while something may be due: for other event loops. Such a loop calls Arm before it sleeps and
+  // Disarm when it wakes, so that pushes know of it. Arm returns false when something is due already.
+  int descriptor() const { return epoll_.get(); }
+  bool Arm();
+  void Disarm();
+
+  std::vector<KnoteView> List();
+  const Counters& counters() const { return counters_; }
+
+ private:
+  struct Recheck;  // enabled knotes of a changelist whose level is read together
+  struct Level;    // what a filter says of its source now
+
+  Queue(Descriptor epoll, Descriptor wake);
+  bool Start(int* error);
+
+  // Changes.
+  int Register(const KEvent& change, Recheck* recheck);
+  int RegisterDescriptor(const KEvent& change, Recheck* recheck);
+  int RegisterName(const KEvent& change);
+  int MakeDescriptorKnote(const KEvent& change, DescriptorRecord* record);
+  int MakeNamedKnote(const KEvent& change);
+  int Modify(Slot slot, const KEvent& change, Recheck* recheck);
+  int Remove(const KEvent& change);
+  Slot NewKnote(const KEvent& change);
+  void Touch(Knote* knote, Slot slot, const KEvent& change, bool creating);
+  void TouchUser(Knote* knote, const KEvent& change);
+  int PrepareTimer(const KEvent& change);
+  void ArmTimer(Knote* knote, Slot slot);
+  TimerHeap* HeapOf(const Knote& knote);
+  int ReadLevels(Recheck* recheck, KEvent* errors, int room);
+
+  // Descriptor registration; called with the record's lock held.
+  int Watch(int descriptor, DescriptorRecord* record, bool adding);
+  bool Forget(int descriptor, DescriptorRecord* record);
+  void DropDescriptorKnote(DescriptorRecord* record, int which);
+
+  // Delivery.
+  void Push(Slot slot);
+  int ClaimUpTo(int max, KEvent* events, Consumer* consumer);
+  bool Claim(Slot slot, KEvent* event, Consumer* consumer);
+  bool Evaluate(const Knote& knote, uint64_t state, Level* level);
+  void Deliver(Knote* knote, Slot slot, uint64_t state, const Level& level, KEvent* event,
+               Consumer* consumer);
+  void FinishOneshot(Slot slot, int64_t ident, int16_t filter);
+  void Release(Slot slot, Knote* knote);
+
+  // Waiting.
+  int Harvest(int64_t timeout);
+  void Activate(uint64_t tag, uint32_t events);
+  void RunTimers(TimerHeap* heap);
+  int Wait(KEvent* events, int max, int64_t timeout, Consumer* consumer);
+  bool TakeInterrupt(Consumer* consumer);
+  void WakeOne();
+  void WriteWake();
+
+  const Descriptor epoll_;
+  const Descriptor wake_;
+  KnoteTable knotes_;
+  DescriptorTable descriptors_;
+  NameTable names_;
+  ReadyRing ring_;
+  TimerHeap monotonic_{CLOCK_MONOTONIC};
+  TimerHeap realtime_{CLOCK_REALTIME};
+
+  // Low half: threads and loops that sleep, or are about to. High half: wake-ups written for them and not
+  // yet taken. Pairs with ReadyRing::Size: a sleeper counts itself, then looks at the ring; a pusher fills
+  // the ring, then looks at the count; in the one total order of these operations one of them sees the other.
+  std::atomic<uint64_t> sleepers_{0};
+  std::atomic<uint32_t> interrupts_{0};  // consumers whose interrupt is not yet taken
+  std::atomic<bool> closed_{false};
+  std::atomic<uint32_t> next_consumer_{1};
+  Counters counters_;
+};
+
+}  // namespace kevent
+
+#endif  // X_KEVENT_QUEUE_H_

@@ -1,0 +1,109 @@
+#include "timer_heap.h"
+
+#include <sys/timerfd.h>
+
+#include <cerrno>
+
+namespace kevent {
+namespace {
+
+constexpr int64_t kNanoseconds = 1'000'000'000;
+
+}  // namespace
+
+int TimerHeap::Open(bool* made) {
+  std::lock_guard<std::mutex> guard(mutex_);
+  *made = false;
+  if (descriptor_.valid()) return 0;
+  Descriptor descriptor(timerfd_create(clock_, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!descriptor.valid()) return errno;
+  descriptor_ = std::move(descriptor);
+  *made = true;
+  return 0;
+}
+
+int64_t TimerHeap::Now() const {
+  timespec now{};
+  clock_gettime(clock_, &now);  // cannot fail: both clocks exist and the pointer is good
+  return now.tv_sec * kNanoseconds + now.tv_nsec;
+}
+
+void TimerHeap::Place(size_t index, const Timer& timer) {
+  heap_[index] = timer;
+  timer.knote->heap_index = static_cast<uint32_t>(index + 1);
+}
+
+void TimerHeap::SiftUp(size_t index, const Timer& timer) {
+  while (index > 0) {
+    const size_t parent = (index - 1) / 2;
+    if (heap_[parent].deadline <= timer.deadline) break;
+    Place(index, heap_[parent]);
+    index = parent;
+  }
+  Place(index, timer);
+}
+
+void TimerHeap::SiftDown(size_t index, const Timer& timer) {
+  for (;;) {
+    size_t child = index * 2 + 1;
+    if (child >= heap_.size()) break;
+    if (child + 1 < heap_.size() && heap_[child + 1].deadline < heap_[child].deadline) child++;
+    if (timer.deadline <= heap_[child].deadline) break;
+    Place(index, heap_[child]);
+    index = child;
+  }
+  Place(index, timer);
+}
+
+void TimerHeap::Remove(size_t index) {
+  heap_[index].knote->heap_index = 0;
+  const Timer last = heap_.back();
+  heap_.pop_back();
+  if (index == heap_.size()) return;
+  if (index > 0 && last.deadline < heap_[(index - 1) / 2].deadline) {
+    SiftUp(index, last);
+  } else {
+    SiftDown(index, last);
+  }
+}
+
+void TimerHeap::SetDescriptor() {
+  const int64_t next = heap_.empty() ? 0 : heap_.front().deadline;
+  if (next == armed_) return;
+  itimerspec spec{};
+  spec.it_value.tv_sec = next / kNanoseconds;
+  spec.it_value.tv_nsec = next % kNanoseconds;
+  // An absolute time that has passed expires at once. It cannot fail with these arguments.
+  timerfd_settime(descriptor_.get(), TFD_TIMER_ABSTIME, &spec, nullptr);
+  armed_ = next;
+}
+
+void TimerHeap::Arm(Knote* knote, Slot slot, int64_t deadline) {
+  std::lock_guard<std::mutex> guard(mutex_);
+  if (knote->heap_index != 0) Remove(knote->heap_index - 1);
+  // Zero would disarm the timerfd.
+  const Timer timer{deadline > 0 ? deadline : 1, slot, knote->generation(), knote};
+  heap_.push_back(timer);
+  SiftUp(heap_.size() - 1, timer);
+  SetDescriptor();
+}
+
+void TimerHeap::Disarm(Knote* knote) {
+  std::lock_guard<std::mutex> guard(mutex_);
+  if (knote->heap_index == 0) return;
+  Remove(knote->heap_index - 1);
+  SetDescriptor();
+}
+
+void TimerHeap::TakeDue(std::vector<Timer>* due) {
+  std::lock_guard<std::mutex> guard(mutex_);
+  const int64_t now = Now();
+  while (!heap_.empty() && heap_.front().deadline <= now) {
+    due->push_back(heap_.front());
+    Remove(0);
+  }
+  armed_ = 0;  // it has expired, or the clock was read after it: set it anew
+  SetDescriptor();
+}
+
+}  // namespace kevent

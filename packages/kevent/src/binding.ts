@@ -1,0 +1,44 @@
+import { createRequire } from 'node:module'
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+/** A thread's native handle on a queue. Counts are results; negative ones are errno values. */
+export interface NativeHandle {
+  /** 0, or the errno (positive) that the constructor met. */
+  readonly error: number
+  readonly id: number
+  readonly consumer: number
+  readonly descriptor: number
+  kevent(changes: Uint8Array, changeCount: number, events: Uint8Array, max: number, timeout: number): number
+  consume(changes: Uint8Array, events: Uint8Array, callback: (count: number) => number): number
+  stopConsuming(): void
+  ref(on: boolean): void
+  closeDescriptor(descriptor: number): number
+  detach(descriptor: number): number
+  list(): Float64Array
+  counters(): Float64Array
+  close(): void
+  release(): void
+}
+
+interface Binding {
+  Handle: new (id?: number) => NativeHandle
+}
+
+const load = (): Binding => {
+  const root = fileURLToPath(new URL('..', import.meta.url))
+  const require = createRequire(import.meta.url)
+  const built = `${root}native/build/Release/addon.node`
+  try {
+    return (require('node-gyp-build') as (folder: string) => Binding)(root)
+  } catch (cause) {
+    if (existsSync(built)) return require(built) as Binding
+    throw new Error(
+      `@x/kevent has no binary for ${process.platform}-${process.arch} (looked in ${root}prebuilds and at ${built}). ` +
+        'Build it: npm i node-addon-api && npx -y node-gyp@12 rebuild -C node_modules/@x/kevent/native',
+      { cause },
+    )
+  }
+}
+
+export const binding: Binding = load()

@@ -1,0 +1,7 @@
+export * from './constants.ts'
+export { KEventError } from './errors.ts'
+export { KEventList } from './kevent-list.ts'
+export type { KEvent, KEventChange } from './kevent-list.ts'
+export { KQueue } from './kqueue.ts'
+export type { ConsumeLists, Consumption, Knote, KQueueCounters, KQueueHandle } from './kqueue.ts'
+export type { WaitOptions } from './loop-waits.ts'

@@ -1,0 +1,266 @@
+import { binding } from './binding.ts'
+import type { NativeHandle } from './binding.ts'
+import { writeChanges } from './change.ts'
+import { EV_DISPATCH } from './constants.ts'
+import { KEventError } from './errors.ts'
+import { KEventList } from './kevent-list.ts'
+import type { KEvent, KEventChange } from './kevent-list.ts'
+import { LoopWaits } from './loop-waits.ts'
+import type { WaitOptions } from './loop-waits.ts'
+
+const EINVAL = -22
+const NANOSECONDS = 1e6
+const nothing = new Uint8Array(0)
+
+/** What a worker needs to attach to a queue: plain data, for `workerData` or `postMessage`. */
+export interface KQueueHandle {
+  readonly kqueue: number
+  readonly pid: number
+}
+
+/** A knote as it stands. */
+export interface Knote extends KEvent {
+  /** Not delivered until it is enabled. */
+  disabled: boolean
+  /** Due, and not yet taken by a thread. */
+  queued: boolean
+  /** The {@link KQueue.consumer} that a dispatched event was delivered to, else 0. */
+  holder: number
+}
+
+/** What happened in a queue since it was made, over all threads. */
+export interface KQueueCounters {
+  /** Events delivered. */
+  delivered: number
+  /** Of these, forced by EV_FORCEONESHOT. */
+  forced: number
+  /** Taken from the ring of due knotes and found not ready any more. */
+  stale: number
+  /** Times that a thread went to sleep. */
+  slept: number
+  /** Wake-ups sent to sleepers by triggers, forced events and enabled knotes. */
+  woken: number
+  /** Waits ended from outside. */
+  interrupted: number
+}
+
+/** Lists that {@link KQueue.consume} reads changes from and writes events to. */
+export interface ConsumeLists {
+  changes: KEventList
+  events: KEventList
+}
+
+/** Consumption of a queue in the event loop. */
+export interface Consumption {
+  /** Let it keep the process alive (the state after `consume`). */
+  ref(): void
+  /** Do not let it. */
+  unref(): void
+  /** No further call of the callback. Stopping twice is fine. */
+  stop(): void
+  [Symbol.dispose](): void
+}
+
+/**
+ * An event queue that many threads share: kqueue(2) for Linux. Each thread has a KQueue of its own over the
+ * same queue (`share` and `attach`). An event of a knote with EV_DISPATCH is in one thread at a time.
+ */
+export class KQueue {
+  readonly #native: NativeHandle
+  readonly #waits: LoopWaits
+  #changes = new KEventList(16)
+  #events = new KEventList(16)
+
+  /** Makes a queue. Throws KEventError EMFILE, ENFILE or ENOMEM. */
+  constructor()
+  /** @internal Attaches to a queue by its number. */
+  constructor(id: number)
+  constructor(id?: number) {
+    this.#native = id === undefined ? new binding.Handle() : new binding.Handle(id)
+    if (this.#native.error !== 0) throw new KEventError(-this.#native.error, 'kqueue')
+    this.#waits = new LoopWaits(this.#native)
+  }
+
+  /**
+   * A thread's own KQueue over the queue that another thread of this process shares. Throws KEventError EBADF
+   * when that queue is closed or of another process: a kqueue is not inherited and cannot be sent.
+   */
+  static attach(handle: KQueueHandle): KQueue {
+    if (!Number.isInteger(handle.kqueue) || handle.pid !== process.pid) throw new KEventError(-9, 'kqueue')
+    return new KQueue(handle.kqueue)
+  }
+
+  /** What {@link KQueue.attach} takes in another thread. */
+  share(): KQueueHandle {
+    return { kqueue: this.#native.id, pid: process.pid }
+  }
+
+  /** This thread's number among the queue's consumers, as {@link Knote.holder} names it. */
+  get consumer(): number {
+    return this.#native.consumer
+  }
+
+  /**
+   * The queue's descriptor, borrowed: readable when something may be due, for a foreign event loop. It is
+   * -1 after close.
+   */
+  get descriptor(): number {
+    return this.#native.descriptor
+  }
+
+  /**
+   * kevent(2): applies the changes in order, then returns up to `max` events. With `max` 0 it returns at
+   * once; a `timeout` (ms, fractions count) of undefined waits for ever, 0 does not wait. A change that fails
+   * is an event with EV_ERROR and the errno in `data`, as far as `max` has room; then no other event is
+   * returned in that call. Blocks the thread while it waits; `Worker.terminate()` and `close` by another
+   * thread end the wait.
+   *
+   * Throws KEventError: EBADF (queue closed; with no room, descriptor closed), EINVAL (flags, fflags, filter,
+   * timeout), ENOENT (no such knote), ENXIO (a filter that Linux does not have), EPERM (a regular file),
+   * EINTR (a signal; the changes are applied).
+   */
+  kevent(changes: readonly KEventChange[] | null, max = 0, timeout?: number): KEvent[] {
+    const count = changes?.length ?? 0
+    if (count > this.#changes.capacity) this.#changes = new KEventList(count * 2)
+    if (max > this.#events.capacity) this.#events = new KEventList(max)
+    if (changes !== null) writeChanges(this.#changes, changes)
+    return this.#events.toArray(this.keventList(this.#changes, count, this.#events, max, timeout))
+  }
+
+  /**
+   * The same without allocation: the first `changeCount` records of `changes` are applied, up to `max` events
+   * are written to `events`. The two may be one list. Returns the number of events.
+   */
+  keventList(
+    changes: KEventList | null,
+    changeCount: number,
+    events: KEventList | null,
+    max: number,
+    timeout?: number,
+  ): number {
+    if (changeCount > (changes?.capacity ?? 0) || max > (events?.capacity ?? 0)) {
+      throw new KEventError(EINVAL, 'kevent')
+    }
+    // FreeBSD's order: a bad timeout is found after the changes were applied.
+    const bad = timeout !== undefined && !(timeout >= 0)
+    const nanoseconds = timeout === undefined || timeout === Infinity ? -1 : Math.round(timeout * NANOSECONDS)
+    const count = this.#native.kevent(
+      changes?.bytes ?? nothing,
+      changeCount,
+      events?.bytes ?? nothing,
+      bad ? 0 : max,
+      bad ? 0 : nanoseconds,
+    )
+    if (count < 0) throw new KEventError(count, 'kevent')
+    if (bad && max > 0) throw new KEventError(EINVAL, 'kevent')
+    return count
+  }
+
+  /**
+   * Waits in the event loop: resolves with 1 to `max` events (1 unless told), or with none when `timeout` ms
+   * have passed. Calls that wait at the same time are served in turn. Rejects with `signal.reason`, or as
+   * `kevent` throws.
+   */
+  wait(options: WaitOptions = {}): Promise<KEvent[]> {
+    return this.#waits.wait(options)
+  }
+
+  /** Events one at a time, claimed when asked for; ends when the queue is closed. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<KEvent, void, void> {
+    for (;;) {
+      try {
+        yield* await this.wait()
+      } catch (error) {
+        if (error instanceof KEventError && error.code === 'EBADF') return
+        throw error
+      }
+    }
+  }
+
+  /**
+   * Serves the queue from this thread's event loop. When events are due, `callback` is called with their
+   * number after they were written to `lists.events`; it returns how many changes it left in `lists.changes`,
+   * which the next call into the queue applies. While nothing is due, the loop waits in the queue's stead, and
+   * all else that the loop does goes on. Throws KEventError EBUSY when this KQueue is consumed already.
+   *
+   * When the queue is closed the callback is called a last time, with -EBADF (-9).
+   */
+  consume(lists: ConsumeLists, callback: (count: number) => number): Consumption {
+    const native = this.#native
+    const error = native.consume(lists.changes.bytes, lists.events.bytes, callback)
+    if (error < 0) throw new KEventError(error, 'kqueue')
+    const stop = (): void => {
+      native.stopConsuming()
+    }
+    return {
+      ref: () => {
+        native.ref(true)
+      },
+      unref: () => {
+        native.ref(false)
+      },
+      stop,
+      [Symbol.dispose]: stop,
+    }
+  }
+
+  /**
+   * Removes the descriptor's knotes, then closes it. The way to close a descriptor that is, or was, in a
+   * queue: closed elsewhere while a duplicate lives, it would stay in the kernel's list.
+   */
+  closeDescriptor(descriptor: number): void {
+    const error = this.#native.closeDescriptor(descriptor)
+    if (error < 0) throw new KEventError(error, 'close')
+  }
+
+  /** Removes the descriptor's knotes and leaves it open, to hand it over. False: it had none. */
+  detach(descriptor: number): boolean {
+    return this.#native.detach(descriptor) === 0
+  }
+
+  /** All knotes, each as it stood at some moment during the call. */
+  list(): Knote[] {
+    const rows = this.#native.list()
+    return Array.from({ length: rows.length / 8 }, (_, index) => {
+      const row = rows.subarray(index * 8, index * 8 + 8) as unknown as [
+        number, number, number, number, number, number, number, number,
+      ]
+      const [ident, filter, flags, fflags, data, udata, holder, state] = row
+      return { ident, filter, flags, fflags, data, udata, holder, disabled: state % 2 === 1, queued: state >= 2 }
+    })
+  }
+
+  /**
+   * Knotes that were delivered with EV_DISPATCH and not re-enabled since, by all threads or by one: what a
+   * thread that died has left. EV_ENABLE gives such an event to another thread, EV_FORCEONESHOT with
+   * EV_ENABLE makes another thread tear it down.
+   */
+  held(consumer?: number): Knote[] {
+    return this.list().filter(
+      ({ flags, disabled, holder }) =>
+        (flags & EV_DISPATCH) !== 0 && disabled && holder !== 0 && (consumer === undefined || holder === consumer),
+    )
+  }
+
+  /** See {@link KQueueCounters}. */
+  counters(): KQueueCounters {
+    const [delivered = 0, forced = 0, stale = 0, slept = 0, woken = 0, interrupted = 0] = this.#native.counters()
+    return { delivered, forced, stale, slept, woken, interrupted }
+  }
+
+  /** Ends this thread's part. The queue lives on in the others; with the last one it is gone. */
+  release(): void {
+    this.#native.release()
+    this.#waits.end()
+  }
+
+  /** Ends the queue for all threads: every wait ends with EBADF. No watched descriptor is closed. */
+  close(): void {
+    this.#native.close()
+    this.#waits.end()
+  }
+
+  [Symbol.dispose](): void {
+    this.release()
+  }
+}
