@@ -2,6 +2,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { dirname, relative, resolve } from 'node:path'
+import type { Limits, Timeouts } from '@x/http1'
 import * as v from 'valibot'
 import { ConfigError, codeOf, messageOf } from './errors.ts'
 import type { MountSpec } from './handler.ts'
@@ -27,29 +28,13 @@ export const addressSchema: v.GenericSchema<unknown, string> = v.pipe(
 )
 
 const milliseconds = wholeNumber('a time in milliseconds', 1, longestTimeout)
-const bytes = wholeNumber('a number of bytes', 1, 2 ** 31 - 1)
+const bytes = wholeNumber('a number of bytes', 1, Number.MAX_SAFE_INTEGER)
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
 
-/** Upper bounds on what a request may be; each that is left out is http1's. */
-export interface ConfigLimits {
-  /** Bytes of the request line's target. */
-  target?: number
-  /** Bytes of the whole head. */
-  head?: number
-  /** Number of header fields. */
-  headers?: number
-  /** Bytes of a body. */
-  body?: number
-}
-
-/** Milliseconds; each that is left out is http1's, except for `drain`. */
-export interface ConfigTimeouts {
-  head?: number
-  idle?: number
-  body?: number
-  write?: number
+/** Milliseconds; each of http1's that is left out is http1's default. */
+export interface ConfigTimeouts extends Partial<Timeouts> {
   /** How long a stop or an unmount waits for requests in progress. */
   drain: number
 }
@@ -70,7 +55,8 @@ export interface Config {
   /** Absolute path of the control socket. */
   control: string
   mounts: ConfigMount[]
-  limits: ConfigLimits
+  /** Each that is left out is http1's default. */
+  limits: Partial<Limits>
   timeouts: ConfigTimeouts
   log: { level: LogLevel }
   /** Most requests that a worker takes at a time. */
@@ -161,11 +147,14 @@ const configSchema = (base: string) =>
     batch: v.optional(wholeNumber('a batch size', 1, 256), 16),
   })
 
+// http1 reads a head at once, which bounds what a head and its target may be.
 const limitsSchema = strictObject({
-  target: v.exactOptional(bytes),
-  head: v.exactOptional(bytes),
-  headers: v.exactOptional(wholeNumber('a number of header fields', 1, 65_535)),
-  body: v.exactOptional(wholeNumber('a number of bytes', 0, Number.MAX_SAFE_INTEGER)),
+  head: v.exactOptional(wholeNumber('a number of bytes', 1, 32 * 1024)),
+  requestTarget: v.exactOptional(wholeNumber('a number of bytes', 1, 32 * 1024)),
+  headers: v.exactOptional(wholeNumber('a number of header fields', 1, 1000)),
+  body: v.exactOptional(bytes),
+  chunkExtensions: v.exactOptional(bytes),
+  drain: v.exactOptional(bytes),
 })
 
 const timeoutsSchema = strictObject({

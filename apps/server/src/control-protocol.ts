@@ -19,7 +19,7 @@ import { show, strictObject, text, wholeNumber } from './strict-object.ts'
  */
 
 /** Most bytes of a request's body. */
-export const longestBody = 64 * 1024
+export const longestBody: number = 64 * 1024
 
 export interface UnmountRequest {
   prefix: string

@@ -2,21 +2,25 @@
  * The errors that an operator or the author of a handler sees. Each carries a `code`; `instanceof` goes by a
  * registered symbol, so that it holds between two loaded copies of this package as well.
  */
+function brandWith(error: Error, brand: symbol): void {
+  Object.defineProperty(error, brand, { value: true })
+}
+
 function isBranded(value: unknown, brand: symbol): boolean {
   return typeof value === 'object' && value !== null && brand in value
 }
 
-const configBrand: unique symbol = Symbol.for('@x/server.ConfigError')
+const configBrand = Symbol.for('@x/server.ConfigError')
 
 /** A configuration that cannot be used. `problems` lists every one found, each with its file, key and remedy. */
 export class ConfigError extends Error {
   readonly code = 'ERR_CONFIG'
-  readonly [configBrand] = true
   readonly problems: readonly string[]
 
   constructor(problems: readonly string[], options?: ErrorOptions) {
     super(problems.join('\n'), options)
     this.name = 'ConfigError'
+    brandWith(this, configBrand)
     this.problems = problems
   }
 
@@ -25,18 +29,18 @@ export class ConfigError extends Error {
   }
 }
 
-const handlerModuleBrand: unique symbol = Symbol.for('@x/server.HandlerModuleError')
+const handlerModuleBrand = Symbol.for('@x/server.HandlerModuleError')
 
 /** A handler module that cannot be used. The message names the file and the remedy. */
 export class HandlerModuleError extends Error {
   readonly code = 'ERR_HANDLER_MODULE'
-  readonly [handlerModuleBrand] = true
   /** The module as the mount named it: an absolute path or `builtin:NAME`. */
   readonly module: string
 
   constructor(module: string, message: string, options?: ErrorOptions) {
     super(`${module}: ${message}`, options)
     this.name = 'HandlerModuleError'
+    brandWith(this, handlerModuleBrand)
     this.module = module
   }
 
@@ -45,7 +49,7 @@ export class HandlerModuleError extends Error {
   }
 }
 
-const controlBrand: unique symbol = Symbol.for('@x/server.ControlError')
+const controlBrand = Symbol.for('@x/server.ControlError')
 
 /**
  * A command to a running server that failed.
@@ -58,11 +62,11 @@ const controlBrand: unique symbol = Symbol.for('@x/server.ControlError')
  */
 export class ControlError extends Error {
   readonly code: string
-  readonly [controlBrand] = true
 
   constructor(code: string, message: string, options?: ErrorOptions) {
     super(message, options)
     this.name = 'ControlError'
+    brandWith(this, controlBrand)
     this.code = code
   }
 
@@ -71,16 +75,16 @@ export class ControlError extends Error {
   }
 }
 
-const usageBrand: unique symbol = Symbol.for('@x/server.UsageError')
+const usageBrand = Symbol.for('@x/server.UsageError')
 
 /** A command line that cannot be understood; the process exits with 2. */
 export class UsageError extends Error {
   readonly code = 'ERR_USAGE'
-  readonly [usageBrand] = true
 
   constructor(message: string, options?: ErrorOptions) {
     super(message, options)
     this.name = 'UsageError'
+    brandWith(this, usageBrand)
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {

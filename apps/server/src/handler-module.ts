@@ -70,18 +70,15 @@ async function importFile(file: string, generation: number): Promise<object> {
   try {
     return (await import(url.href)) as object
   } catch (error) {
-    throw new HandlerModuleError(file, importProblem(error), { cause: error })
+    throw new HandlerModuleError(file, importProblem(file, error), { cause: error })
   }
 }
 
-function importProblem(error: unknown): string {
-  if (!(error instanceof SyntaxError)) {
-    return `throws while it is loaded (${messageOf(error)}); correct what it does or imports at its top level`
+function importProblem(file: string, error: unknown): string {
+  if (error instanceof SyntaxError) {
+    return `is not a JavaScript module (${error.message}); \`node --check ${file}\` shows the place to correct`
   }
-  // V8 names the place only in the stack, whose first line is `file:///path?generation=N:LINE`.
-  const line = /^file:.*:(\d+)$/mu.exec(error.stack ?? '')?.[1]
-  const place = line === undefined ? '' : ` in line ${line}`
-  return `is not a JavaScript module: ${error.message}${place}; correct it (\`node --check\` shows the place)`
+  return `throws while it is loaded (${messageOf(error)}); correct what it does or imports at its top level`
 }
 
 function checked(file: string, namespace: object): HandlerModule {

@@ -97,7 +97,10 @@ test.each([
     ': log.level: "loud" is not a log level; use trace, debug, info, warn, error, fatal, silent',
   ],
   [{ timeouts: { drain: 0 } }, ': timeouts.drain: 0 is not a time in milliseconds; use 1 to 2147483647'],
-  [{ limits: { heads: 1 } }, ': limits.heads: is not a known key; use target, head, headers, body'],
+  [
+    { limits: { heads: 1 } },
+    ': limits.heads: is not a known key; use head, requestTarget, headers, body, chunkExtensions, drain',
+  ],
   [{ mounts: {} }, ': mounts: {} is not a list of mounts; write [ { … } ]'],
   [{ mounts: [{ module: 'builtin:welcome' }] }, ': mounts[0].prefix: is missing; add it'],
   [{ mounts: [{ prefix: '/' }] }, ': mounts[0]: needs either "module" or "static"; give exactly one of them'],
