@@ -45,9 +45,9 @@ export interface HandlerContext {
 
 /** What a handler module exports. */
 export interface HandlerModule {
-  handle(request: HttpRequest, ctx: HandlerContext): ResponseLike | Promise<ResponseLike>
+  readonly handle: (request: HttpRequest, ctx: HandlerContext) => ResponseLike | Promise<ResponseLike>
   /** Called once in each worker before the first request; if it throws, nothing is mounted anywhere. */
-  init?(ctx: HandlerContext): void | Promise<void>
+  readonly init?: (ctx: HandlerContext) => void | Promise<void>
   /** Called once in each worker after the last request. */
-  cleanup?(ctx: HandlerContext): void | Promise<void>
+  readonly cleanup?: (ctx: HandlerContext) => void | Promise<void>
 }

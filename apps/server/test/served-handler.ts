@@ -63,8 +63,9 @@ async function answer(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
 ): Promise<void> {
-  const [path = '', query = ''] = (incoming.url ?? '').split(/\?(.*)/su)
-  const log = { debug() {}, info() {}, warn() {}, error() {} }
+  const [path = '', query] = (incoming.url ?? '').split(/\?(.*)/su)
+  const ignore = (): undefined => undefined
+  const log = { debug: ignore, info: ignore, warn: ignore, error: ignore }
   const ctx: HandlerContext = {
     mountPath,
     path: mountPath === '/' ? path : path.slice(mountPath.length),
@@ -78,7 +79,7 @@ async function answer(
   const request = {
     method: incoming.method ?? '',
     query,
-    header: (name: string) => incoming.headers[name]?.toString(),
+    headers: { get: (name: string) => incoming.headers[name]?.toString() },
   } as HttpRequest
   const { status = 200, headers = {}, body }: ResponseLike = await module.handle(request, ctx)
   outgoing.writeHead(status, headers as Record<string, string>)

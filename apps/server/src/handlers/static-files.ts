@@ -130,10 +130,10 @@ function represent(
   }
   const outcome = evaluatePreconditions(
     {
-      ifMatch: request.header('if-match'),
-      ifNoneMatch: request.header('if-none-match'),
-      ifModifiedSince: request.header('if-modified-since'),
-      ifUnmodifiedSince: request.header('if-unmodified-since'),
+      ifMatch: request.headers.get('if-match'),
+      ifNoneMatch: request.headers.get('if-none-match'),
+      ifModifiedSince: request.headers.get('if-modified-since'),
+      ifUnmodifiedSince: request.headers.get('if-unmodified-since'),
     },
     { etag, modified: file.modified },
   )
@@ -174,8 +174,8 @@ function content(
 
 function requestedRange(file: OpenFile, request: HttpRequest): ReturnType<typeof parseByteRange> {
   if (request.method !== 'GET') return undefined
-  if (!rangeStillApplies(request.header('if-range'), file.modified, Date.now())) return undefined
-  return parseByteRange(request.header('range'), file.size)
+  if (!rangeStillApplies(request.headers.get('if-range'), file.modified, Date.now())) return undefined
+  return parseByteRange(request.headers.get('range'), file.size)
 }
 
 function readAll(descriptor: number, offset: number, length: number): Uint8Array {
@@ -191,7 +191,7 @@ function readAll(descriptor: number, offset: number, length: number): Uint8Array
 
 function redirect(request: HttpRequest, ctx: HandlerContext): ResponseLike {
   const path = (ctx.mountPath === '/' ? '' : ctx.mountPath) + ctx.path
-  const location = `${path}/${request.query === '' ? '' : `?${request.query}`}`
+  const location = `${path}/${request.query === undefined ? '' : `?${request.query}`}`
   return { ...refusal(301, `it is at ${location}`), headers: { ...plain, location } }
 }
 
