@@ -2,7 +2,21 @@
   'targets': [
     {
       'target_name': 'addon',
-      'sources': ['addon.cc'],
+      'sources': [
+        'addon.cc',
+        'authority.cc',
+        'body_decoder.cc',
+        'byte_buffer.cc',
+        'connection.cc',
+        'engine.cc',
+        'engine_read.cc',
+        'engine_write.cc',
+        'framing.cc',
+        'head_parser.cc',
+        'listener.cc',
+        'request_line.cc',
+        'response_head.cc',
+      ],
       'include_dirs': ["<!(node -p \"require('node-addon-api').include_dir\")"],
       'defines': [
         'NAPI_VERSION=9',

@@ -1,0 +1,202 @@
+#include "engine.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+
+namespace http1 {
+
+namespace {
+
+// Room for a response head with all its lines and a body that was copied beside it.
+constexpr size_t kScratchSize = 96 * 1024;
+
+uint32_t NextEngineId() {
+  // Relaxed: only uniqueness matters.
+  static std::atomic<uint32_t> next{1};
+  return next.fetch_add(1, std::memory_order_relaxed);
+}
+
+bool IsOutOfDescriptors(int code) {
+  return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
+}
+
+// What accept4(2) reports for a connection that has already died; the next one may be fine.
+bool IsLostConnection(int code) {
+  return code == ECONNABORTED || code == EINTR || code == EPROTO || code == EPERM || code == ENETDOWN ||
+         code == ENOPROTOOPT || code == EHOSTDOWN || code == ENONET || code == EHOSTUNREACH || code == ENETUNREACH;
+}
+
+}  // namespace
+
+Engine::Engine(const EngineLimits& limits, const Timeouts& timeouts, const EngineMemory& memory)
+    : id_(NextEngineId()), limits_(limits), timeouts_(timeouts), memory_(memory), scratch_(kScratchSize) {}
+
+uint32_t Engine::AddLine(std::string_view line) {
+  lines_.emplace_back(line);
+  return static_cast<uint32_t>(lines_.size() - 1);
+}
+
+uint32_t Engine::Accept(int listener, uint32_t most) {
+  memory_.control[layout::kAcceptErrno] = 0;
+  if (listener != listener_) {
+    // A listener that was inherited may lack it; accepted sockets take it over. Not an error for other families.
+    const int on = 1;
+    setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    listener_ = listener;
+  }
+  const int64_t deadline = MonotonicMilliseconds() + timeouts_.head;
+  const auto limit = static_cast<uint32_t>(memory_.accepted_size);
+  uint32_t count = 0;
+  while (count < most && count < limit) {
+    const int fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+      if (IsLostConnection(errno)) continue;
+      if (errno != EAGAIN) memory_.control[layout::kAcceptErrno] = errno;
+      if (!IsOutOfDescriptors(errno)) listener_ = -1;
+      break;
+    }
+    Connection* const connection = ConnectionTable::Shared().Open(fd);
+    if (connection == nullptr) {
+      close(fd);
+      memory_.control[layout::kAcceptErrno] = EMFILE;
+      break;
+    }
+    connection->SetPhase(Phase::kIdle, deadline);
+    memory_.accepted[count++] = fd;
+  }
+  memory_.counters[layout::kAccepted] += count;
+  return count;
+}
+
+void Engine::StartLists() {
+  memory_.control[layout::kRearmCount] = 0;
+  memory_.control[layout::kClosingCount] = 0;
+  memory_.control[layout::kWantsRoom] = 0;
+  memory_.control[layout::kUnfinished] = 0;
+  now_ = MonotonicMilliseconds();
+  // Taken out first: what still does not fit goes back where it was.
+  std::vector<Late> late;
+  late.swap(late_);
+  for (const Late& name : late) {
+    if (name.closing) {
+      NameClosing(name.fd);
+    } else {
+      NameRearm(name.fd, name.drained);
+    }
+  }
+}
+
+void Engine::NameRearm(int fd, bool drained) {
+  const int32_t at = memory_.control[layout::kRearmCount];
+  if (static_cast<size_t>(at) == queue_.list_size) {
+    late_.push_back({fd, drained, false});
+    return;
+  }
+  queue_.rearm[at] = fd;
+  queue_.rearm_drained[at] = drained ? 1 : 0;
+  memory_.control[layout::kRearmCount] = at + 1;
+}
+
+void Engine::NameClosing(int fd) {
+  const int32_t at = memory_.control[layout::kClosingCount];
+  if (static_cast<size_t>(at) == queue_.list_size) {
+    late_.push_back({fd, false, true});
+    return;
+  }
+  queue_.closing[at] = fd;
+  memory_.control[layout::kClosingCount] = at + 1;
+}
+
+void Engine::Rearm(int fd, const Connection& connection) {
+  NameRearm(fd, connection.drained && !connection.at_end);
+}
+
+// The descriptor is only named: it stays ours until Close(), so that its number cannot come back before the
+// queue has let go of it.
+void Engine::ListClosing(int fd, Connection& connection) {
+  connection.SetPhase(Phase::kClosing, kNoDeadline);
+  NameClosing(fd);
+}
+
+bool Engine::HasRoom(size_t bytes) const {
+  return record_count_ < limits_.batch && memory_.arena_size - arena_used_ >= bytes;
+}
+
+bool Engine::Close(int fd) {
+  Connection* const connection = ConnectionTable::Shared().Find(fd);
+  if (connection == nullptr) return false;
+  ConnectionTable::Shared().Close(*connection);
+  close(fd);
+  memory_.counters[layout::kClosed] += 1;
+  return true;
+}
+
+void Engine::CloseListed() {
+  const int32_t count = memory_.control[layout::kClosingCount];
+  for (int32_t i = 0; i < count; ++i) Close(queue_.closing[i]);
+  memory_.control[layout::kClosingCount] = 0;
+}
+
+uint32_t Expired(int64_t now, int32_t* out, size_t capacity) {
+  uint32_t count = 0;
+  ConnectionTable::Shared().ForEach([&](int fd, const Connection& connection) {
+    if (count >= capacity || connection.deadline.load(std::memory_order_relaxed) > now) return;
+    out[count++] = fd;
+  });
+  return count;
+}
+
+ConnectionCounts CountConnections() {
+  ConnectionCounts counts;
+  ConnectionTable::Shared().ForEach([&](int, const Connection& connection) {
+    ++counts.open;
+    switch (connection.CurrentPhase()) {
+      case Phase::kIdle:
+        ++counts.idle;
+        break;
+      case Phase::kHead:
+        ++counts.reading;
+        break;
+      case Phase::kHandling:
+        ++counts.handling;
+        break;
+      case Phase::kWriting:
+        ++counts.writing;
+        break;
+      case Phase::kDraining:
+      case Phase::kLingering:
+      case Phase::kClosing:
+      case Phase::kFree:
+        ++counts.closing;
+        break;
+    }
+  });
+  return counts;
+}
+
+bool Abandon(int fd) {
+  Connection* const connection = ConnectionTable::Shared().Find(fd);
+  if (connection == nullptr) return false;
+  if (connection->CurrentPhase() == Phase::kHandling && !connection->response_started) {
+    DateLine date;
+    date.Update();
+    std::array<char, 512> space{};
+    HeadWriter writer(space.data(), space.size());
+    WriteRefusal(writer, {500, "The handler of this request has ended without an answer."}, date.Text(),
+                 !connection->head_method);
+    // The connection ends in any case, so a result that says it could not be sent changes nothing.
+    send(fd, space.data(), writer.Size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    shutdown(fd, SHUT_WR);
+  }
+  ConnectionTable::Shared().Close(*connection);
+  close(fd);
+  return true;
+}
+
+}  // namespace http1

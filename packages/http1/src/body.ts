@@ -1,0 +1,157 @@
+import { clientGone, Http1Error } from './errors.ts'
+import { CONTROL } from './layout.ts'
+import type { Memory } from './memory.ts'
+import { type Readiness, waitFor, type WhenOver } from './readiness.ts'
+
+const EAGAIN = -11
+const EPROTO = -71
+
+/** A request body. It can be consumed once, by one of these. */
+export interface RequestBody extends AsyncIterable<Uint8Array> {
+  /** Whether something has begun to consume it. */
+  readonly used: boolean
+  /** All bytes. Throws ERR_HTTP_BODY_TOO_LARGE (413) above `limit` bytes, besides what the engine limits. */
+  bytes(limit?: number): Promise<Uint8Array>
+  arrayBuffer(limit?: number): Promise<ArrayBuffer>
+  /** As UTF-8; what is not is replaced by U+FFFD. */
+  text(limit?: number): Promise<string>
+  /** Throws ERR_HTTP_BODY_MALFORMED (400) when it is not JSON. */
+  json(limit?: number): Promise<unknown>
+}
+
+/** The connection that a body arrives on, and the request it belongs to. */
+export interface BodySource {
+  readonly memory: Memory
+  readonly readiness: Readiness
+  readonly bodyTimeout: number
+  readonly descriptor: number
+  readonly generation: number
+  /** Whether the bytes in hand are all. */
+  bodyInHandIsAll(): boolean
+  /** A copy of the bytes that came with the head. */
+  bodyInHand(): Uint8Array
+  /** No more can be read: the connection has to end after the response. */
+  bodyFailed(gone: boolean): void
+  /** Calls back when the request is over. */
+  readonly whenOver: WhenOver
+}
+
+const decoder = new TextDecoder()
+
+export class Body implements RequestBody {
+  readonly #source: BodySource
+  #used = false
+
+  constructor(source: BodySource) {
+    this.#source = source
+  }
+
+  get used(): boolean {
+    return this.#used
+  }
+
+  async bytes(limit: number = Number.POSITIVE_INFINITY): Promise<Uint8Array> {
+    const pieces: Uint8Array[] = []
+    let size = 0
+    for await (const piece of this) {
+      size += piece.length
+      if (size > limit) {
+        throw new Http1Error(`The request body is larger than ${limit} bytes.`, {
+          code: 'ERR_HTTP_BODY_TOO_LARGE',
+          status: 413,
+        })
+      }
+      pieces.push(piece)
+    }
+    const [only] = pieces
+    return pieces.length === 1 && only !== undefined ? only : joined(pieces, size)
+  }
+
+  async arrayBuffer(limit?: number): Promise<ArrayBuffer> {
+    const bytes = await this.bytes(limit)
+    return new Uint8Array(bytes).buffer
+  }
+
+  async text(limit?: number): Promise<string> {
+    return decoder.decode(await this.bytes(limit))
+  }
+
+  async json(limit?: number): Promise<unknown> {
+    const text = await this.text(limit)
+    try {
+      return JSON.parse(text) as unknown
+    } catch (cause) {
+      const details = { code: 'ERR_HTTP_BODY_MALFORMED', status: 400, cause }
+      throw new Http1Error('The request body is not JSON.', details)
+    }
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    if (this.#used) {
+      throw new Http1Error('The request body has been consumed already.', { code: 'ERR_HTTP_BODY_USED' })
+    }
+    this.#used = true
+    const source = this.#source
+    const all = source.bodyInHandIsAll()
+    const first = source.bodyInHand()
+    if (first.length > 0) yield first
+    if (all) return
+    source.memory.native.continue(source.descriptor, source.generation)
+    for (;;) {
+      const piece = await this.#next()
+      if (piece === undefined) return
+      yield piece
+    }
+  }
+
+  /** The next piece, or undefined at the end. */
+  async #next(): Promise<Uint8Array | undefined> {
+    const { memory, descriptor, generation } = this.#source
+    for (;;) {
+      const got = memory.native.readBody(descriptor, generation, memory.piece)
+      if (got > 0) return Uint8Array.prototype.slice.call(memory.piece, 0, got)
+      if (got === 0) return undefined
+      if (got !== EAGAIN) throw this.#failure(got)
+      await this.#wait()
+    }
+  }
+
+  async #wait(): Promise<void> {
+    const { memory, descriptor, generation, readiness, bodyTimeout, whenOver } = this.#source
+    memory.native.awaitBody(descriptor, generation, 1)
+    const result = await waitFor(readiness.readable(descriptor), bodyTimeout, whenOver)
+    if (result === 'ready') {
+      memory.native.awaitBody(descriptor, generation, 0)
+      return
+    }
+    this.#source.bodyFailed(result === 'over')
+    if (result === 'over') throw clientGone()
+    const details = { code: 'ERR_HTTP_BODY_TIMEOUT', status: 408 }
+    throw new Http1Error(`No byte of the request body has come for ${bodyTimeout} ms.`, details)
+  }
+
+  #failure(errno: number): Http1Error {
+    this.#source.bodyFailed(errno !== EPROTO)
+    if (errno !== EPROTO) return clientGone()
+    const status = this.#source.memory.control[CONTROL.refusedStatus] ?? 400
+    return status === 413
+      ? new Http1Error('The request body is larger than this server takes.', {
+          code: 'ERR_HTTP_BODY_TOO_LARGE',
+          status,
+        })
+      : new Http1Error('The framing of the request body is malformed.', {
+          code: 'ERR_HTTP_BODY_MALFORMED',
+          status,
+        })
+  }
+}
+
+function joined(pieces: readonly Uint8Array[], size: number): Uint8Array {
+  const whole = new Uint8Array(size)
+  let at = 0
+  for (const piece of pieces) {
+    whole.set(piece, at)
+    at += piece.length
+  }
+  return whole
+}

@@ -1,0 +1,69 @@
+import { optionError } from './errors.ts'
+
+/** Bounds on what a client may send. What exceeds one is refused before a handler sees it. */
+export interface Limits {
+  /** Bytes of a request head: 431. Also the bound of the trailer fields. */
+  readonly head: number
+  /** Bytes of a request target: 414. */
+  readonly requestTarget: number
+  /** Header fields of a request: 431. */
+  readonly headers: number
+  /** Bytes of a request body: 413. */
+  readonly body: number
+  /** Bytes of chunk extensions in one body: 413. */
+  readonly chunkExtensions: number
+  /** Bytes that are read and thrown away after a response, so that closing does not reset the connection. */
+  readonly drain: number
+}
+
+/** Times in milliseconds after which a client is given up. */
+export interface Timeouts {
+  /** From the first byte of a head to its last, and from accept to the first byte. 408. */
+  readonly head: number
+  /** Between two requests of a connection. */
+  readonly idle: number
+  /** Without a byte of the request body that is being read. */
+  readonly body: number
+  /** Without the socket taking a byte of the response. */
+  readonly write: number
+}
+
+const defaultLimits: Limits = {
+  head: 16 * 1024,
+  requestTarget: 8 * 1024,
+  headers: 100,
+  body: 10 * 1024 * 1024,
+  chunkExtensions: 4 * 1024,
+  drain: 64 * 1024,
+}
+
+const defaultTimeouts: Timeouts = { head: 10_000, idle: 60_000, body: 30_000, write: 30_000 }
+
+// A head has to fit into the room that is left for one read.
+const greatest: Partial<Record<string, number>> = { head: 32 * 1024, requestTarget: 32 * 1024, headers: 1000 }
+
+function merge<T extends object>(what: string, defaults: T, given: Partial<T> | undefined): T {
+  const merged = { ...defaults }
+  for (const [name, value] of Object.entries(given ?? {}) as [string, unknown][]) {
+    if (!(name in defaults)) {
+      throw optionError(`There is no ${what} ${name}; there are ${Object.keys(defaults).join(', ')}.`)
+    }
+    if (value === undefined) continue
+    const most = greatest[name] ?? Number.MAX_SAFE_INTEGER
+    if (!Number.isSafeInteger(value) || (value as number) < 1 || (value as number) > most) {
+      throw optionError(`The ${what} ${name} is a whole number from 1 to ${most}, not ${String(value)}.`)
+    }
+    Object.assign(merged, { [name]: value })
+  }
+  return merged
+}
+
+/** The defaults with what was given instead. Throws ERR_HTTP_OPTION for unknown names and bad values. */
+export function completeLimits(given: Partial<Limits> | undefined): Limits {
+  return merge('limit', defaultLimits, given)
+}
+
+/** The defaults with what was given instead. Throws ERR_HTTP_OPTION for unknown names and bad values. */
+export function completeTimeouts(given: Partial<Timeouts> | undefined): Timeouts {
+  return merge('timeout', defaultTimeouts, given)
+}

@@ -1,0 +1,63 @@
+import { responseError } from './errors.ts'
+import { FileBody } from './file-body.ts'
+
+/** Header fields of a response. Values are Latin-1 text; a list makes several fields of one name. */
+export type ResponseHeaders =
+  | Readonly<Record<string, string | number | readonly string[]>>
+  | Iterable<readonly [string, string]>
+
+/**
+ * - A string is sent as UTF-8, a Uint8Array as it is; its bytes must not change before they are written.
+ * - What is iterated is sent chunked, or with the Content-Length that the headers state.
+ * - null and undefined: an empty body.
+ */
+export type ResponseBody =
+  | string
+  | Uint8Array
+  | AsyncIterable<string | Uint8Array>
+  | ReadableStream<Uint8Array>
+  | FileBody
+  | null
+
+/** What a handler returns; a WHATWG Response is one. */
+export interface ResponseLike {
+  /** From 200 to 599; default 200. */
+  readonly status?: number | undefined
+  readonly headers?: ResponseHeaders | undefined
+  readonly body?: ResponseBody | undefined
+}
+
+/** A body whose bytes come one after the other. */
+export type StreamedBody = AsyncIterable<string | Uint8Array> | ReadableStream<Uint8Array>
+
+/** The status, or an error when it is none that ends a request. */
+export function checkStatus(status: number | undefined): number {
+  if (status === undefined) return 200
+  if (!Number.isInteger(status) || status < 200 || status > 599) {
+    throw responseError(`The status of a response is a whole number from 200 to 599, not ${status}.`)
+  }
+  return status
+}
+
+export function isStreamed(body: object): body is StreamedBody {
+  return Symbol.asyncIterator in body || body instanceof ReadableStream
+}
+
+export function invalidBody(): Error {
+  return responseError(
+    'The body of a response is a string, a Uint8Array, an async iterable, a file body or null.',
+  )
+}
+
+/** Lets go of a body that will not be sent. Errors of the source are its own affair by then. */
+export function discardBody(body: ResponseBody | undefined): void {
+  if (body instanceof FileBody) body.close()
+  else if (body instanceof ReadableStream) body.cancel().catch(ignore)
+  else if (typeof body === 'object' && body !== null && Symbol.asyncIterator in body) {
+    body[Symbol.asyncIterator]().return?.().catch(ignore)
+  }
+}
+
+function ignore(): void {
+  // Nobody is left who could be told.
+}
