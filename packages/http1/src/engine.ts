@@ -1,7 +1,7 @@
 import { abandon, monotonicNow } from './connections.ts'
 import { clientGone, Http1Error, optionError } from './errors.ts'
 import { HeaderLines } from './header-lines.ts'
-import { CONTROL, COUNTERS, ENTRY, ENTRY_STRIDE, KIND, LENGTH, LENGTH_STRIDE, OUTCOME } from './layout.ts'
+import { CONTROL, counterNames, ENTRY, ENTRY_STRIDE, KIND, LENGTH, LENGTH_STRIDE, OUTCOME } from './layout.ts'
 import { completeLimits, completeTimeouts, type Limits, type Timeouts } from './limits.ts'
 import { Memory } from './memory.ts'
 import type { Readiness } from './readiness.ts'
@@ -17,7 +17,7 @@ export interface EngineOptions extends Readiness {
   readonly timeouts?: Partial<Timeouts>
   /** Requests held at once, 1 to 1024; what does not fit stays in its socket. Default 64. */
   readonly batch?: number
-  /** COUNTERS.length doubles, which the engine adds to; on shared memory other threads can read them. */
+  /** counterNames.length doubles, which the engine adds to; on shared memory other threads can read them. */
   readonly counters?: Float64Array
   /** Called once when work was queued while nothing would flush it: call flush() soon. */
   readonly onPending?: () => void
@@ -35,8 +35,8 @@ function validate(options: EngineOptions): void {
   if (!Number.isInteger(batch) || batch < 1 || batch > 1024) {
     throw optionError(`The batch is a whole number from 1 to 1024, not ${batch}.`)
   }
-  if (counters !== undefined && !(counters instanceof Float64Array && counters.length >= COUNTERS.length)) {
-    throw optionError(`The counters are a Float64Array of at least ${COUNTERS.length} numbers.`)
+  if (counters !== undefined && !(counters instanceof Float64Array && counters.length >= counterNames.length)) {
+    throw optionError(`The counters are a Float64Array of at least ${counterNames.length} numbers.`)
   }
 }
 
@@ -76,7 +76,7 @@ export class Engine {
   }
 
   /** The errno (positive, 24 for EMFILE) that stopped the last accept() before the backlog was empty, or 0. */
-  get acceptPaused(): number {
+  get acceptErrno(): number {
     return this.#memory.control[CONTROL.acceptErrno] ?? 0
   }
 
@@ -109,7 +109,7 @@ export class Engine {
 
   /**
    * Accepts at most `max` connections, non-blocking and CLOEXEC, and returns their number; `accepted` has their
-   * descriptors. Connections that died in the backlog are skipped. See `acceptPaused`.
+   * descriptors. Connections that died in the backlog are skipped. See `acceptErrno`.
    */
   accept(listener: number, max: number): number {
     return this.#memory.native.accept(listener, Math.min(max, this.#memory.accepted.length))

@@ -84,7 +84,7 @@ export const CONTROL = {
 } as const
 
 /** Names of the counters, in the order in which an engine's `counters` hold them. */
-export const COUNTERS = [
+export const counterNames = [
   'requests',
   'responses2xx',
   'responses3xx',

@@ -1,7 +1,7 @@
 import { binding, type NativeEngine } from './binding.ts'
 import {
   CONTROL_SIZE,
-  COUNTERS,
+  counterNames,
   ENTRY_STRIDE,
   FIELD_STRIDE,
   LENGTH_STRIDE,
@@ -42,7 +42,7 @@ export class Memory {
     this.records = new Int32Array(batch * RECORD_STRIDE)
     this.fields = new Int32Array(batch * limits.headers * FIELD_STRIDE)
     this.control = new Int32Array(CONTROL_SIZE)
-    this.counters = counters ?? new Float64Array(COUNTERS.length)
+    this.counters = counters ?? new Float64Array(counterNames.length)
     this.accepted = new Int32Array(ACCEPTED_SIZE)
     const options = {
       ...limits,

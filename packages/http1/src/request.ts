@@ -32,6 +32,8 @@ export interface HttpRequest {
   /** Whether the client lets the connection go on after this request. */
   readonly keepAlive: boolean
   readonly body: RequestBody
+  /** Whether a response has been given. */
+  readonly answered: boolean
   /** Aborts when the client turns out to be gone before the response is complete. */
   readonly signal: AbortSignal
   bytes(limit?: number): Promise<Uint8Array>
