@@ -48,7 +48,7 @@ export interface ServerStatus {
   started: number
   /** The configuration's file; absent for the built-in configuration. */
   config?: string
-  /** See `CounterGroups` for the names. */
+  /** By name, since the server was started; see `CounterGroups`. */
   counters: Record<string, number>
 }
 

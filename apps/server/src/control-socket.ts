@@ -1,8 +1,9 @@
-import { linkSync, lstatSync, renameSync, unlinkSync } from 'node:fs'
+import { existsSync, linkSync, lstatSync, renameSync, unlinkSync } from 'node:fs'
 import type { BigIntStats } from 'node:fs'
 import { once } from 'node:events'
 import type { Server } from 'node:http'
 import { connect } from 'node:net'
+import { dirname } from 'node:path'
 import { ControlClient } from './control-client.ts'
 import { ControlError, codeOf } from './errors.ts'
 
@@ -25,7 +26,14 @@ export async function listenPrivately(server: Server, path: string): Promise<voi
     await listening
   } catch (error) {
     if (codeOf(error) === 'EADDRINUSE') throw await heldError(path)
-    throw error
+    // libuv reports a missing folder as EACCES, too.
+    if (codeOf(error) !== 'EACCES') throw error
+    const what = existsSync(dirname(path)) ? 'may not be written to' : 'does not exist'
+    throw new ControlError(
+      'ERR_CONTROL_PATH',
+      `${path} cannot be made, for its folder ${what}; make the folder so, or choose another path with --control`,
+      { cause: error },
+    )
   }
 }
 

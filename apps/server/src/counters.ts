@@ -1,18 +1,25 @@
 /**
- * The server's counters are one flat record: `connections` (open now), `requests`, `responses1xx` to
- * `responses5xx`, and each of these once more for every worker as `worker.N.NAME`.
+ * The server's counters come as one flat record: those of http1 (`requests`, `responses2xx`, `accepted`, …) by
+ * name, and each of them once more for every worker as `worker.N.NAME`.
  */
 export interface CounterGroups {
+  /** With `connections`, those open now: a worker may close what another one accepted, so only all tell them. */
   totals: Record<string, number>
   /** In the order of their numbers. */
   workers: { worker: number; counters: Record<string, number> }[]
+}
+
+interface Connections {
+  accepted?: number
+  closed?: number
+  connections?: number
 }
 
 const ofWorker = /^worker\.(\d+)\.(.+)$/u
 
 /** Parts the totals from the workers' own. */
 export function groupCounters(counters: Readonly<Record<string, number>>): CounterGroups {
-  const totals: Record<string, number> = {}
+  const totals: Record<string, number> & Connections = {}
   const workers = new Map<number, Record<string, number>>()
   for (const [name, value] of Object.entries(counters)) {
     const [, worker, own] = ofWorker.exec(name) ?? []
@@ -23,6 +30,9 @@ export function groupCounters(counters: Readonly<Record<string, number>>): Count
     const group = workers.get(Number(worker)) ?? {}
     group[own] = value
     workers.set(Number(worker), group)
+  }
+  if (totals.accepted !== undefined && totals.closed !== undefined) {
+    totals.connections = totals.accepted - totals.closed
   }
   const inOrder = [...workers].sort(([left], [right]) => left - right)
   return { totals, workers: inOrder.map(([worker, group]) => ({ worker, counters: group })) }

@@ -1,19 +1,12 @@
-import type { FileBody, HttpRequest } from '@x/http1'
+import type { HttpRequest, ResponseLike } from '@x/http1'
 import type { MountInfo } from '@x/mounttable'
+
+export type { HttpRequest, ResponseLike }
 
 /** What to mount, as it goes to every worker: the module's absolute path or `builtin:NAME`, and its options. */
 export interface MountSpec {
   module: string
   options?: unknown
-}
-
-/** What a handler answers. A WHATWG `Response` is one too. */
-export interface ResponseLike {
-  /** 200 when left out. */
-  status?: number
-  headers?: Record<string, string | number | readonly string[]> | Iterable<readonly [string, string]>
-  body?:
-    string | Uint8Array | AsyncIterable<string | Uint8Array> | ReadableStream<Uint8Array> | FileBody | null
 }
 
 /** Writes to the server's log, with the mount, its generation and the worker beside what is given. */
@@ -39,7 +32,7 @@ export interface HandlerContext {
   /** Aborted when the client is gone or the drain was forced. */
   readonly signal?: AbortSignal
   mounts(): MountInfo<MountSpec>[]
-  /** The server's counters by name, since it was started; see `counterNames` of the README. */
+  /** The server's counters by name, since it was started; the README lists them. */
   counters(): Record<string, number>
 }
 

@@ -132,6 +132,14 @@ describe.runIf(isMainThread)('the control socket', () => {
     expect(statSync(path).size).toBe(7)
   })
 
+  test('in a folder that does not exist is refused', async () => {
+    const path = join(temporaryFolder().path, 'absent', 'control.sock')
+    await expect(ControlServer.listen(path, new TableControl())).rejects.toMatchObject({
+      code: 'ERR_CONTROL_PATH',
+      message: expect.stringContaining('its folder does not exist') as unknown,
+    })
+  })
+
   test('of two servers that start at a stale one, one wins', async () => {
     const path = join(temporaryFolder().path, 'control.sock')
     await leaveStaleSocket(path)

@@ -1,4 +1,4 @@
-import type { FileBody, HttpRequest } from '@x/http1'
+import type { FileBody, HttpRequest, ResponseLike } from '@x/http1'
 import type { MountInfo } from '@x/mounttable'
 import { once } from 'node:events'
 import { readSync } from 'node:fs'
@@ -6,7 +6,7 @@ import { createServer, request as httpRequest } from 'node:http'
 import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
-import type { HandlerContext, HandlerModule, MountSpec, ResponseLike } from '../src/handler.ts'
+import type { HandlerContext, HandlerModule, MountSpec } from '../src/handler.ts'
 
 export interface Answer {
   status: number

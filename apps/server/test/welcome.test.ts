@@ -19,7 +19,7 @@ const mount: MountInfo<MountSpec> = {
 async function start(mountPath = '/'): Promise<ServedHandler> {
   const served = await ServedHandler.start(welcome({}), mountPath, {
     mounts: () => [mount, { ...mount, host: undefined, state: 'active' }],
-    counters: () => ({ requests: 9, connections: 3, responses2xx: 8, 'worker.0.requests': 9 }),
+    counters: () => ({ requests: 9, accepted: 4, closed: 1, responses2xx: 8, 'worker.1.requests': 9 }),
   })
   onTestFinished(() => served[Symbol.asyncDispose]())
   return served
@@ -46,8 +46,8 @@ test('status.json tells the mounts, without their options, and the counters', as
       { ...row, host: 'a.org', state: 'draining' },
       { ...row, state: 'active' },
     ],
-    totals: { requests: 9, connections: 3, responses2xx: 8 },
-    workers: [{ worker: 0, counters: { requests: 9 } }],
+    totals: { requests: 9, accepted: 4, closed: 1, connections: 3, responses2xx: 8 },
+    workers: [{ worker: 1, counters: { requests: 9 } }],
   })
 })
 

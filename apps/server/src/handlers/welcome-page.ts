@@ -81,16 +81,17 @@ function show(now) {
   element('rate').textContent = rate(now.totals.requests ?? 0, earlier?.totals.requests, seconds)
   element('connections').textContent = count(now.totals.connections)
   element('requests').textContent = count(now.totals.requests)
-  for (const digit of [1, 2, 3, 4, 5]) element('class' + digit).textContent = count(now.totals['responses' + digit + 'xx'])
+  for (const digit of [2, 3, 4, 5]) element('class' + digit).textContent = count(now.totals['responses' + digit + 'xx'])
   fill('mounts', now.mounts.map((mount) => [
     ['Prefix', mount.prefix], ['Host', mount.host ?? 'any'], ['State', mount.state, mount.state],
     ['Generation', count(mount.generation), 'number'], ['References', count(mount.references), 'number'],
     ['Served', count(mount.served), 'number'], ['Module', mount.module]]))
   fill('workers', now.workers.map(({ worker, counters }) => {
     const before = earlier?.workers.find((other) => other.worker === worker)?.counters.requests
-    return [['Worker', String(worker)], ['Open connections', count(counters.connections), 'number'],
+    return [['Worker', String(worker)],
+      ['Requests per second', rate(counters.requests ?? 0, before, seconds), 'number'],
       ['Requests', count(counters.requests), 'number'],
-      ['Requests per second', rate(counters.requests ?? 0, before, seconds), 'number']]
+      ['Accepted connections', count(counters.accepted), 'number']]
   }))
   earlier = now
 }
@@ -157,12 +158,12 @@ export function welcomePage(mountPath: string): string {
 ${figure('rate', 'Requests per second')}
 ${figure('connections', 'Open connections')}
 ${figure('requests', 'Requests')}
-${[1, 2, 3, 4, 5].map((digit) => figure(`class${digit}`, `Responses ${digit}xx`)).join('\n')}
+${[2, 3, 4, 5].map((digit) => figure(`class${digit}`, `Responses ${digit}xx`)).join('\n')}
 </dl>
 <h2>Mounts</h2>
 ${table('mounts', 'What is mounted, and what still drains', ['Prefix', 'Host', 'State', 'Generation', 'References', 'Served', 'Module'])}
 <h2>Workers</h2>
-${table('workers', 'Traffic of each worker thread', ['Worker', 'Open connections', 'Requests', 'Requests per second'])}
+${table('workers', 'Traffic of each worker thread', ['Worker', 'Requests per second', 'Requests', 'Accepted connections'])}
 </main>
 <script>${script}</script>
 </body>
