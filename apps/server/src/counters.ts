@@ -32,7 +32,7 @@ export function groupCounters(counters: Readonly<Record<string, number>>): Count
     workers.set(Number(worker), group)
   }
   if (totals.accepted !== undefined && totals.closed !== undefined) {
-    totals.connections = totals.accepted - totals.closed
+    totals.connections ??= totals.accepted - totals.closed
   }
   const inOrder = [...workers].sort(([left], [right]) => left - right)
   return { totals, workers: inOrder.map(([worker, group]) => ({ worker, counters: group })) }

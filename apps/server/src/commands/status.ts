@@ -17,7 +17,7 @@ function describe(status: ServerStatus): string {
     ['listens at', `${status.host} port ${status.port}`],
     ['runs for', readableDuration(Date.now() - status.started)],
     ['configuration', status.config ?? 'built-in'],
-    ...Object.entries(totals).map(([name, value]) => [name, String(value)]),
+    ...Object.entries(totals).map(([name, value]) => [counterTitle(name), String(value)]),
   ]
   const width = Math.max(...facts.map(([name = '']) => name.length))
   const list = facts.map(([name = '', value = '']) => `${name.padEnd(width)}  ${value}\n`).join('')
@@ -35,5 +35,10 @@ function workerTable(workers: ReturnType<typeof groupCounters>['workers']): stri
 }
 
 function numberColumn(name: string): { heading: string; isNumber: boolean } {
-  return { heading: name.toUpperCase(), isNumber: true }
+  return { heading: counterTitle(name).replace('responses ', '').toUpperCase(), isNumber: true }
+}
+
+/** `responses2xx` as `responses 2xx`, `bytesIn` as `bytes in`. */
+function counterTitle(name: string): string {
+  return name.replace(/([a-z])([A-Z\d])/gu, '$1 $2').toLowerCase()
 }

@@ -1,0 +1,155 @@
+import { Http1Error } from '@x/http1'
+import type { Engine, HttpRequest } from '@x/http1'
+import { MountTableError } from '@x/mounttable'
+import type { Lease, MountTableMember } from '@x/mounttable'
+import type { Logger } from 'pino'
+import type { MountSpec, ResponseLike } from './handler.ts'
+import type { MountedHandler } from './mounted-handler.ts'
+import type { ServerMemory } from './server-memory.ts'
+
+type HandlerLease = Lease<MountedHandler, MountSpec>
+
+const plain = { 'content-type': 'text/plain; charset=utf-8' }
+const notFound: ResponseLike = { status: 404, headers: plain, body: '404: nothing is mounted here\n' }
+const badTarget: ResponseLike = {
+  status: 400,
+  headers: plain,
+  body: '400: the target climbs above the root\n',
+}
+const stopping: ResponseLike = {
+  status: 503,
+  headers: { ...plain, connection: 'close' },
+  body: '503: the server is stopping\n',
+}
+const failed: ResponseLike = { status: 500, headers: plain, body: '500: the handler failed\n' }
+
+/**
+ * From a request to its handler and back. The lease that was taken with the lookup is returned when the
+ * response is with the engine, and for a streamed body when its last byte is: exactly once, whatever happens.
+ */
+export class RequestDispatch {
+  readonly #table: MountTableMember<MountSpec, MountedHandler>
+  readonly #engine: Engine
+  readonly #memory: ServerMemory
+  readonly #log: Logger
+  #active = 0
+
+  constructor(
+    table: MountTableMember<MountSpec, MountedHandler>,
+    engine: Engine,
+    memory: ServerMemory,
+    log: Logger,
+  ) {
+    this.#table = table
+    this.#engine = engine
+    this.#memory = memory
+    this.#log = log
+  }
+
+  /** Requests whose handler or response body is still at work, after their turn of the loop. */
+  get active(): number {
+    return this.#active
+  }
+
+  dispatch(request: HttpRequest): void {
+    const lease = this.#lookup(request)
+    if (lease === undefined) return
+    const { handler } = lease
+    let answer: ResponseLike | Promise<ResponseLike>
+    try {
+      const context = handler.context(lease.rest, () => AbortSignal.any([request.signal, lease.signal]))
+      answer = handler.module.handle(request, context)
+    } catch (error) {
+      this.#fail(request, lease, error)
+      lease.release()
+      return
+    }
+    if (isPromise(answer)) {
+      void this.#settle(request, lease, answer)
+      return
+    }
+    const sending = this.#respond(request, lease, answer)
+    if (sending === undefined) lease.release()
+    else void this.#settle(request, lease, undefined, sending)
+  }
+
+  /** A lease, or undefined after an answer of the server's own. */
+  #lookup(request: HttpRequest): HandlerLease | undefined {
+    try {
+      const lease = this.#table.lookup(request.target, request.host)
+      if (lease === undefined) this.#answer(request, this.#table.stopping ? stopping : notFound)
+      return lease
+    } catch (error) {
+      if (!(error instanceof MountTableError)) throw error
+      this.#answer(request, error.code === 'ERR_MOUNT_TARGET' ? badTarget : stopping)
+      return undefined
+    }
+  }
+
+  async #settle(
+    request: HttpRequest,
+    lease: HandlerLease,
+    answer: Promise<ResponseLike> | undefined,
+    sending?: Promise<void>,
+  ): Promise<void> {
+    this.#active++
+    try {
+      await (answer === undefined ? sending : this.#respond(request, lease, await answer))
+    } catch (error) {
+      this.#fail(request, lease, error)
+    } finally {
+      this.#active--
+      lease.release()
+    }
+  }
+
+  /** Hands the response to the engine. A response that cannot be sent is the handler's failure. */
+  #respond(request: HttpRequest, lease: HandlerLease, response: ResponseLike): Promise<void> | undefined {
+    try {
+      return this.#engine.respond(request, this.#memory.closing ? lastResponse(response) : response)
+    } catch (error) {
+      this.#fail(request, lease, error)
+      return undefined
+    }
+  }
+
+  /** An answer of the server's own. Where the handler's has begun, the client sees that it is cut off. */
+  #answer(request: HttpRequest, response: ResponseLike): void {
+    try {
+      void this.#engine.respond(request, this.#memory.closing ? lastResponse(response) : response)
+    } catch (error) {
+      if (!(error instanceof Http1Error && error.code === 'ERR_HTTP_ANSWERED')) throw error
+    }
+  }
+
+  #fail(request: HttpRequest, lease: HandlerLease, error: unknown): void {
+    // The client's own doing, with the status that tells it so.
+    const status = error instanceof Http1Error && error.status !== 500 ? error.status : undefined
+    const gone = error instanceof Http1Error && error.code === 'ERR_HTTP_CLIENT_GONE'
+    if (status === undefined && !gone) {
+      const { prefix, generation } = lease.mount
+      const fields = { err: error, mount: prefix, generation, method: request.method, target: request.target }
+      this.#log.error(fields, 'the handler failed')
+    }
+    if (gone) return
+    const body = `${status}: ${error instanceof Error ? error.message : ''}\n`
+    this.#answer(request, status === undefined ? failed : { status, headers: plain, body })
+  }
+}
+
+/** The same response, after which the connection closes. */
+function lastResponse(response: ResponseLike): ResponseLike {
+  const { status, headers = [], body } = response
+  const fields = Symbol.iterator in headers ? [...headers] : Object.entries(headers).flatMap(separately)
+  const others = fields.filter(([name]) => name.toLowerCase() !== 'connection')
+  return { status, headers: [...others, ['connection', 'close']], body }
+}
+
+function separately([name, value]: [string, string | number | readonly string[]]): [string, string][] {
+  const values = typeof value === 'object' ? value : [String(value)]
+  return values.map((each) => [name, each])
+}
+
+function isPromise(answer: ResponseLike | Promise<ResponseLike>): answer is Promise<ResponseLike> {
+  return typeof (answer as Partial<Promise<ResponseLike>>).then === 'function'
+}

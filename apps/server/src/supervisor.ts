@@ -1,0 +1,241 @@
+import { EVFILT_READ, EV_ADD, EV_DISPATCH, EV_ENABLE, KQueue, NOTE_NODATA } from '@x/kevent'
+import { abandon, connections, listen, monotonicNow } from '@x/http1'
+import type { Listener } from '@x/http1'
+import { MountTable } from '@x/mounttable'
+import type { Logger } from 'pino'
+import type { Config } from './config.ts'
+import type { Control, MountRequest, ReplaceRequest, ServerStatus, UnmountRequest } from './control-protocol.ts'
+import { ControlServer } from './control-server.ts'
+import { DeadlineTimer, force } from './deadline-timer.ts'
+import type { MountSpec } from './handler.ts'
+import type { MountedHandler } from './mounted-handler.ts'
+import { mountRow } from './mount-row.ts'
+import type { MountRow } from './mount-row.ts'
+import type { RunningServer } from './running-server.ts'
+import { ServerMemory } from './server-memory.ts'
+import { version } from './version.ts'
+import { WorkerPool } from './worker-pool.ts'
+
+/** Milliseconds between two pictures of the mount table for the workers, while a handler asks for them. */
+const PICTURE_INTERVAL = 500
+/** Seconds for which a question counts. */
+const PICTURE_WANTED = 5
+/** Milliseconds that a stop leaves to idle connections: a request that is on its way is still answered with a response that closes. */
+const IDLE_GRACE = 250
+
+/** Starts a server. What cannot start leaves nothing behind, and rejects with the reason. */
+export async function startServer(config: Config, log: Logger): Promise<RunningServer> {
+  const server = new Supervisor(config, log)
+  await server.start()
+  return server
+}
+
+/** The control thread: owns the listener, the queue, the table, the workers and the control socket. */
+class Supervisor implements RunningServer, Control {
+  readonly closed: Promise<number>
+  readonly #config: Config
+  readonly #log: Logger
+  readonly #queue = new KQueue()
+  readonly #memory: ServerMemory
+  readonly #table: MountTable<MountSpec, MountedHandler>
+  readonly #started = Date.now()
+  readonly #listenerRetired: Promise<void>
+  readonly #connectionsGone: Promise<void>
+  #settleRetired!: () => void
+  #settleGone!: () => void
+  #settleClosed!: (code: number) => void
+  #listener: Listener | undefined
+  #workers: WorkerPool | undefined
+  #control: ControlServer | undefined
+  #deadlines: DeadlineTimer | undefined
+  #pictures: NodeJS.Timeout | undefined
+  #stopping: Promise<void> | undefined
+
+  constructor(config: Config, log: Logger) {
+    this.#config = config
+    this.#log = log
+    this.#memory = ServerMemory.create(config.workers)
+    this.#table = new MountTable({
+      cleanup: ({ prefix, host, generation }) => {
+        log.info({ mount: prefix, host, generation }, 'cleaned up')
+      },
+    })
+    this.closed = new Promise((resolve) => {
+      this.#settleClosed = resolve
+    })
+    this.#listenerRetired = new Promise((resolve) => {
+      this.#settleRetired = resolve
+    })
+    this.#connectionsGone = new Promise((resolve) => {
+      this.#settleGone = resolve
+    })
+  }
+
+  get port(): number {
+    return this.#listener?.port ?? 0
+  }
+
+  async start(): Promise<void> {
+    const config = this.#config
+    try {
+      const listener = listen({ host: config.host, port: config.port })
+      this.#listener = listener
+      this.#control = await ControlServer.listen(config.control, this)
+      this.#workers = new WorkerPool({
+        config,
+        queue: this.#queue,
+        table: this.#table,
+        memory: this.#memory,
+        listener: listener.descriptor,
+        log: this.#log,
+        listenerRetired: this.#settleRetired,
+        connectionsGone: this.#settleGone,
+        died: (worker, consumer) => {
+          this.#release(worker, consumer)
+        },
+      })
+      await this.#workers.start()
+      for (const { prefix, host, spec } of config.mounts) {
+        await this.#table.mount(prefix, spec, host === undefined ? {} : { host })
+      }
+      this.#startTimers()
+      // Last: whoever has connected so far waits in the backlog and now finds all in place.
+      this.#queue.kevent([
+        { ident: listener.descriptor, filter: EVFILT_READ, flags: EV_ADD | EV_DISPATCH, fflags: NOTE_NODATA },
+      ])
+    } catch (error) {
+      await this.#end(1)
+      throw error
+    }
+    const { control, file } = config
+    this.#log.info({ url: this.#url(), workers: config.workers, control, config: file }, 'serving')
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#drain()
+    return this.#stopping
+  }
+
+  kill(): void {
+    void this.#end(1)
+  }
+
+  mounts(): MountRow[] {
+    return this.#table.list().map(mountRow)
+  }
+
+  async mount({ prefix, host, spec }: MountRequest): Promise<MountRow> {
+    const mount = await this.#table.mount(prefix, spec, named(host))
+    this.#log.info({ mount: prefix, host, generation: mount.generation, module: spec.module }, 'mounted')
+    return mountRow(mount)
+  }
+
+  async replace(request: ReplaceRequest): Promise<{ mount: MountRow; drained: Promise<void> }> {
+    const { prefix, host, spec, deadline = this.#config.timeouts.drain } = request
+    const { mount } = await this.#table.replace(prefix, spec, named(host))
+    this.#log.info({ mount: prefix, host, generation: mount.generation, module: spec.module }, 'replaced')
+    return { mount: mountRow(mount), drained: this.#table.drain(prefix, { ...named(host), deadline }) }
+  }
+
+  async unmount({ prefix, host, deadline = this.#config.timeouts.drain }: UnmountRequest): Promise<void> {
+    await this.#table.unmount(prefix, { ...named(host), deadline })
+    this.#log.info({ mount: prefix, host }, 'unmounted')
+  }
+
+  status(): ServerStatus {
+    const { host, file } = this.#config
+    const status: ServerStatus = {
+      pid: process.pid,
+      version,
+      state: this.#stopping === undefined ? 'running' : 'draining',
+      host,
+      port: this.port,
+      started: this.#started,
+      counters: { connections: connections().open, ...this.#memory.counters() },
+    }
+    return file === undefined ? status : { ...status, config: file }
+  }
+
+  #url(): string {
+    const { host } = this.#config
+    return `http://${host.includes(':') ? `[${host}]` : host}:${this.port}/`
+  }
+
+  #startTimers(): void {
+    this.#deadlines = new DeadlineTimer(this.#queue)
+    this.#pictures = setInterval(() => {
+      if (this.#memory.mountsWanted(PICTURE_WANTED)) this.#workers?.showMounts(this.#table.list())
+    }, PICTURE_INTERVAL).unref()
+  }
+
+  /** What a dead worker had in hand: the listener goes to another, a connection is told and closed. */
+  #release(worker: number, consumer: number | undefined): void {
+    if (consumer === undefined) return
+    for (const { ident, filter } of this.#queue.held(consumer)) {
+      if (ident === this.#listener?.descriptor) {
+        this.#queue.kevent([{ ident, filter, flags: EV_ENABLE, fflags: NOTE_NODATA }])
+        continue
+      }
+      this.#queue.detach(ident)
+      abandon(ident)
+      this.#log.warn({ worker, descriptor: ident }, 'a connection died with its worker')
+    }
+    this.#noteConnectionsGone()
+  }
+
+  async #drain(): Promise<void> {
+    const { drain } = this.#config.timeouts
+    const deadline = monotonicNow() + drain
+    await this.#retireListener(drain)
+    this.#memory.startClosing()
+    // In the far future, every connection that waits for a request is past its deadline.
+    const idle = setInterval(() => this.#deadlines?.force(Number.MAX_SAFE_INTEGER), IDLE_GRACE)
+    this.#noteConnectionsGone()
+    await orAfter(this.#connectionsGone, deadline - monotonicNow())
+    clearInterval(idle)
+    const left = connections().open
+    if (left > 0) this.#log.warn({ connections: left }, 'the drain timeout has passed; they are closed')
+    await this.#table.stop({ deadline: Math.max(deadline - monotonicNow(), 1), force: true })
+    await this.#workers?.stop()
+    await this.#end(left > 0 ? 1 : 0)
+  }
+
+  /** Called whenever a connection may have been the last one. */
+  #noteConnectionsGone(): void {
+    if (this.#memory.closing && connections().open === 0) this.#settleGone()
+  }
+
+  /** Forces the listener out of the queue: the worker that gets it accepts whoever waits, and says so. */
+  async #retireListener(limit: number): Promise<void> {
+    const listener = this.#listener
+    if (listener === undefined) return
+    if (force(this.#queue, listener.descriptor)) {
+      await orAfter(this.#listenerRetired, limit)
+    }
+    this.#queue.detach(listener.descriptor)
+    listener.close()
+  }
+
+  async #end(code: number): Promise<void> {
+    this.#deadlines?.[Symbol.dispose]()
+    clearInterval(this.#pictures)
+    await this.#control?.close()
+    await this.#workers?.kill()
+    this.#queue.close()
+    this.#table.close()
+    this.#listener?.close()
+    this.#settleClosed(code)
+  }
+}
+
+/** Waits for a promise, or until `limit` ms have passed. */
+async function orAfter(promise: Promise<void>, limit: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, limit)
+  })
+  await Promise.race([promise, late])
+  clearTimeout(timer)
+}
+
+const named = (host: string | undefined): { host?: string } => (host === undefined ? {} : { host })

@@ -1,0 +1,141 @@
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
+import type { KQueue } from '@x/kevent'
+import type { MountInfo, MountTable } from '@x/mounttable'
+import type { Logger } from 'pino'
+import type { Config } from './config.ts'
+import type { MountSpec } from './handler.ts'
+import type { MountedHandler } from './mounted-handler.ts'
+import type { ServerMemory } from './server-memory.ts'
+import type { FromWorker, ToWorker, WorkerData } from './worker-protocol.ts'
+
+/** Milliseconds before a worker that died is replaced, doubled for each one that died before it served. */
+const FIRST_PAUSE = 50
+const LONGEST_PAUSE = 5000
+
+export interface WorkerPoolParts {
+  readonly config: Config
+  readonly queue: KQueue
+  readonly table: MountTable<MountSpec, MountedHandler>
+  readonly memory: ServerMemory
+  readonly listener: number
+  readonly log: Logger
+  /** The listener is out of the queue: see ServeLoop. */
+  listenerRetired(): void
+  /** The server is closing, and its last connection has ended. */
+  connectionsGone(): void
+  /** A worker has died; `consumer` is its number in the queue, undefined if it never served. */
+  died(worker: number, consumer: number | undefined): void
+}
+
+interface Member {
+  readonly thread: Worker
+  readonly tableMember: number
+  consumer: number | undefined
+}
+
+/** The worker threads of a server: as many as configured, each replaced when it dies. */
+export class WorkerPool {
+  readonly #parts: WorkerPoolParts
+  readonly #members = new Map<number, Member>()
+  readonly #pauses = new Map<number, NodeJS.Timeout>()
+  #stopping = false
+
+  constructor(parts: WorkerPoolParts) {
+    this.#parts = parts
+  }
+
+  /** Resolves when every worker serves; rejects with the error of one that died before. */
+  async start(): Promise<void> {
+    const numbers = Array.from({ length: this.#parts.config.workers }, (_, index) => index + 1)
+    await Promise.all(numbers.map((worker) => this.#spawn(worker, FIRST_PAUSE)))
+  }
+
+  showMounts(mounts: MountInfo<MountSpec>[]): void {
+    this.#broadcast({ type: 'mounts', mounts })
+  }
+
+  /** Resolves when every worker has left. The table must have drained before. */
+  async stop(): Promise<void> {
+    this.#retire()
+    const exits = [...this.#members.values()].map(({ thread }) => once(thread, 'exit'))
+    this.#broadcast({ type: 'leave' })
+    await Promise.all(exits)
+  }
+
+  /** Ends every worker wherever it is. */
+  async kill(): Promise<void> {
+    this.#retire()
+    await Promise.all([...this.#members.values()].map(({ thread }) => thread.terminate()))
+  }
+
+  #retire(): void {
+    this.#stopping = true
+    for (const pause of this.#pauses.values()) clearTimeout(pause)
+    this.#pauses.clear()
+  }
+
+  #broadcast(message: ToWorker): void {
+    for (const { thread } of this.#members.values()) thread.postMessage(message)
+  }
+
+  #spawn(worker: number, pause: number): Promise<void> {
+    const { config, queue, table, memory, listener } = this.#parts
+    const handle = table.share()
+    const workerData: WorkerData = {
+      worker,
+      queue: queue.share(),
+      table: handle,
+      memory: memory.buffer,
+      listener,
+      batch: config.batch,
+      limits: config.limits,
+      timeouts: serving(config),
+      logLevel: config.log.level,
+    }
+    const options = { workerData, transferList: handle.transfer, name: `x-server ${worker}` }
+    const thread = new Worker(new URL('./worker.js', import.meta.url), options)
+    const member: Member = { thread, tableMember: handle.id, consumer: undefined }
+    this.#members.set(worker, member)
+    return new Promise((resolve, reject) => {
+      let failure: unknown = new Error(`worker ${worker} ended by itself`)
+      thread.on('message', (message: FromWorker) => {
+        if (message.type === 'listener-retired') this.#parts.listenerRetired()
+        else if (message.type === 'connections-gone') this.#parts.connectionsGone()
+        else {
+          member.consumer = message.consumer
+          resolve()
+        }
+      })
+      thread.on('error', (error) => {
+        failure = error
+      })
+      thread.on('exit', () => {
+        this.#exited(worker, member, failure, pause)
+        reject(failure instanceof Error ? failure : new Error(String(failure)))
+      })
+    })
+  }
+
+  #exited(worker: number, member: Member, failure: unknown, pause: number): void {
+    const { log, table, died } = this.#parts
+    this.#members.delete(worker)
+    table.removed(member.tableMember)
+    if (this.#stopping) return
+    log.error({ worker, err: failure }, 'a worker died; another takes its place')
+    died(worker, member.consumer)
+    const served = member.consumer !== undefined
+    const wait = served ? FIRST_PAUSE : Math.min(pause * 2, LONGEST_PAUSE)
+    const timer = setTimeout(() => {
+      this.#pauses.delete(worker)
+      // It reports its own end; there is nobody else to tell.
+      this.#spawn(worker, wait).catch(() => undefined)
+    }, wait)
+    this.#pauses.set(worker, timer)
+  }
+}
+
+function serving(config: Config): WorkerData['timeouts'] {
+  const { drain: _, ...timeouts } = config.timeouts
+  return timeouts
+}

@@ -1,0 +1,34 @@
+import type { Limits, Timeouts } from '@x/http1'
+import type { KQueueHandle } from '@x/kevent'
+import type { MountInfo, MountTableHandle } from '@x/mounttable'
+import type { LogLevel } from './config.ts'
+import type { MountSpec } from './handler.ts'
+
+/** What a worker is started with. */
+export interface WorkerData {
+  readonly worker: number
+  readonly queue: KQueueHandle
+  readonly table: MountTableHandle
+  readonly memory: SharedArrayBuffer
+  /** Borrowed: the control thread owns and closes it. */
+  readonly listener: number
+  readonly batch: number
+  readonly limits: Partial<Limits>
+  readonly timeouts: Partial<Timeouts>
+  readonly logLevel: LogLevel
+}
+
+/** What a worker tells the control thread. */
+export type FromWorker =
+  /** It serves; `consumer` is its number in the queue. */
+  | { readonly type: 'ready'; readonly consumer: number }
+  /** It has taken the listener out of the queue, and accepted whoever had been waiting. */
+  | { readonly type: 'listener-retired' }
+  /** The server is closing, and this was its last connection. */
+  | { readonly type: 'connections-gone' }
+
+/** What the control thread tells a worker. */
+export type ToWorker =
+  | { readonly type: 'mounts'; readonly mounts: MountInfo<MountSpec>[] }
+  /** Leave: let go of the queue and the table, and end. */
+  | { readonly type: 'leave' }

@@ -1,0 +1,94 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { Engine, connections } from '@x/http1'
+import { KQueue } from '@x/kevent'
+import { MountTableMember } from '@x/mounttable'
+import type { Mount, MountInfo } from '@x/mounttable'
+import type { MountSpec } from './handler.ts'
+import { loadHandler } from './handler-module.ts'
+import { createLog } from './log.ts'
+import { MountedHandler } from './mounted-handler.ts'
+import type { HandlerHost } from './mounted-handler.ts'
+import { Readiness } from './readiness.ts'
+import { RequestDispatch } from './request-dispatch.ts'
+import { ServeLoop } from './serve-loop.ts'
+import { ServerMemory } from './server-memory.ts'
+import type { FromWorker, ToWorker, WorkerData } from './worker-protocol.ts'
+
+const data = workerData as WorkerData
+const port = parentPort
+if (port === null) throw new Error('worker.js is a worker thread of x-server and no program of its own')
+
+const tell = (message: FromWorker): void => {
+  port.postMessage(message)
+}
+
+const log = createLog(data.logLevel)
+const memory = ServerMemory.open(data.memory)
+let mounts: MountInfo<MountSpec>[] = []
+
+const host: HandlerHost = {
+  worker: data.worker,
+  log,
+  mounts: () => {
+    memory.wantMounts()
+    return mounts
+  },
+  counters: () => memory.counters(),
+}
+
+async function prepare(spec: MountSpec, mount: Mount<MountSpec>): Promise<MountedHandler> {
+  const handler = new MountedHandler(await loadHandler(spec, mount.generation), mount, host)
+  await handler.module.init?.(handler.context(''))
+  return handler
+}
+
+async function dispose(handler: MountedHandler): Promise<void> {
+  await handler.module.cleanup?.(handler.context(''))
+}
+
+const queue = KQueue.attach(data.queue)
+const readiness = new Readiness()
+const engine = new Engine({
+  limits: data.limits,
+  timeouts: data.timeouts,
+  batch: data.batch,
+  counters: memory.stripe(data.worker),
+  readable: (descriptor) => readiness.readable(descriptor),
+  writable: (descriptor) => readiness.writable(descriptor),
+  onPending: () => {
+    loop.scheduleFlush()
+  },
+})
+const table = await MountTableMember.attach<MountSpec, MountedHandler>(data.table, { prepare, dispose })
+const loop = new ServeLoop({
+  queue,
+  engine,
+  dispatch: new RequestDispatch(table, engine, memory, log),
+  readiness,
+  listener: data.listener,
+  batch: data.batch,
+  log,
+  memory,
+  listenerRetired: () => {
+    tell({ type: 'listener-retired' })
+  },
+  closed: () => {
+    if (connections().open === 0) tell({ type: 'connections-gone' })
+  },
+})
+
+function leave(): void {
+  loop.stop()
+  table.close()
+  readiness.close()
+  queue.release()
+  port?.close()
+}
+
+port.on('message', (message: ToWorker) => {
+  if (message.type === 'mounts') mounts = message.mounts
+  else leave()
+})
+
+loop.start()
+tell({ type: 'ready', consumer: queue.consumer })
