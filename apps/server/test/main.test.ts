@@ -188,11 +188,11 @@ describe.runIf(isMainThread)('commands to a server', () => {
       expect.stringMatching(/^runs for {7}1 min 3\d s$/u),
       'configuration  built-in',
       'connections    2',
-      'requests       7',
+      'bytes in       7',
       '',
-      'WORKER  REQUESTS',
-      '     0         3',
-      '     1         4',
+      'WORKER  REQUESTS  2XX',
+      '     1         3    2',
+      '     2         4    0',
       '',
     ])
   })

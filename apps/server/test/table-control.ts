@@ -50,7 +50,13 @@ export class TableControl implements Control, Disposable {
       host: '127.0.0.1',
       port: 8080,
       started: Date.now() - 90_000,
-      counters: { connections: 2, requests: 7, 'worker.0.requests': 3, 'worker.1.requests': 4 },
+      counters: {
+        connections: 2,
+        bytesIn: 7,
+        'worker.1.requests': 3,
+        'worker.1.responses2xx': 2,
+        'worker.2.requests': 4,
+      },
     }
   }
 

@@ -25,18 +25,20 @@ export async function runServer(command: {
     return 0
   }
   const log = createLog(config.log.level)
-  const server = await startServer(config, log)
-  stopBySignal(server, log)
-  return server.closed
+  return serveUntilStopped(startServer(config, log), log)
 }
 
-function stopBySignal(server: RunningServer, log: Logger): void {
+/** Signals count from the start on: one that comes before the server is up stops it once it is. */
+async function serveUntilStopped(starting: Promise<RunningServer>, log: Logger): Promise<number> {
+  let server: RunningServer | undefined
   let interrupts = 0
   const stop = (signal: NodeJS.Signals): void => {
     log.info({ signal }, 'stopping: requests in progress may end')
-    server.stop().catch((error: unknown) => {
-      log.error({ err: error }, 'the stop failed')
-    })
+    starting
+      .then((started) => started.stop())
+      .catch((error: unknown) => {
+        log.error({ err: error }, 'the stop failed')
+      })
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', (signal) => {
@@ -45,7 +47,9 @@ function stopBySignal(server: RunningServer, log: Logger): void {
       stop(signal)
       return
     }
-    server.kill()
+    server?.kill()
     process.exit(interrupted)
   })
+  server = await starting
+  return server.closed
 }
