@@ -9,7 +9,7 @@ const kept = new Set([
 ])
 
 /** The environment a person's shell would have. */
-const plainEnvironment = () =>
+export const plainEnvironment = () =>
   Object.fromEntries(
     Object.entries(process.env).filter(
       ([key]) => kept.has(key) || !/^(npm|pnpm|turbo)_|^INIT_CWD$/i.test(key),

@@ -3,11 +3,12 @@
 // beside it and ends with the server's end. Prints what the reader would see. Fails when a command does, or
 // when an answer is an error.
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { get } from 'node:http'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { run } from './run.js'
+import { plainEnvironment, run } from './run.js'
 import { root } from './workspace.js'
 
 const startDeadline = 300_000
@@ -47,9 +48,14 @@ if (start === undefined || tour === undefined || others.length > 0) {
 }
 if (await answers()) fail(`something answers at ${address} already; stop it first`)
 
+// A folder of its own for the control socket: another server of this user may be running.
+const folder = mkdtempSync(join(tmpdir(), 'tour-'))
+const env = { ...plainEnvironment(), XDG_RUNTIME_DIR: folder }
+
 // A group of its own, so that what is left of it can be ended as one.
 const server = spawn('bash', ['-c', start], {
   cwd: root,
+  env,
   detached: true,
   stdio: ['ignore', 'pipe', 'inherit'],
 })
@@ -60,6 +66,7 @@ const ended = new Promise((resolve) => {
 })
 const leave = () => {
   if (server.pid !== undefined && server.exitCode === null) process.kill(-server.pid, 'SIGKILL')
+  rmSync(folder, { recursive: true, force: true })
 }
 process.on('exit', leave)
 
@@ -70,7 +77,7 @@ while (!(await answers())) {
   await delay(100)
 }
 
-const typed = await run('bash', ['-c', prelude + tour], { cwd: root })
+const typed = await run('bash', ['-c', prelude + tour], { cwd: root, env })
 process.stdout.write(typed.stdout)
 if (!typed.good) fail(`${typed.how}\n${typed.stderr}`)
 const how = await Promise.race([ended, delay(stopDeadline, 'not ended', { ref: false })])
