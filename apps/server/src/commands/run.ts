@@ -30,7 +30,7 @@ export async function runServer(command: {
 
 /** Signals count from the start on: one that comes before the server is up stops it once it is. */
 async function serveUntilStopped(starting: Promise<RunningServer>, log: Logger): Promise<number> {
-  let server: RunningServer | undefined
+  let server: RunningServer | undefined = undefined
   let interrupts = 0
   const stop = (signal: NodeJS.Signals): void => {
     log.info({ signal }, 'stopping: requests in progress may end')
