@@ -22,6 +22,8 @@ export default defineConfig(
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
       // It asks for the `!` that strictTypeChecked refuses.
       '@typescript-eslint/non-nullable-type-assertion-style': 'off',
+      // Taking a property out of an object is what a rest pattern is for.
+      '@typescript-eslint/no-unused-vars': ['error', { ignoreRestSiblings: true }],
       'no-console': 'error',
     },
   },

@@ -4,7 +4,13 @@ import type { Listener } from '@x/http1'
 import { MountTable } from '@x/mounttable'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
-import type { Control, MountRequest, ReplaceRequest, ServerStatus, UnmountRequest } from './control-protocol.ts'
+import type {
+  Control,
+  MountRequest,
+  ReplaceRequest,
+  ServerStatus,
+  UnmountRequest,
+} from './control-protocol.ts'
 import { ControlServer } from './control-server.ts'
 import { DeadlineTimer, force } from './deadline-timer.ts'
 import type { MountSpec } from './handler.ts'
@@ -196,7 +202,9 @@ class Supervisor implements RunningServer, Control {
     const left = connections().open
     if (left > 0) this.#log.warn({ connections: left }, 'the drain timeout has passed; they are closed')
     await this.#table.stop({ deadline: Math.max(deadline - monotonicNow(), 1), force: true })
-    await this.#workers?.stop()
+    // Bounded as well: a cleanup may hang, and what is left then is killed.
+    if (this.#workers !== undefined)
+      await orAfter(this.#workers.stop(), Math.max(deadline - monotonicNow(), 1000))
     await this.#end(left > 0 ? 1 : 0)
   }
 

@@ -55,7 +55,7 @@ export class WorkerPool {
     this.#broadcast({ type: 'mounts', mounts })
   }
 
-  /** Resolves when every worker has left. The table must have drained before. */
+  /** Has every worker clean up its handlers and leave; resolves when all have. The table has drained before. */
   async stop(): Promise<void> {
     this.#retire()
     const exits = [...this.#members.values()].map(({ thread }) => once(thread, 'exit'))
@@ -118,12 +118,12 @@ export class WorkerPool {
   }
 
   #exited(worker: number, member: Member, failure: unknown, pause: number): void {
-    const { log, table, died } = this.#parts
+    const { log, table } = this.#parts
     this.#members.delete(worker)
     table.removed(member.tableMember)
     if (this.#stopping) return
     log.error({ worker, err: failure }, 'a worker died; another takes its place')
-    died(worker, member.consumer)
+    this.#parts.died(worker, member.consumer)
     const served = member.consumer !== undefined
     const wait = served ? FIRST_PAUSE : Math.min(pause * 2, LONGEST_PAUSE)
     const timer = setTimeout(() => {
@@ -135,7 +135,8 @@ export class WorkerPool {
   }
 }
 
-function serving(config: Config): WorkerData['timeouts'] {
-  const { drain: _, ...timeouts } = config.timeouts
-  return timeouts
+/** Without the one that is a stop's and no connection's. */
+function serving({ timeouts }: Config): WorkerData['timeouts'] {
+  const { drain, ...others } = timeouts
+  return others
 }

@@ -42,8 +42,17 @@ async function prepare(spec: MountSpec, mount: Mount<MountSpec>): Promise<Mounte
   return handler
 }
 
+/** Cleanups that run: a thread does not end before them. */
+const cleanups = new Set<Promise<void>>()
+
 async function dispose(handler: MountedHandler): Promise<void> {
-  await handler.module.cleanup?.(handler.context(''))
+  const cleanup = Promise.resolve(handler.module.cleanup?.(handler.context('')))
+  cleanups.add(cleanup)
+  try {
+    await cleanup
+  } finally {
+    cleanups.delete(cleanup)
+  }
 }
 
 const queue = KQueue.attach(data.queue)
@@ -77,17 +86,21 @@ const loop = new ServeLoop({
   },
 })
 
-function leave(): void {
+async function leave(): Promise<void> {
   loop.stop()
   table.close()
+  // The table lets go of its handlers before this runs.
+  await new Promise((resolve) => setImmediate(resolve))
+  await Promise.allSettled(cleanups)
   readiness.close()
   queue.release()
-  port?.close()
+  // A handler may have left timers or sockets that would keep the thread.
+  process.exit(0)
 }
 
 port.on('message', (message: ToWorker) => {
   if (message.type === 'mounts') mounts = message.mounts
-  else leave()
+  else void leave()
 })
 
 loop.start()

@@ -1,0 +1,21 @@
+// A handler for each way to go wrong.
+export function handle(request, ctx) {
+  switch (ctx.path) {
+    case '/throws':
+      throw new Error('thrown on purpose')
+    case '/rejects':
+      return Promise.reject(new Error('rejected on purpose'))
+    case '/header':
+      return { headers: { 'x-bad': 'a\r\nb' }, body: '' }
+    case '/status':
+      return { status: 99 }
+    case '/crash':
+      // Outside of any request's promise: ends the thread.
+      setImmediate(() => {
+        throw new Error('crashed on purpose')
+      })
+      return new Promise(() => undefined)
+    default:
+      return { body: 'well' }
+  }
+}

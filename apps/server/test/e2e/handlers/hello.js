@@ -1,0 +1,3 @@
+export function handle() {
+  return { headers: { 'content-type': 'text/plain' }, body: 'Hello, World!' }
+}

@@ -1,0 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises'
+
+export async function handle(request, ctx) {
+  await delay(Number(ctx.options?.milliseconds ?? 100))
+  return { body: `generation ${ctx.generation}` }
+}

@@ -1,0 +1,3 @@
+export function handle(request, ctx) {
+  return { body: String(ctx.worker) }
+}

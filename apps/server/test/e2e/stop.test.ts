@@ -1,0 +1,92 @@
+import { connect } from 'node:net'
+import { expect, test } from 'vitest'
+import { Connection } from './connection.ts'
+import { Load } from './load.ts'
+import { ServerProcess, handlerFile } from './server-process.ts'
+
+test('SIGTERM under load: every response is complete, and the exit code is 0', async () => {
+  await using server = await ServerProcess.start({ mounts: [{ prefix: '/', module: handlerFile('hello') }] })
+  const load = new Load(server.port, '/', 32)
+  await new Promise((resolve) => setImmediate(resolve))
+  await expect.poll(async () => (await fetch(server.url('/'))).status).toBe(200)
+  server.signal('SIGTERM')
+  const { statuses, broken } = await load.ended()
+  expect(await server.exited()).toBe(0)
+  expect(broken).toBe(0)
+  expect([...statuses.keys()]).toEqual([200])
+})
+
+test('SIGTERM waits for the request that is with its handler, and then closes its connection', async () => {
+  await using server = await ServerProcess.start({
+    mounts: [{ prefix: '/', module: handlerFile('slow'), options: { milliseconds: 500 } }],
+  })
+  using connection = await Connection.open(server.port)
+  connection.send('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  await expect.poll(() => server.references()).toEqual([1])
+  server.signal('SIGTERM')
+  const response = await connection.response()
+  expect(response?.body).toBe('generation 1')
+  expect(response?.headers.get('connection')).toBe('close')
+  expect(await server.exited()).toBe(0)
+})
+
+test('SIGTERM lets idle connections go without a reset', async () => {
+  await using server = await ServerProcess.start({ mounts: [{ prefix: '/', module: handlerFile('hello') }] })
+  using connection = await Connection.open(server.port)
+  expect((await connection.get('/'))?.status).toBe(200)
+  server.signal('SIGTERM')
+  expect(await connection.rest()).toBe('')
+  connection.end()
+  expect(await server.exited()).toBe(0)
+})
+
+test('after SIGTERM nobody can connect', async () => {
+  await using server = await ServerProcess.start({
+    mounts: [{ prefix: '/', module: handlerFile('slow'), options: { milliseconds: 500 } }],
+  })
+  const slow = fetch(server.url('/'))
+  await expect.poll(() => server.references()).toEqual([1])
+  server.signal('SIGTERM')
+  await expect
+    .poll(
+      () =>
+        new Promise((resolve) => {
+          const socket = connect(server.port, '127.0.0.1')
+          socket.on('connect', () => {
+            socket.destroy()
+            resolve('connected')
+          })
+          socket.on('error', (error: NodeJS.ErrnoException) => {
+            resolve(error.code)
+          })
+        }),
+    )
+    .toBe('ECONNREFUSED')
+  expect((await slow).status).toBe(200)
+  expect(await server.exited()).toBe(0)
+})
+
+test('a second SIGINT ends the server at once', async () => {
+  await using server = await ServerProcess.start({
+    mounts: [{ prefix: '/', module: handlerFile('slow'), options: { milliseconds: 60_000 } }],
+  })
+  using connection = await Connection.open(server.port)
+  connection.send('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  await expect.poll(() => server.references()).toEqual([1])
+  server.signal('SIGINT')
+  await server.logged(({ msg }) => msg.startsWith('stopping'))
+  server.signal('SIGINT')
+  expect(await server.exited()).toBe(130)
+})
+
+test('a drain that takes longer than its timeout is ended, and the exit code says so', async () => {
+  await using server = await ServerProcess.start({
+    timeouts: { drain: 300 },
+    mounts: [{ prefix: '/', module: handlerFile('slow'), options: { milliseconds: 60_000 } }],
+  })
+  using connection = await Connection.open(server.port)
+  connection.send('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  await expect.poll(() => server.references()).toEqual([1])
+  server.signal('SIGTERM')
+  expect(await server.exited()).toBe(1)
+})

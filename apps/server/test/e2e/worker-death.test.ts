@@ -1,0 +1,44 @@
+import { expect, test } from 'vitest'
+import { Connection } from './connection.ts'
+import { ServerProcess, handlerFile } from './server-process.ts'
+
+const mounts = [
+  { prefix: '/', module: handlerFile('hello') },
+  { prefix: '/faulty', module: handlerFile('faulty') },
+  { prefix: '/worker', module: handlerFile('worker') },
+]
+
+test('a worker that dies is replaced; connections that it did not hold go on', async () => {
+  await using server = await ServerProcess.start({ mounts })
+  const others = await Promise.all(Array.from({ length: 20 }, () => Connection.open(server.port)))
+  for (const other of others) expect((await other.get('/'))?.status).toBe(200)
+  for (let round = 0; round < 3; round++) {
+    using victim = await Connection.open(server.port)
+    // The request that was in the thread's hands gets an honest answer.
+    expect((await victim.get('/faulty/crash'))?.status).toBe(500)
+    for (const other of others) expect((await other.get('/'))?.status).toBe(200)
+  }
+  for (const other of others) other[Symbol.dispose]()
+  expect(await server.references()).toEqual([0, 0, 0])
+  // Both workers serve again.
+  const seen = new Set<string>()
+  await expect
+    .poll(async () => {
+      const answers = await Promise.all(Array.from({ length: 16 }, () => fetch(server.url('/worker'))))
+      for (const answer of answers) seen.add(await answer.text())
+      return seen.size
+    })
+    .toBe(2)
+})
+
+test('a handler that throws, rejects, or answers with what cannot be sent is a 500, a log line and no leak', async () => {
+  await using server = await ServerProcess.start({ mounts })
+  using connection = await Connection.open(server.port)
+  for (const path of ['/faulty/throws', '/faulty/rejects', '/faulty/header', '/faulty/status']) {
+    expect({ path, status: (await connection.get(path))?.status }).toEqual({ path, status: 500 })
+    await server.logged(({ msg, target }) => msg === 'the handler failed' && target === path)
+  }
+  // The connection goes on.
+  expect((await connection.get('/faulty'))?.body).toBe('well')
+  expect(await server.references()).toEqual([0, 0, 0])
+})
