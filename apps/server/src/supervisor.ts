@@ -64,6 +64,7 @@ class Supervisor implements RunningServer, Control {
     this.#table = new MountTable({
       cleanup: ({ prefix, host, generation }) => {
         log.info({ mount: prefix, host, generation }, 'cleaned up')
+        this.#showMounts()
       },
     })
     this.closed = new Promise((resolve) => {
@@ -96,6 +97,9 @@ class Supervisor implements RunningServer, Control {
         log: this.#log,
         listenerRetired: this.#settleRetired,
         connectionsGone: this.#settleGone,
+        ready: () => {
+          this.#showMounts()
+        },
         died: (worker, consumer) => {
           this.#release(worker, consumer)
         },
@@ -104,6 +108,7 @@ class Supervisor implements RunningServer, Control {
       for (const { prefix, host, spec } of config.mounts) {
         await this.#table.mount(prefix, spec, host === undefined ? {} : { host })
       }
+      this.#showMounts()
       this.#startTimers()
       // Last: whoever has connected so far waits in the backlog and now finds all in place.
       this.#queue.kevent([
@@ -133,6 +138,7 @@ class Supervisor implements RunningServer, Control {
   async mount({ prefix, host, spec }: MountRequest): Promise<MountRow> {
     const mount = await this.#table.mount(prefix, spec, named(host))
     this.#log.info({ mount: prefix, host, generation: mount.generation, module: spec.module }, 'mounted')
+    this.#showMounts()
     return mountRow(mount)
   }
 
@@ -140,6 +146,7 @@ class Supervisor implements RunningServer, Control {
     const { prefix, host, spec, deadline = this.#config.timeouts.drain } = request
     const { mount } = await this.#table.replace(prefix, spec, named(host))
     this.#log.info({ mount: prefix, host, generation: mount.generation, module: spec.module }, 'replaced')
+    this.#showMounts()
     return { mount: mountRow(mount), drained: this.#table.drain(prefix, { ...named(host), deadline }) }
   }
 
@@ -170,8 +177,13 @@ class Supervisor implements RunningServer, Control {
   #startTimers(): void {
     this.#deadlines = new DeadlineTimer(this.#queue)
     this.#pictures = setInterval(() => {
-      if (this.#memory.mountsWanted(PICTURE_WANTED)) this.#workers?.showMounts(this.#table.list())
+      if (this.#memory.mountsWanted(PICTURE_WANTED)) this.#showMounts()
     }, PICTURE_INTERVAL).unref()
+  }
+
+  /** The workers' picture of the table: sent at each change, and regularly while a handler shows it. */
+  #showMounts(): void {
+    this.#workers?.showMounts(this.#table.list())
   }
 
   /** What a dead worker had in hand: the listener goes to another, a connection is told and closed. */

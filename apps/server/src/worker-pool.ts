@@ -24,6 +24,8 @@ export interface WorkerPoolParts {
   listenerRetired(): void
   /** The server is closing, and its last connection has ended. */
   connectionsGone(): void
+  /** A worker serves. */
+  ready(): void
   /** A worker has died; `consumer` is its number in the queue, undefined if it never served. */
   died(worker: number, consumer: number | undefined): void
 }
@@ -104,6 +106,7 @@ export class WorkerPool {
         else if (message.type === 'connections-gone') this.#parts.connectionsGone()
         else {
           member.consumer = message.consumer
+          this.#parts.ready()
           resolve()
         }
       })
