@@ -44,6 +44,15 @@ export class Connection implements Disposable {
     this.#socket.end()
   }
 
+  /** Reads nothing until resume(), so that the server's side fills up. */
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
   get(path: string): Promise<RawResponse | undefined> {
     this.send(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`)
     return this.response()

@@ -9,10 +9,13 @@ import { ServerProcess, handlerFile } from './server-process.ts'
 
 let server: ServerProcess
 let folder: string
+// What stream.js makes: more than any socket buffer takes at once.
+const large = Buffer.from(Uint8Array.from({ length: 8 * 1024 * 1024 }, (_, index) => index % 251))
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'x-server-files-'))
   writeFileSync(join(folder, 'page.html'), '<p>page</p>')
+  writeFileSync(join(folder, 'large.bin'), large)
   server = await ServerProcess.start({
     limits: { body: 1024 * 1024 },
     timeouts: { head: 300, idle: 600 },
@@ -20,6 +23,7 @@ beforeAll(async () => {
       { prefix: '/hello', module: handlerFile('hello') },
       { prefix: '/body', module: handlerFile('body') },
       { prefix: '/files', static: folder },
+      { prefix: '/stream', module: handlerFile('stream'), options: { size: large.length } },
     ],
   })
 })
@@ -99,6 +103,38 @@ test('HEAD has the length and no body', async () => {
   expect(text).toMatch(/^HTTP\/1.1 200 /u)
   expect(text).toMatch(/content-length: 13\r\n/iu)
   expect(text.endsWith('\r\n\r\n')).toBe(true)
+})
+
+describe('responses arrive whole, however they are given', () => {
+  test.each([
+    ['an async iterable, chunked', '/stream/iterable'],
+    ['a ReadableStream, chunked', '/stream/readable'],
+    ['a WHATWG Response', '/stream/response'],
+    ['one large Uint8Array', '/stream/bytes'],
+    ['a file, by sendfile', '/files/large.bin'],
+  ])('%s', async (_, path) => {
+    const response = await fetch(server.url(path))
+    expect(response.status).toBe(200)
+    const bytes = Buffer.from(await response.arrayBuffer())
+    expect(bytes.length).toBe(large.length)
+    expect(bytes.equals(large)).toBe(true)
+  })
+
+  test('a client that reads nothing for a while holds nobody up', async () => {
+    using sleeper = await Connection.open(server.port)
+    sleeper.pause()
+    sleeper.send(`GET /stream/iterable HTTP/1.1\r\n${head}Connection: close\r\n\r\n`)
+    using other = await Connection.open(server.port)
+    for (let round = 0; round < 100; round++) expect((await other.get('/hello'))?.status).toBe(200)
+    sleeper.resume()
+    expect((await sleeper.rest()).length).toBeGreaterThan(large.length)
+  })
+
+  test('a body that fails midway is cut off, and the client can tell', async () => {
+    const response = await fetch(server.url('/stream/fails'))
+    expect(response.status).toBe(200)
+    await expect(response.arrayBuffer()).rejects.toThrow()
+  })
 })
 
 describe('bodies arrive whole, whatever their framing', () => {
