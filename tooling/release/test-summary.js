@@ -22,9 +22,9 @@ import { root, workspace } from './workspace.js'
 /** @typedef {{ passed: number, failed: number, skipped: number, complaints: string[] }} Sum */
 
 /** The reports that the scripts of all packages promise to write. */
-const expected = workspace().flatMap(({ manifest }) =>
+const expected = workspace().flatMap(({ folder, manifest }) =>
   Object.values(manifest.scripts ?? {}).flatMap((script) =>
-    Array.from(script.matchAll(/--outputFile\.json=(\S+)/g), ([, path = '']) => join(root, path)),
+    Array.from(script.matchAll(/--outputFile\.json=(\S+)/g), ([, path = '']) => join(folder, path)),
   ),
 )
 
