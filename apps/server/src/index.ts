@@ -6,4 +6,4 @@ export type {
   HttpRequest,
   MountSpec,
   ResponseLike,
-} from './handler.ts'
+} from './handlers/handler.ts'

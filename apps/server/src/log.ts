@@ -1,7 +1,7 @@
 import { styleText } from 'node:util'
 import { destination, pino } from 'pino'
 import type { Logger } from 'pino'
-import type { LogLevel } from './config.ts'
+import type { LogLevel } from './config/config.ts'
 
 /**
  * The server's log, on standard output: a line of JSON an entry, or a line for people where that is a terminal.

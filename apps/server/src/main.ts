@@ -1,20 +1,20 @@
 #!/usr/bin/env node
-import { parseCommandLine } from './command-line.ts'
-import type { Command } from './command-line.ts'
-import { runMount } from './commands/mount.ts'
-import { runMounts } from './commands/mounts.ts'
-import { runReplace } from './commands/replace.ts'
-import { runStatus } from './commands/status.ts'
-import { runUnmount } from './commands/unmount.ts'
+import { parseCommandLine } from './command-line/command-line.ts'
+import type { Command } from './command-line/command-line.ts'
+import { runMount } from './command-line/mount.ts'
+import { runMounts } from './command-line/mounts.ts'
+import { runReplace } from './command-line/replace.ts'
+import { runStatus } from './command-line/status.ts'
+import { runUnmount } from './command-line/unmount.ts'
 import { UsageError, codeOf, messageOf } from './errors.ts'
-import { helpText } from './help.ts'
+import { helpText } from './command-line/help.ts'
 import { version } from './version.ts'
 
 async function run(command: Command): Promise<number> {
   switch (command.name) {
     case 'run': {
       // Loaded only here: the commands to a running server need no native code.
-      const { runServer } = await import('./commands/run.ts')
+      const { runServer } = await import('./command-line/run.ts')
       return runServer(command)
     }
     case 'help':

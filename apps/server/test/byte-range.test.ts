@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { parseByteRange } from '../src/handlers/byte-range.ts'
+import { parseByteRange } from '../src/handlers/static-files/byte-range.ts'
 
 test.each([
   ['bytes=0-9', { offset: 0, length: 10 }],

@@ -1,8 +1,8 @@
 import { resolve } from 'node:path'
 import { expect, test } from 'vitest'
-import { parseCommandLine } from '../src/command-line.ts'
+import { parseCommandLine } from '../src/command-line/command-line.ts'
 import { UsageError } from '../src/errors.ts'
-import { commandNames, helpText } from '../src/help.ts'
+import { commandNames, helpText } from '../src/command-line/help.ts'
 
 const nowhere = { control: undefined, config: undefined, json: false }
 

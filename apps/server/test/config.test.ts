@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { defaultControlPath, loadConfig } from '../src/config.ts'
+import { defaultControlPath, loadConfig } from '../src/config/config.ts'
 import { ConfigError } from '../src/errors.ts'
 import { TemporaryFolder } from './temporary-folder.ts'
 

@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { HandlerModuleError } from '../src/errors.ts'
-import { checkHandlers, loadHandler } from '../src/handler-module.ts'
+import { checkHandlers, loadHandler } from '../src/handlers/handler-module.ts'
 import { TemporaryFolder } from './temporary-folder.ts'
 
 function write(content: string, name = 'handler.mjs'): string {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { findJsonSyntaxProblem } from '../src/json-syntax.ts'
+import { findJsonSyntaxProblem } from '../src/config/json-syntax.ts'
 
 function parses(text: string): boolean {
   try {

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { expect, test } from 'vitest'
-import { hostSchema, mountName, prefixSchema } from '../src/mount-name.ts'
+import { hostSchema, mountName, prefixSchema } from '../src/config/mount-name.ts'
 
 test.each(['/', '/a', '/a/b', '/a.b/~c', '/%C3%A9', '/é'])('%s is a prefix', (prefix) => {
   expect(v.parse(prefixSchema, prefix)).toBe(prefix)

@@ -1,5 +1,9 @@
 import { expect, test } from 'vitest'
-import { evaluatePreconditions, httpDate, rangeStillApplies } from '../src/handlers/preconditions.ts'
+import {
+  evaluatePreconditions,
+  httpDate,
+  rangeStillApplies,
+} from '../src/handlers/static-files/preconditions.ts'
 
 const modified = Date.parse('2024-02-29T12:00:00.700Z')
 const same = 'Thu, 29 Feb 2024 12:00:00 GMT'

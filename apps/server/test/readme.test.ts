@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { loadHandler } from '../src/handler-module.ts'
+import { loadHandler } from '../src/handlers/handler-module.ts'
 import { ServedHandler } from './served-handler.ts'
 
 const example = new URL('../examples/hello.js', import.meta.url)

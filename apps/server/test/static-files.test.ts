@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, uti
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { staticFiles } from '../src/handlers/static-files.ts'
+import { staticFiles } from '../src/handlers/static-files/static-files.ts'
 import { ServedHandler } from './served-handler.ts'
 import type { Answer } from './served-handler.ts'
 import { TemporaryFolder } from './temporary-folder.ts'

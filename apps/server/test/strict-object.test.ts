@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import * as v from 'valibot'
 import { expect, test } from 'vitest'
-import { issueLines, strictObject, text, wholeNumber } from '../src/strict-object.ts'
+import { issueLines, strictObject, text, wholeNumber } from '../src/config/strict-object.ts'
 
 const schema = strictObject({ size: wholeNumber('a size', 1, 9), name: v.exactOptional(text('a name')) })
 

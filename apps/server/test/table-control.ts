@@ -6,11 +6,11 @@ import type {
   ReplaceRequest,
   ServerStatus,
   UnmountRequest,
-} from '../src/control-protocol.ts'
-import { loadHandler } from '../src/handler-module.ts'
-import type { HandlerModule, MountSpec } from '../src/handler.ts'
-import { mountRow } from '../src/mount-row.ts'
-import type { MountRow } from '../src/mount-row.ts'
+} from '../src/control/control-protocol.ts'
+import { loadHandler } from '../src/handlers/handler-module.ts'
+import type { HandlerModule, MountSpec } from '../src/handlers/handler.ts'
+import { mountRow } from '../src/control/mount-row.ts'
+import type { MountRow } from '../src/control/mount-row.ts'
 
 /** A mount table of one thread behind the control's interface: all of a server but its connections. */
 export class TableControl implements Control, Disposable {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { readableDuration, renderTable } from '../src/terminal-table.ts'
+import { readableDuration, renderTable } from '../src/command-line/terminal-table.ts'
 
 test('columns are as wide as their widest cell, numbers stand to the right', () => {
   const table = renderTable(

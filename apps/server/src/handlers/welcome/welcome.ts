@@ -1,9 +1,9 @@
 import type { HttpRequest, ResponseLike } from '@x/http1'
 import * as v from 'valibot'
-import { groupCounters } from '../counters.ts'
+import { groupCounters } from '../../control/counters.ts'
 import type { HandlerContext, HandlerModule } from '../handler.ts'
-import { mountRow } from '../mount-row.ts'
-import { issueLines, strictObject } from '../strict-object.ts'
+import { mountRow } from '../../control/mount-row.ts'
+import { issueLines, strictObject } from '../../config/strict-object.ts'
 import { welcomePage, welcomePolicy } from './welcome-page.ts'
 
 const plain = { 'content-type': 'text/plain; charset=utf-8' }

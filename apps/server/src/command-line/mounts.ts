@@ -1,6 +1,6 @@
-import type { Target } from '../command-line.ts'
-import type { MountRow } from '../mount-row.ts'
-import { readableDuration, renderTable } from '../terminal-table.ts'
+import type { Target } from './command-line.ts'
+import type { MountRow } from '../control/mount-row.ts'
+import { readableDuration, renderTable } from './terminal-table.ts'
 import { targetClient } from './target-client.ts'
 
 /** Prints what is mounted. */

@@ -5,7 +5,7 @@ import type { Server } from 'node:http'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { ControlClient } from './control-client.ts'
-import { ControlError, codeOf } from './errors.ts'
+import { ControlError, codeOf } from '../errors.ts'
 
 /**
  * Listens at `path` with mode 600. The socket of a server that is gone is replaced; a live one is left alone.

@@ -11,7 +11,7 @@ import {
   unmountAnswerSchema,
 } from './control-protocol.ts'
 import type { MountRequest, ReplaceRequest, ServerStatus, UnmountRequest } from './control-protocol.ts'
-import { ControlError, codeOf, messageOf } from './errors.ts'
+import { ControlError, codeOf, messageOf } from '../errors.ts'
 import type { MountRow } from './mount-row.ts'
 
 /** Milliseconds for an answer that waits for nothing. */

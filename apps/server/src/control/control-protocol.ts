@@ -1,10 +1,10 @@
 import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
-import type { MountSpec } from './handler.ts'
-import { hostSchema, prefixSchema } from './mount-name.ts'
+import type { MountSpec } from '../handlers/handler.ts'
+import { hostSchema, prefixSchema } from '../config/mount-name.ts'
 import { mountRowSchema } from './mount-row.ts'
 import type { MountRow } from './mount-row.ts'
-import { show, strictObject, text, wholeNumber } from './strict-object.ts'
+import { show, strictObject, text, wholeNumber } from '../config/strict-object.ts'
 
 /*
  * JSON over HTTP/1.1 over a Unix stream socket of mode 600.

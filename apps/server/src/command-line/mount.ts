@@ -1,6 +1,6 @@
-import type { Place, Target } from '../command-line.ts'
-import type { MountSpec } from '../handler.ts'
-import { mountName } from '../mount-name.ts'
+import type { Place, Target } from './command-line.ts'
+import type { MountSpec } from '../handlers/handler.ts'
+import { mountName } from '../config/mount-name.ts'
 import { targetClient } from './target-client.ts'
 
 /** Mounts a handler. */

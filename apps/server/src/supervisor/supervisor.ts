@@ -3,23 +3,23 @@ import { abandon, connections, listen, monotonicNow } from '@x/http1'
 import type { Listener } from '@x/http1'
 import { MountTable } from '@x/mounttable'
 import type { Logger } from 'pino'
-import type { Config } from './config.ts'
+import type { Config } from '../config/config.ts'
 import type {
   Control,
   MountRequest,
   ReplaceRequest,
   ServerStatus,
   UnmountRequest,
-} from './control-protocol.ts'
-import { ControlServer } from './control-server.ts'
+} from '../control/control-protocol.ts'
+import { ControlServer } from '../control/control-server.ts'
 import { DeadlineTimer, force } from './deadline-timer.ts'
-import type { MountSpec } from './handler.ts'
-import type { MountedHandler } from './mounted-handler.ts'
-import { mountRow } from './mount-row.ts'
-import type { MountRow } from './mount-row.ts'
+import type { MountSpec } from '../handlers/handler.ts'
+import type { MountedHandler } from '../worker/mounted-handler.ts'
+import { mountRow } from '../control/mount-row.ts'
+import type { MountRow } from '../control/mount-row.ts'
 import type { RunningServer } from './running-server.ts'
-import { ServerMemory } from './server-memory.ts'
-import { version } from './version.ts'
+import { ServerMemory } from '../worker/server-memory.ts'
+import { version } from '../version.ts'
 import { WorkerPool } from './worker-pool.ts'
 
 /** Milliseconds between two pictures of the mount table for the workers, while a handler asks for them. */

@@ -1,7 +1,7 @@
-import type { Place } from '../command-line.ts'
-import type { ControlClient } from '../control-client.ts'
-import { mountName } from '../mount-name.ts'
-import type { MountRow } from '../mount-row.ts'
+import type { Place } from './command-line.ts'
+import type { ControlClient } from '../control/control-client.ts'
+import { mountName } from '../config/mount-name.ts'
+import type { MountRow } from '../control/mount-row.ts'
 
 const refreshEvery = 500
 

@@ -1,7 +1,7 @@
-import type { Target } from '../command-line.ts'
-import type { ServerStatus } from '../control-protocol.ts'
-import { groupCounters } from '../counters.ts'
-import { readableDuration, renderTable } from '../terminal-table.ts'
+import type { Target } from './command-line.ts'
+import type { ServerStatus } from '../control/control-protocol.ts'
+import { groupCounters } from '../control/counters.ts'
+import { readableDuration, renderTable } from './terminal-table.ts'
 import { targetClient } from './target-client.ts'
 
 /** Prints the state of the server and its counters. */

@@ -3,11 +3,11 @@ import { Worker } from 'node:worker_threads'
 import type { KQueue } from '@x/kevent'
 import type { MountInfo, MountTable } from '@x/mounttable'
 import type { Logger } from 'pino'
-import type { Config } from './config.ts'
-import type { MountSpec } from './handler.ts'
-import type { MountedHandler } from './mounted-handler.ts'
-import type { ServerMemory } from './server-memory.ts'
-import type { FromWorker, ToWorker, WorkerData } from './worker-protocol.ts'
+import type { Config } from '../config/config.ts'
+import type { MountSpec } from '../handlers/handler.ts'
+import type { MountedHandler } from '../worker/mounted-handler.ts'
+import type { ServerMemory } from '../worker/server-memory.ts'
+import type { FromWorker, ToWorker, WorkerData } from '../worker/worker-protocol.ts'
 
 /** Milliseconds before a worker that died is replaced, doubled for each one that died before it served. */
 const FIRST_PAUSE = 50
@@ -96,7 +96,7 @@ export class WorkerPool {
       logLevel: config.log.level,
     }
     const options = { workerData, transferList: handle.transfer, name: `x-server ${worker}` }
-    const thread = new Worker(new URL('./worker.js', import.meta.url), options)
+    const thread = new Worker(new URL('../worker/worker.js', import.meta.url), options)
     const member: Member = { thread, tableMember: handle.id, consumer: undefined }
     this.#members.set(worker, member)
     return new Promise((resolve, reject) => {

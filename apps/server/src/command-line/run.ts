@@ -1,10 +1,10 @@
 import type { Logger } from 'pino'
-import type { ConfigOverrides } from '../config.ts'
-import { loadConfig } from '../config.ts'
-import { checkHandlers } from '../handler-module.ts'
+import type { ConfigOverrides } from '../config/config.ts'
+import { loadConfig } from '../config/config.ts'
+import { checkHandlers } from '../handlers/handler-module.ts'
 import { createLog } from '../log.ts'
-import type { RunningServer } from '../running-server.ts'
-import { startServer } from '../supervisor.ts'
+import type { RunningServer } from '../supervisor/running-server.ts'
+import { startServer } from '../supervisor/supervisor.ts'
 
 /** Exit code of a process that a SIGINT ended, as shells count it. */
 const interrupted = 130

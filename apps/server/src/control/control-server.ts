@@ -9,8 +9,8 @@ import {
 } from './control-protocol.ts'
 import type { Control } from './control-protocol.ts'
 import { listenPrivately } from './control-socket.ts'
-import { codeOf, messageOf } from './errors.ts'
-import { issueLines } from './strict-object.ts'
+import { codeOf, messageOf } from '../errors.ts'
+import { issueLines } from '../config/strict-object.ts'
 
 interface Answer {
   status: number

@@ -1,6 +1,6 @@
-import type { Target } from '../command-line.ts'
-import { defaultControlPath, loadConfig } from '../config.ts'
-import { ControlClient } from '../control-client.ts'
+import type { Target } from './command-line.ts'
+import { defaultControlPath, loadConfig } from '../config/config.ts'
+import { ControlClient } from '../control/control-client.ts'
 
 /** The server that a command is for: at --control, else at --config's socket, else at the user's own. */
 export function targetClient({ control, config }: Target): ControlClient {

@@ -1,11 +1,11 @@
 import { statSync } from 'node:fs'
 import { isAbsolute } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { HandlerModuleError, messageOf } from './errors.ts'
+import { HandlerModuleError, messageOf } from '../errors.ts'
 import type { HandlerModule, MountSpec } from './handler.ts'
-import { staticFiles } from './handlers/static-files.ts'
-import { welcome } from './handlers/welcome.ts'
-import { mountName } from './mount-name.ts'
+import { staticFiles } from './static-files/static-files.ts'
+import { welcome } from './welcome/welcome.ts'
+import { mountName } from '../config/mount-name.ts'
 
 export type { HandlerContext, HandlerLog, HandlerModule, MountSpec, ResponseLike } from './handler.ts'
 
