@@ -17,6 +17,7 @@ export class Entry<Spec, Handler> {
   prepared = false
   #controller: AbortController | undefined = undefined
   #forced = false
+  #retired: (() => void) | undefined = undefined
 
   constructor(mount: Mount<Spec>, active: number, owner: EntryOwner) {
     this.mount = mount
@@ -30,6 +31,17 @@ export class Entry<Spec, Handler> {
     this.#controller ??= new AbortController()
     if (this.#forced) this.#controller.abort()
     return this.#controller.signal
+  }
+
+  /** Resolves with {@link retire}; asked for once at most. */
+  untilRetired(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#retired = resolve
+    })
+  }
+
+  retire(): void {
+    this.#retired?.()
   }
 
   force(): void {

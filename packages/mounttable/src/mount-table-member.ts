@@ -6,7 +6,7 @@ import { checkOptions, within, type Limits } from './limits.ts'
 import { errorText, type ToControl, type ToMember } from './messages.ts'
 import type { Mount } from './mount.ts'
 import { Replica, type Callbacks } from './replica.ts'
-import { RUNNING, SharedTable } from './shared-table.ts'
+import { CLOSED, RUNNING, SharedTable } from './shared-table.ts'
 
 export interface AttachOptions<Spec, Handler> extends Callbacks<Spec, Handler>, Limits {}
 
@@ -35,7 +35,7 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
     this.#loaded = new Promise((resolve, reject) => {
       this.#load = resolve
       this.#port.once('close', () => {
-        reject(new MountTableError('EBADF', 'attach', 'the control thread has closed the table'))
+        reject(tableClosed())
       })
     })
     // Without a waiter, a table that closes later is no error.
@@ -57,6 +57,8 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
       throw new MountTableError('EINVAL', 'attach', "option 'prepare' must be a function")
     }
     const member = new MountTableMember<Spec, Handler>(handle, options)
+    // A port that closed before it was listened to says nothing.
+    if (member.#table.tableState === CLOSED) throw tableClosed()
     await member.#join(options)
     return member
   }
@@ -167,3 +169,6 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
     this.#port.postMessage(message)
   }
 }
+
+const tableClosed = (): MountTableError =>
+  new MountTableError('EBADF', 'attach', 'the control thread has closed the table')

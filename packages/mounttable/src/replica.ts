@@ -85,14 +85,19 @@ export class Replica<Spec, Handler> implements EntryOwner {
   /** Starts from what is active, in a replica that joins late. Settles when all that is still wanted is prepared. */
   async load(version: number, mounts: readonly Mount<Spec>[]): Promise<void> {
     this.#version = version
-    const prepared = mounts.map((mount) => this.prepare(mount))
-    const entries = mounts.map((mount) => this.#named(mount))
-    for (const entry of entries) if (entry !== undefined) this.#snapshot.add(entry)
-    const outcomes = await Promise.allSettled(prepared)
-    for (const [index, outcome] of outcomes.entries()) {
-      const entry = entries[index]
-      if (outcome.status === 'rejected' && entry !== undefined && this.#snapshot.has(entry))
-        throw outcome.reason
+    await Promise.all(mounts.map((mount) => this.#loadOne(mount)))
+  }
+
+  /** What goes away meanwhile is not waited for, and may fail. */
+  async #loadOne(mount: Mount<Spec>): Promise<void> {
+    const prepared = this.prepare(mount)
+    const entry = this.#named(mount)
+    if (entry === undefined) return
+    this.#snapshot.add(entry)
+    try {
+      await Promise.race([prepared, entry.untilRetired()])
+    } catch (error) {
+      if (this.#snapshot.has(entry)) throw error
     }
   }
 
@@ -153,6 +158,7 @@ export class Replica<Spec, Handler> implements EntryOwner {
 
   #drop(entry: Entry<Spec, Handler>): void {
     this.#snapshot.remove(entry)
+    entry.retire()
     if (entry.prepared) void Promise.resolve().then(() => this.#dispose(entry))
   }
 

@@ -1,0 +1,264 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { MountTable } from '../src/index.ts'
+import { PrefixIndex } from '../src/prefix-index.ts'
+
+type Mounted = string | [prefix: string, host: string]
+
+async function tableOf(...mounts: Mounted[]): Promise<MountTable<string, string>> {
+  const table = new MountTable<string, string>({ prepare: (spec) => spec })
+  for (const mount of mounts) {
+    if (typeof mount === 'string') await table.mount(mount, mount)
+    else await table.mount(mount[0], `${mount[1]}${mount[0]}`, { host: mount[1] })
+  }
+  return table
+}
+
+function find(table: MountTable<string, string>, target: string, host?: string): string | undefined {
+  const lease = table.lookup(target, host)
+  lease?.release()
+  return lease?.handler
+}
+
+const codeOfLookup = (table: MountTable<string, string>, target: string): unknown => {
+  try {
+    return find(table, target)
+  } catch (error) {
+    return (error as { code: string }).code
+  }
+}
+
+describe('matching', () => {
+  test('40: the longest prefix wins, whatever the order of mounting', async () => {
+    for (const mounts of [
+      ['/a', '/a/b', '/a/b/c'],
+      ['/a/b/c', '/a', '/a/b'],
+    ]) {
+      const table = await tableOf(...mounts)
+      expect(find(table, '/a/b/c/d')).toBe('/a/b/c')
+      expect(find(table, '/a/b/x')).toBe('/a/b')
+      expect(find(table, '/a/x/c')).toBe('/a')
+      expect(find(table, '/x')).toBeUndefined()
+    }
+  })
+
+  test('41: a prefix ends where a segment ends', async () => {
+    const table = await tableOf('/a')
+    expect(find(table, '/ab')).toBeUndefined()
+    expect(find(table, '/A')).toBeUndefined()
+  })
+
+  test.each([
+    ['/a', ''],
+    ['/a/', '/'],
+    ['/a?q', ''],
+    ['/a/?q=/../..', '/'],
+    ['/a/b/c?x//y', '/b/c'],
+    ['/a/.well-known/x', '/.well-known/x'],
+    ['/a/b%2Fc', '/b%2Fc'],
+  ])('42: %s is under /a, and the rest is "%s"', async (target, rest) => {
+    const table = await tableOf('/a')
+    using lease = table.lookup(target)
+    expect(lease?.prefix).toBe('/a')
+    expect(lease?.rest).toBe(rest)
+  })
+
+  test('42: a slash at the end of a prefix means nothing', async () => {
+    const table = await tableOf('/a/')
+    expect(find(table, '/a')).toBe('/a/')
+    expect(table.list()[0]?.prefix).toBe('/a')
+  })
+
+  test('43: the root takes what nothing else does', async () => {
+    const table = await tableOf('/', '/a')
+    expect(find(table, '/b/c')).toBe('/')
+    expect(find(table, '/')).toBe('/')
+    expect(find(table, '/a')).toBe('/a')
+    using lease = table.lookup('/b/c?q')
+    expect(lease?.rest).toBe('/b/c')
+  })
+
+  test('44: removing /a/b uncovers /a', async () => {
+    const table = await tableOf('/a', '/a/b')
+    await table.unmount('/a/b')
+    expect(find(table, '/a/b/c')).toBe('/a')
+  })
+
+  test('45: a mount for the host comes before one for every host', async () => {
+    const table = await tableOf('/a/b', ['/a', 'x.example'])
+    expect(find(table, '/a/b', 'x.example')).toBe('x.example/a')
+    expect(find(table, '/a/b', 'y.example')).toBe('/a/b')
+    expect(find(table, '/a/b')).toBe('/a/b')
+  })
+
+  test.each(['X.Example', 'x.example:8080', 'x.example.', 'X.EXAMPLE.:1'])(
+    '46: %s is x.example',
+    async (host) => {
+      const table = await tableOf(['/', 'x.Example'])
+      expect(find(table, '/', host)).toBe('x.Example/')
+      expect(find(table, '/', 'y.example')).toBeUndefined()
+    },
+  )
+
+  test('46: an IPv6 address keeps its colons', async () => {
+    const table = await tableOf(['/', '[2001:DB8::1]'])
+    expect(find(table, '/', '[2001:db8::1]:443')).toBe('[2001:DB8::1]/')
+  })
+
+  test.each([
+    ['//a//b', '/a/b'],
+    ['/a/./b', '/a/b'],
+    ['/x/../a/b', '/a/b'],
+    ['/a/b/..', '/a'],
+    ['/a/x/%2e%2E/b', '/a/b'],
+    ['/a/%2e/b', '/a/b'],
+    ['/a%2Fb', undefined],
+    ['/a/b%2F..', '/a'],
+    ['/a/...', '/a'],
+  ])('47: %s is matched as %s', async (target, expected) => {
+    expect(find(await tableOf('/a', '/a/b'), target)).toBe(expected)
+  })
+
+  test.each(['/..', '/a/../..', '/%2e%2e/a', '//../a', '/a/.%2e/../b', 'http://h/../a'])(
+    '47: %s climbs above the root and is refused',
+    async (target) => {
+      expect(codeOfLookup(await tableOf('/'), target)).toBe('ERR_MOUNT_TARGET')
+    },
+  )
+
+  test.each([
+    ['/caf%C3%A9', '/caf%c3%a9'],
+    ['/café', '/caf%C3%A9/x'],
+    ['/caf%C3%A9', '/café'],
+    ['/abc', '/%61b%63'],
+    ['/a%2fb', '/a%2Fb'],
+    ['/50%25', '/50%25'],
+  ])('48: a mount at %s serves %s', async (prefix, target) => {
+    expect(find(await tableOf(prefix), target)).toBe(prefix)
+  })
+
+  test('48: half a surrogate pair is refused, a broken escape is an ordinary character', async () => {
+    const table = await tableOf('/')
+    expect(codeOfLookup(table, '/\ud800')).toBe('ERR_MOUNT_TARGET')
+    expect(find(table, '/%zz')).toBe('/')
+  })
+
+  test.each([
+    ['', '/'],
+    ['?q', '/'],
+    ['*', undefined],
+    ['host:443', undefined],
+    ['a/b', undefined],
+    ['http://y.example/a/b?q', '/a'],
+    ['http://y.example', '/'],
+    ['HTTP://u:p@X.example:80/a', 'x.example/'],
+  ])('49: target "%s" is matched as %s', async (target, expected) => {
+    const table = await tableOf('/', '/a', ['/', 'x.example'])
+    expect(find(table, target, 'y.example')).toBe(expected)
+  })
+
+  test('50: a lookup among 10 000 mounts takes less than a microsecond, a publication less than 50 ms', async () => {
+    const table = new MountTable<number, number>({ slots: 10_001, prepare: (spec) => spec })
+    const prefix = (index: number): string => `/t${index % 100}/s${index}`
+    for (let index = 0; index < 10_000; index++) await table.mount(prefix(index), index)
+    const paths = Array.from({ length: 10_000 }, (_, index) => `${prefix(index)}/x`)
+    const rounds = Array.from({ length: 20 }, () => {
+      const start = performance.now()
+      for (const path of paths) table.lookup(path)?.release()
+      return ((performance.now() - start) * 1e6) / paths.length
+    })
+    expect(Math.min(...rounds)).toBeLessThan(1000)
+    const start = performance.now()
+    await table.mount('/new', -1)
+    expect(performance.now() - start).toBeLessThan(50)
+  })
+
+  test.each([
+    'a',
+    '',
+    '/a//b',
+    '/a/../b',
+    '/./a',
+    '/a?b',
+    '/a#b',
+    '/a b',
+    '/a%',
+    '/a%zz',
+    '/a/%2e%2e',
+    '/\ud800',
+  ])('a prefix like "%s" is refused', async (prefix) => {
+    const table = await tableOf()
+    await expect(table.mount(prefix, '')).rejects.toMatchObject({ code: 'ERR_MOUNT_PREFIX' })
+    expect(table.list()).toEqual([])
+  })
+
+  test('65: a prefix that is too long is refused', async () => {
+    const table = await tableOf()
+    await expect(table.mount(`/${'a'.repeat(2048)}`, '')).rejects.toMatchObject({ code: 'ERR_MOUNT_PREFIX' })
+    await table.mount(`/${'a'.repeat(2047)}`, '')
+  })
+
+  test('a host that cannot be one is refused', async () => {
+    const table = await tableOf()
+    for (const host of ['', 'a/b', 'a b', '.', 'u@h']) {
+      await expect(table.mount('/', '', { host })).rejects.toMatchObject({ code: 'ERR_MOUNT_PREFIX' })
+    }
+  })
+
+  test('the index finds what a search of all prefixes finds, through any changes', () => {
+    const segment = fc.constantFrom('a', 'b', 'ab', 'c', '.x')
+    const path = fc
+      .array(segment, { maxLength: 4 })
+      .map((segments) => segments.map((each) => `/${each}`).join(''))
+    const change = fc.record({ prefix: path, add: fc.boolean() })
+    fc.assert(
+      fc.property(
+        fc.array(change, { maxLength: 30 }),
+        fc.array(path, { maxLength: 10 }),
+        (changes, paths) => {
+          const index = new PrefixIndex<{ prefix: string }>()
+          const model = new Set<string>()
+          for (const { prefix, add } of changes) {
+            if (add) index.set(prefix, { prefix })
+            else index.delete(prefix)
+            if (add) model.add(prefix)
+            else model.delete(prefix)
+          }
+          expect(index.size).toBe(model.size)
+          for (const each of [...paths, ...model]) {
+            const longest = [...model]
+              .filter((prefix) => each === prefix || each.startsWith(`${prefix}/`))
+              .sort((a, b) => b.length - a.length)[0]
+            for (const suffix of ['', '/', '?q']) {
+              const target = `${each}${suffix}`
+              if (target.startsWith('/')) expect(index.find(target, true)?.prefix).toBe(longest)
+            }
+          }
+        },
+      ),
+    )
+  })
+
+  test('two prefixes with one hash are told apart', () => {
+    const [first, second] = collision()
+    const index = new PrefixIndex<{ prefix: string }>()
+    index.set(first, { prefix: first })
+    expect(index.find(`${second}/x`, false)).toBeUndefined()
+    index.set(second, { prefix: second })
+    expect(index.find(`${first}/x?q`, false)?.prefix).toBe(first)
+    expect(index.find(`${second}/x/?q`, false)?.prefix).toBe(second)
+  })
+})
+
+/** Two paths of one length whose FNV-1a hashes are equal: among 200 000 there are some. */
+function collision(): [string, string] {
+  const seen = new Map<number, string>()
+  for (let number = 0; ; number++) {
+    const path = `/${number.toString(36).padStart(8, '0')}`
+    let hash = 0x811c9dc5 | 0
+    for (const character of path) hash = Math.imul(hash ^ character.charCodeAt(0), 0x01000193)
+    const other = seen.get(hash)
+    if (other !== undefined) return [other, path]
+    seen.set(hash, path)
+  }
+}

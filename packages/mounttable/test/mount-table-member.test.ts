@@ -1,0 +1,158 @@
+import { once } from 'node:events'
+import { MessageChannel, Worker } from 'node:worker_threads'
+import { describe, expect, test } from 'vitest'
+import { MountTable, MountTableMember } from '../src/index.ts'
+import { codeOf, gate, open, TestWorker } from './fixtures/workers.ts'
+
+describe('member', () => {
+  test('1: what is mounted is found in every worker when mount() resolves', async () => {
+    using table = new MountTable()
+    const workers = await Promise.all([TestWorker.start(table), TestWorker.start(table)])
+    await table.mount('/a', { name: 'one' })
+    for (const worker of workers) {
+      expect(await worker.call('answer', '/a/b')).toBe('one')
+      expect(await worker.call('list')).toMatchObject([{ prefix: '/a', spec: { name: 'one' } }])
+      await worker.terminate()
+    }
+    expect(table.list()[0]?.served).toBe(2)
+  })
+
+  test('62: who joins late has everything before it can look up', async () => {
+    using table = new MountTable()
+    await table.mount('/a', { name: 'one' })
+    await table.mount('/b', { name: 'two' }, { host: 'x.example' })
+    const worker = await TestWorker.start(table)
+    expect(await worker.call('answer', '/a')).toBe('one')
+    expect(await worker.call('answer', '/b', 'x.example')).toBe('two')
+    await worker.terminate()
+  })
+
+  test('62: who joins while something is being prepared takes part in it', async () => {
+    using table = new MountTable()
+    const first = await TestWorker.start(table, 'a')
+    const slow = gate()
+    const mounting = table.mount('/a', { name: 'slow', gate: slow })
+    const second = await TestWorker.start(table, 'b')
+    open(slow)
+    await mounting
+    for (const worker of [first, second]) {
+      expect(await worker.call('answer', '/a')).toBe('slow')
+      await worker.terminate()
+    }
+  })
+
+  test('62: what is replaced while a worker joins is not what it finds', async () => {
+    using table = new MountTable()
+    const slow = gate()
+    await table.mount('/a', { name: 'old', gate: slow, announce: true })
+    const worker = new TestWorker(table)
+    expect(await worker.reply()).toBe('preparing')
+    await table.replace('/a', { name: 'new' })
+    // It joins although the old one is never prepared.
+    await worker.reply()
+    expect(await worker.call('answer', '/a')).toBe('new')
+    await worker.terminate()
+  })
+
+  test('a worker that cannot prepare what is mounted does not join', async () => {
+    using table = new MountTable()
+    await table.mount('/a', { name: 'one', failIn: 'b' })
+    const worker = new TestWorker(table, 'b')
+    const [error] = (await once(worker.worker, 'error')) as [Error]
+    expect(error).toMatchObject({
+      code: 'ERR_MOUNT_PREPARE',
+      cause: { message: 'this spec does not load here' },
+    })
+    expect(await codeOf(table.mount('/b', { name: 'two' }))).toBeUndefined()
+  })
+
+  test('68: a worker that was busy during 10 000 publications sees the last state at once', async () => {
+    using table = new MountTable({ slots: 10_001 })
+    const worker = await TestWorker.start(table)
+    const all = Array.from({ length: 10_000 }, (_, index) => `/m${index}`)
+    await table.mount('/a', { name: 'stays' })
+    await Promise.all(all.map((prefix) => table.mount(prefix, 'x')))
+    const wake = await worker.begin('block', gate(), '/a')
+    await Promise.all(all.map((prefix) => table.unmount(prefix)))
+    const result = (await wake()) as { answer: string; mounts: number; milliseconds: number }
+    expect(result).toMatchObject({ answer: 'stays', mounts: 1 })
+    expect(result.milliseconds).toBeLessThan(1000)
+    await worker.terminate()
+  })
+
+  test('a lookup sees what was published before it, without a turn of the event loop', async () => {
+    using table = new MountTable()
+    const worker = await TestWorker.start(table)
+    await table.mount('/a', { name: 'one' })
+    const wake = await worker.begin('block', gate(), '/a')
+    await table.unmount('/a')
+    expect(await wake()).toMatchObject({ answer: undefined, mounts: 0 })
+    await worker.terminate()
+  })
+
+  test('membership does not keep a worker alive', async () => {
+    using table = new MountTable()
+    const { port, ...handle } = table.share()
+    const code = `
+      const { workerData } = require('node:worker_threads')
+      import('@x/mounttable').then(({ MountTableMember }) =>
+        MountTableMember.attach(workerData, { prepare: (spec) => spec }))`
+    const worker = new Worker(code, {
+      eval: true,
+      workerData: { ...handle, port },
+      transferList: [port],
+    })
+    expect(await once(worker, 'exit')).toEqual([0])
+  })
+
+  test('close(): leases are still released, then the place is free for another', async () => {
+    using table = new MountTable({ members: 1 })
+    const worker = await TestWorker.start(table)
+    await table.mount('/a', { name: 'one' })
+    const lease = await worker.call('hold', '/a')
+    await worker.call('close')
+    await expect(worker.call('answer', '/a')).rejects.toMatchObject({ code: 'EBADF' })
+    expect(table.list()[0]?.references).toBe(1)
+    expect(() => table.share()).toThrow(expect.objectContaining({ code: 'ERR_MOUNT_MEMBERS' }))
+    const unmounted = table.unmount('/a')
+    await worker.call('release', lease)
+    await unmounted
+    expect(await worker.call('events', 2)).toEqual(['prepare one', 'dispose one'])
+    await table.mount('/b', { name: 'two' })
+    await worker.terminate()
+    table.removed(worker.id)
+    const next = await TestWorker.start(table)
+    expect(next.id).not.toBe(worker.id)
+    await next.terminate()
+  })
+
+  test('a member of a closed table finds nothing, and none can join', async () => {
+    const table = new MountTable()
+    const worker = await TestWorker.start(table)
+    await table.mount('/a', { name: 'one' })
+    const handle = table.share()
+    table.close()
+    expect(await worker.call('answer', '/a')).toBeUndefined()
+    expect(await worker.call('stopping')).toBe(true)
+    expect(await codeOf(MountTableMember.attach(handle, { prepare: () => undefined }))).toBe('EBADF')
+    await worker.terminate()
+  })
+
+  test('a handle of something else is refused', async () => {
+    const { port1 } = new MessageChannel()
+    const handle = { id: 1, stripe: 1, buffer: new SharedArrayBuffer(1024), port: port1, transfer: [port1] }
+    expect(await codeOf(MountTableMember.attach(handle, { prepare: () => undefined }))).toBe(
+      'ERR_MOUNT_LAYOUT',
+    )
+    port1.close()
+  })
+
+  test('a member may live in the control thread too', async () => {
+    using table = new MountTable<string>()
+    await table.mount('/a', 'one')
+    using member = await MountTableMember.attach(table.share(), { prepare: (spec: string) => spec.length })
+    await table.mount('/b', 'three')
+    expect(member.lookup('/b')?.handler).toBe(5)
+    expect(member.list()).toHaveLength(2)
+  })
+})

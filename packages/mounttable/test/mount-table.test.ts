@@ -1,0 +1,271 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { describe, expect, test } from 'vitest'
+import { MountTable, type MountEvent, type MountInfo } from '../src/index.ts'
+import { codeOf, gate, open, TestWorker } from './fixtures/workers.ts'
+
+interface Gated {
+  name: string
+  gate?: Promise<void>
+}
+
+/** A table in one thread, and what it has cleaned up. */
+function singleThreaded(): { table: MountTable<string, string>; cleaned: MountInfo<string>[] } {
+  const cleaned: MountInfo<string>[] = []
+  const table = new MountTable<string, string>({
+    prepare: (spec) => spec.toUpperCase(),
+    cleanup: (mount) => void cleaned.push(mount),
+  })
+  return { table, cleaned }
+}
+
+describe('mount', () => {
+  test('1: what is mounted is found', async () => {
+    const { table } = singleThreaded()
+    const mount = await table.mount('/a', 'one')
+    expect(mount).toMatchObject({ prefix: '/a', spec: 'one', state: 'active', references: 0, served: 0 })
+    using lease = table.lookup('/a/b?c')
+    expect(lease).toMatchObject({ handler: 'ONE', prefix: '/a', rest: '/b' })
+  })
+
+  test('2: before a mount nothing is found', () => {
+    expect(singleThreaded().table.lookup('/a')).toBeUndefined()
+  })
+
+  test('3: when prepare throws, nothing is mounted and slot and prefix are free', async () => {
+    const table = new MountTable<string, string>({
+      slots: 1,
+      prepare: (spec) => {
+        if (spec === 'bad') throw new Error('will not load')
+        return spec
+      },
+    })
+    const error = await table.mount('/a', 'bad').catch((reason: unknown) => reason)
+    expect(error).toMatchObject({ code: 'ERR_MOUNT_PREPARE', cause: { message: 'will not load' } })
+    expect(table.list()).toEqual([])
+    expect(table.lookup('/a')).toBeUndefined()
+    await table.mount('/a', 'good')
+  })
+
+  test('4: when one worker of three refuses, none serves it', async () => {
+    using table = new MountTable()
+    const workers = await Promise.all(['a', 'b', 'c'].map((name) => TestWorker.start(table, name)))
+    const error = await table.mount('/a', { name: 'x', failIn: 'b' }).catch((reason: unknown) => reason)
+    expect(error).toMatchObject({
+      code: 'ERR_MOUNT_PREPARE',
+      message: expect.stringContaining('member 2') as string,
+      cause: { message: 'this spec does not load here' },
+    })
+    for (const worker of workers) {
+      expect(await worker.call('answer', '/a')).toBeUndefined()
+      await worker.terminate()
+    }
+    expect(table.list()).toEqual([])
+  })
+
+  test('4: those that had prepared it dispose of it', async () => {
+    using table = new MountTable()
+    const workers = await Promise.all(['a', 'b'].map((name) => TestWorker.start(table, name)))
+    await table.mount('/a', { name: 'x', failIn: 'b' }).catch(() => undefined)
+    await table.mount('/a', { name: 'y' })
+    expect((await workers[0]?.call('events', 3)) as string[]).toContain('dispose x')
+    expect(await workers[1]?.call('events', 1)).toEqual(['prepare y'])
+    for (const worker of workers) await worker.terminate()
+  })
+
+  test('5: during a prepare that takes its time nothing is found', async () => {
+    let finish!: () => void
+    const table = new MountTable<Gated, string>({
+      prepare: async ({ name }) => {
+        await new Promise<void>((resolve) => (finish = resolve))
+        return name
+      },
+    })
+    const mounting = table.mount('/a', { name: 'slow' })
+    await Promise.resolve()
+    expect(table.lookup('/a')).toBeUndefined()
+    expect(table.list()).toMatchObject([{ prefix: '/a', state: 'init' }])
+    finish()
+    await mounting
+    expect(table.lookup('/a')?.handler).toBe('slow')
+  })
+
+  test('6: a prefix that is taken is refused, also while the first is being prepared', async () => {
+    const { table } = singleThreaded()
+    const first = table.mount('/a', 'one')
+    await expect(table.mount('/a/', 'two')).rejects.toMatchObject({ code: 'ERR_MOUNT_TAKEN' })
+    await first
+    await expect(table.mount('/a', 'two')).rejects.toMatchObject({ code: 'ERR_MOUNT_TAKEN' })
+    expect(table.lookup('/a')?.handler).toBe('ONE')
+    await table.mount('/a', 'for a host', { host: 'x.example' })
+  })
+
+  test('7: what is not mounted cannot be unmounted or replaced', async () => {
+    const { table } = singleThreaded()
+    expect(await codeOf(table.unmount('/a'))).toBe('ERR_MOUNT_NOT_FOUND')
+    expect(await codeOf(table.replace('/a', 'x'))).toBe('ERR_MOUNT_NOT_FOUND')
+    expect(table.list()).toEqual([])
+  })
+
+  test('8: without leases, unmounting cleans up at once and once', async () => {
+    const { table, cleaned } = singleThreaded()
+    const mount = await table.mount('/a', 'one')
+    await table.unmount('/a')
+    expect(cleaned).toMatchObject([
+      { prefix: '/a', generation: mount.generation, references: 0, state: 'drained' },
+    ])
+    expect(table.list()).toEqual([])
+  })
+
+  test('9: a clean-up that throws is reported, and the slot is free', async () => {
+    const table = new MountTable<string>({
+      slots: 1,
+      cleanup: () => {
+        throw new Error('did not clean')
+      },
+    })
+    await table.mount('/a', 'one')
+    const error = await table.unmount('/a').catch((reason: unknown) => reason)
+    expect(error).toMatchObject({ code: 'ERR_MOUNT_CLEANUP', cause: { message: 'did not clean' } })
+    await table.mount('/a', 'two')
+  })
+
+  test('10: a slot is not used again before an asynchronous clean-up has settled', async () => {
+    let finish!: () => void
+    const table = new MountTable<string>({
+      slots: 1,
+      cleanup: () => new Promise<void>((resolve) => (finish = resolve)),
+    })
+    await table.mount('/a', 'one')
+    const unmounted = table.unmount('/a')
+    await Promise.resolve()
+    expect(await codeOf(table.mount('/b', 'two'))).toBe('ERR_MOUNT_SLOTS')
+    expect(table.list()).toMatchObject([{ prefix: '/a', state: 'drained' }])
+    finish()
+    await unmounted
+    await table.mount('/b', 'two')
+  })
+
+  test('11, 17: list() shows state, generation, leases and the age of the state', async () => {
+    const { table } = singleThreaded()
+    const before = Date.now()
+    const first = await table.mount('/b', 'one')
+    await table.mount('/a', 'two', { host: 'X.example' })
+    using lease = table.lookup('/b')
+    const list = table.list()
+    expect(list).toMatchObject([
+      { prefix: '/b', host: undefined, state: 'active', references: 1, served: 1, spec: 'one' },
+      { prefix: '/a', host: 'x.example', state: 'active', references: 0, served: 0, spec: 'two' },
+    ])
+    expect(list[0]?.since).toBeGreaterThanOrEqual(before)
+    expect(list[1]?.generation).toBeGreaterThan(first.generation)
+    expect(list[0]?.slot).not.toBe(list[1]?.slot)
+    expect(lease?.mount).toMatchObject({ prefix: '/b', generation: first.generation })
+  })
+
+  test('17: every change of what is found raises the version', async () => {
+    const { table } = singleThreaded()
+    const versions = [table.version]
+    await table.mount('/a', 'one')
+    versions.push(table.version)
+    await table.replace('/a', 'two')
+    versions.push(table.version)
+    await table.unmount('/a')
+    versions.push(table.version)
+    expect(versions).toEqual([0, 1, 2, 3])
+  })
+
+  test('64: when all slots are taken nothing is half mounted', async () => {
+    const table = new MountTable<string, string>({ slots: 2, prepare: (spec) => spec })
+    await table.mount('/a', 'a')
+    await table.mount('/b', 'b')
+    expect(await codeOf(table.mount('/c', 'c'))).toBe('ERR_MOUNT_SLOTS')
+    expect(await codeOf(table.replace('/a', 'c'))).toBe('ERR_MOUNT_SLOTS')
+    expect(table.list()).toHaveLength(2)
+    expect(table.lookup('/c')).toBeUndefined()
+    await table.unmount('/b')
+    await table.mount('/c', 'c')
+  })
+
+  test('a spec is copied, and one that cannot be is refused', async () => {
+    const table = new MountTable<{ name?: string; run?: () => void }>()
+    const spec = { name: 'one' }
+    await table.mount('/a', spec)
+    spec.name = 'changed'
+    expect(table.list()[0]?.spec).toEqual({ name: 'one' })
+    expect(await codeOf(table.mount('/b', { run: () => undefined }))).toBe('ERR_MOUNT_SPEC')
+    expect(table.list()).toHaveLength(1)
+  })
+
+  test('a prepare that takes too long is given up in all threads', async () => {
+    using table = new MountTable()
+    const worker = await TestWorker.start(table)
+    const late = gate()
+    const error = await table
+      .mount('/a', { name: 'slow', gate: late }, { deadline: 20 })
+      .catch((reason: unknown) => reason)
+    expect(error).toMatchObject({
+      code: 'ERR_MOUNT_PREPARE',
+      message: expect.stringContaining('members 1') as string,
+    })
+    open(late)
+    await table.mount('/a', { name: 'quick' })
+    expect(await worker.call('answer', '/a')).toBe('quick')
+    await worker.terminate()
+  })
+
+  test('a signal ends the wait with its reason', async () => {
+    const table = new MountTable<string>({ prepare: () => new Promise(() => undefined) })
+    const controller = new AbortController()
+    const mounting = table.mount('/a', 'x', { signal: controller.signal })
+    controller.abort(new Error('enough'))
+    await expect(mounting).rejects.toThrow('enough')
+    expect(table.list()).toEqual([])
+    await expect(table.mount('/a', 'x', { signal: controller.signal })).rejects.toThrow('enough')
+  })
+
+  test('each transition is published once as an event', async () => {
+    const names = ['mounted', 'replaced', 'draining', 'drained', 'cleaned'].map(
+      (name) => `x.mounttable.${name}`,
+    )
+    const seen: string[] = []
+    const listener = (event: unknown, name: unknown): void => {
+      seen.push(`${String(name).slice('x.mounttable.'.length)} ${String((event as MountEvent).mount.spec)}`)
+    }
+    for (const name of names) subscribe(name, listener)
+    const { table } = singleThreaded()
+    await table.mount('/a', 'one')
+    const { drained } = await table.replace('/a', 'two')
+    await drained
+    await table.unmount('/a')
+    for (const name of names) unsubscribe(name, listener)
+    expect(seen.sort()).toEqual(
+      ['cleaned one', 'cleaned two', 'drained one', 'drained two', 'draining one', 'draining two']
+        .concat('mounted one', 'replaced two')
+        .sort(),
+    )
+  })
+
+  test('after close() everything is refused, and closing twice is fine', async () => {
+    const { table, cleaned } = singleThreaded()
+    await table.mount('/a', 'one')
+    const lease = table.lookup('/a')
+    const unmounted = table.unmount('/a')
+    table.close()
+    table.close()
+    expect(await codeOf(unmounted)).toBe('EBADF')
+    expect(await codeOf(table.mount('/b', 'x'))).toBe('EBADF')
+    for (const call of [
+      () => table.lookup('/a'),
+      () => table.list(),
+      () => table.share(),
+      () => {
+        table.start()
+      },
+    ]) {
+      expect(call).toThrow(expect.objectContaining({ code: 'EBADF', errno: -9 }))
+    }
+    lease?.release()
+    await Promise.resolve()
+    expect(cleaned).toEqual([])
+  })
+})
