@@ -11,8 +11,8 @@
 #include "layout.h"
 #include "listener.h"
 
-// The thin face of the engine for JavaScript. Positions, counts and descriptors are numbers; failures of system
-// calls are negative errno values or { syscall, errno }.
+// The thin face of the engine for JavaScript. Positions, counts and descriptors are numbers; failures of
+// system calls are negative errno values or { syscall, errno }.
 namespace {
 
 using http1::layout::kControlSize;
@@ -57,7 +57,9 @@ int32_t Int(const Napi::CallbackInfo& info, size_t index) {
   return value;
 }
 
-uint32_t Uint(const Napi::CallbackInfo& info, size_t index) { return static_cast<uint32_t>(Int(info, index)); }
+uint32_t Uint(const Napi::CallbackInfo& info, size_t index) {
+  return static_cast<uint32_t>(Int(info, index));
+}
 
 int64_t Long(const Napi::CallbackInfo& info, size_t index) {
   int64_t value = 0;
@@ -139,7 +141,8 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
     kept.push_back(Napi::Persistent(value.As<Napi::Object>()));
   }
 
-  static void ReadOptions(const Napi::Object& options, http1::EngineLimits& limits, http1::Timeouts& timeouts) {
+  static void ReadOptions(const Napi::Object& options, http1::EngineLimits& limits,
+                          http1::Timeouts& timeouts) {
     limits.head.head = static_cast<uint32_t>(Amount(options, "head"));
     limits.head.target = static_cast<uint32_t>(Amount(options, "requestTarget"));
     limits.head.fields = static_cast<uint32_t>(Amount(options, "headers"));
@@ -177,7 +180,8 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
     queue.rearm = reinterpret_cast<int32_t*>(rearm.data);
     queue.rearm_drained = reinterpret_cast<uint8_t*>(drained.data);
     queue.closing = reinterpret_cast<int32_t*>(closing.data);
-    queue.list_size = std::min({rearm.bytes / sizeof(int32_t), drained.bytes, closing.bytes / sizeof(int32_t)});
+    queue.list_size =
+        std::min({rearm.bytes / sizeof(int32_t), drained.bytes, closing.bytes / sizeof(int32_t)});
     capacity_ = queue.capacity;
     growing_.clear();
     for (size_t i = 0; i < 6; ++i) Keep(info[i], growing_);
@@ -304,7 +308,8 @@ Napi::Value Listen(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), fd);
 }
 
-Napi::Value Describe(Napi::Env env, bool found, const http1::Address& address, const http1::SystemError& error) {
+Napi::Value Describe(Napi::Env env, bool found, const http1::Address& address,
+                     const http1::SystemError& error) {
   if (!found) return Failure(env, error);
   auto result = Napi::Object::New(env);
   result.Set("host", address.host);

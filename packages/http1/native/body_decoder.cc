@@ -94,7 +94,8 @@ bool BodyDecoder::StepSize(char c, const BodyLimits& limits, Refusal& refusal) {
 
 // chunk-ext = *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ), RFC 9112 section 7.1.1.
 bool BodyDecoder::StepExtension(char c, const BodyLimits& limits, Refusal& refusal) {
-  if (++extension_bytes_ > limits.extensions) return Fail(refusal, 413, "The chunk extensions are too large.");
+  if (++extension_bytes_ > limits.extensions)
+    return Fail(refusal, 413, "The chunk extensions are too large.");
   const bool token = In(kTokenCharacter, c);
   const bool ends_part = state_ == State::kExtensionName || state_ == State::kExtensionToken ||
                          state_ == State::kExtensionQuotedEnd;
@@ -102,7 +103,8 @@ bool BodyDecoder::StepExtension(char c, const BodyLimits& limits, Refusal& refus
     state_ = State::kSizeLineFeed;
     return true;
   }
-  const bool may_separate = ends_part || state_ == State::kExtensionBlank || state_ == State::kExtensionNameBlank;
+  const bool may_separate =
+      ends_part || state_ == State::kExtensionBlank || state_ == State::kExtensionNameBlank;
   if (may_separate && c == ';') {
     state_ = State::kExtensionStart;
     return true;
@@ -180,7 +182,8 @@ bool BodyDecoder::StepTrailer(char c, const BodyLimits& limits, Refusal& refusal
     state_ = State::kTrailerValue;
     return true;
   }
-  if (!In(kTokenCharacter, c)) return Fail(refusal, 400, "A trailer line has no name right before its colon.");
+  if (!In(kTokenCharacter, c))
+    return Fail(refusal, 400, "A trailer line has no name right before its colon.");
   state_ = State::kTrailerName;
   return true;
 }

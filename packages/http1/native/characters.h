@@ -57,11 +57,17 @@ inline constexpr std::array<int8_t, 256> kHexDigit = [] {
   return table;
 }();
 
-inline bool In(const CharacterClass& table, char c) { return table[static_cast<uint8_t>(c)]; }
+inline bool In(const CharacterClass& table, char c) {
+  return table[static_cast<uint8_t>(c)];
+}
 
-inline bool IsBlank(char c) { return c == ' ' || c == '\t'; }
+inline bool IsBlank(char c) {
+  return c == ' ' || c == '\t';
+}
 
-inline bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+inline bool IsDigit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 // Whether `text` is `lower` in any mixture of cases; `lower` holds letters, digits and '-' only.
 inline bool EqualsIgnoringCase(std::string_view text, std::string_view lower) {

@@ -44,15 +44,15 @@ struct Connection {
   ByteBuffer output;  // response bytes that wait for the socket or for the response to a pipelined request
   BodyDecoder body;
   uint32_t deferred_round = 0;  // the flush in which output was last held back for the next response
-  uint32_t thrown_away = 0;  // bytes read while draining or lingering
+  uint32_t thrown_away = 0;     // bytes read while draining or lingering
   bool keep_alive = true;
   bool minor_zero = false;
   bool head_method = false;
   bool expects_continue = false;  // "100 Continue" is owed before the body is read
   bool response_started = false;
   bool close_after = false;
-  bool drained = false;    // the last recv() returned less than it was asked for
-  bool at_end = false;     // the queue said EV_EOF or recv() returned 0
+  bool drained = false;       // the last recv() returned less than it was asked for
+  bool at_end = false;        // the queue said EV_EOF or recv() returned 0
   bool body_waiting = false;  // a reader waits for readiness to read the body
 
   void SetPhase(Phase next, int64_t until) {
@@ -62,8 +62,8 @@ struct Connection {
   [[nodiscard]] Phase CurrentPhase() const { return phase.load(std::memory_order_relaxed); }
 };
 
-// Descriptor -> Connection for the whole process. Chunks are allocated once and never freed, so that a scan in
-// another thread can never touch freed memory; a Connection is reused by the next one with its number.
+// Descriptor -> Connection for the whole process. Chunks are allocated once and never freed, so that a scan
+// in another thread can never touch freed memory; a Connection is reused by the next one with its number.
 class ConnectionTable {
  public:
   static constexpr uint32_t kChunkSize = 256;

@@ -29,7 +29,8 @@ bool IsOutOfDescriptors(int code) {
 // What accept4(2) reports for a connection that has already died; the next one may be fine.
 bool IsLostConnection(int code) {
   return code == ECONNABORTED || code == EINTR || code == EPROTO || code == EPERM || code == ENETDOWN ||
-         code == ENOPROTOOPT || code == EHOSTDOWN || code == ENONET || code == EHOSTUNREACH || code == ENETUNREACH;
+         code == ENOPROTOOPT || code == EHOSTDOWN || code == ENONET || code == EHOSTUNREACH ||
+         code == ENETUNREACH;
 }
 
 }  // namespace
@@ -45,7 +46,8 @@ uint32_t Engine::AddLine(std::string_view line) {
 uint32_t Engine::Accept(int listener, uint32_t most) {
   memory_.control[layout::kAcceptErrno] = 0;
   if (listener != listener_) {
-    // A listener that was inherited may lack it; accepted sockets take it over. Not an error for other families.
+    // A listener that was inherited may lack it; accepted sockets take it over. Not an error for other
+    // families.
     const int on = 1;
     setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     listener_ = listener;

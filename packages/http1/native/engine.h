@@ -73,8 +73,8 @@ class Engine {
   uint32_t Accept(int listener, uint32_t most);
   // Reads the descriptors of `count` kevent records. Returns the number of request records.
   uint32_t Read(const char* events, uint32_t count);
-  // Writes `count` entries, then parses what waits behind finished requests. Returns the number of new records;
-  // the first has the index control[kFirst]. With `recycle` the arena and the records are used anew.
+  // Writes `count` entries, then parses what waits behind finished requests. Returns the number of new
+  // records; the first has the index control[kFirst]. With `recycle` the arena and the records are used anew.
   uint32_t Flush(uint32_t count, const Reference* references, bool recycle);
 
   // Reads body bytes into `into`. Returns their number, or a negative errno (-EAGAIN: wait), or -EPROTO with
@@ -124,9 +124,10 @@ class Engine {
   void ReadAndDrop(int fd, Connection& connection);
   void TakeRequest(int fd, Connection& connection, char* data, size_t size);
   void KeepPartial(int fd, Connection& connection, const char* data, size_t size);
-  bool StartBody(Connection& connection, const Head& head, char* data, size_t size, BodyDecoder::Result& result,
-                 Refusal& refusal) const;
-  void Deliver(int fd, Connection& connection, const Head& head, uint32_t at, const BodyDecoder::Result& body);
+  bool StartBody(Connection& connection, const Head& head, char* data, size_t size,
+                 BodyDecoder::Result& result, Refusal& refusal) const;
+  void Deliver(int fd, Connection& connection, const Head& head, uint32_t at,
+               const BodyDecoder::Result& body);
   Sent ParseKept(int fd, Connection& connection);
   void KeepRest(int fd, Connection& connection);
   void ParsePostponed();
@@ -134,7 +135,8 @@ class Engine {
   // engine_write.cc
   void Refuse(int fd, Connection& connection, const Refusal& refusal, bool with_body);
   layout::EntryOutcome WriteEntry(size_t index, const Reference* references);
-  layout::EntryOutcome WriteResponse(size_t index, int fd, Connection& connection, const Reference* references);
+  layout::EntryOutcome WriteResponse(size_t index, int fd, Connection& connection,
+                                     const Reference* references);
   layout::EntryOutcome SendFirst(int fd, Connection& connection, int32_t flags, std::string_view head,
                                  std::string_view reference, double* lengths, int file);
   bool Compose(size_t index, Connection& connection, HeadWriter& writer);

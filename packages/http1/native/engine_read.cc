@@ -23,7 +23,9 @@ constexpr size_t kLeastAsked = 32 * 1024;
 // Requests start at multiples of this, so that positions of neighbours do not share a cache line.
 constexpr size_t kAlignment = 64;
 
-bool IsHeadMethod(const Head& head) { return head.method_known && head.method == Method::kHead; }
+bool IsHeadMethod(const Head& head) {
+  return head.method_known && head.method == Method::kHead;
+}
 
 }  // namespace
 
@@ -297,8 +299,7 @@ void Engine::ReadAndDrop(int fd, Connection& connection) {
   Refusal refusal;
   const BodyDecoder::Result body =
       connection.body.Decode(data, static_cast<size_t>(got), limits_.body, refusal);
-  if (body.refused ||
-      (!connection.body.Complete() && connection.thrown_away > limits_.drain)) {
+  if (body.refused || (!connection.body.Complete() && connection.thrown_away > limits_.drain)) {
     Linger(fd, connection);
     return;
   }

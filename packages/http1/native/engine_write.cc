@@ -24,7 +24,9 @@ iovec Part(std::string_view bytes) {
   return {const_cast<char*>(bytes.data()), bytes.size()};
 }
 
-std::string_view Bytes(const iovec& part) { return {static_cast<const char*>(part.iov_base), part.iov_len}; }
+std::string_view Bytes(const iovec& part) {
+  return {static_cast<const char*>(part.iov_base), part.iov_len};
+}
 
 }  // namespace
 
@@ -111,7 +113,8 @@ layout::EntryOutcome Engine::SendFirst(int fd, Connection& connection, int32_t f
   if (sent == Sent::kAll && has_file) {
     int64_t file_sent = 0;
     const auto at = static_cast<int64_t>(lengths[layout::kFileOffset]);
-    sent = SendFile(fd, connection, file, at, static_cast<int64_t>(lengths[layout::kContentLength]), file_sent);
+    sent =
+        SendFile(fd, connection, file, at, static_cast<int64_t>(lengths[layout::kContentLength]), file_sent);
     lengths[layout::kBodyProgress] = static_cast<double>(file_sent);
   }
   if (sent == Sent::kGone) {
@@ -133,11 +136,13 @@ bool Engine::Compose(size_t index, Connection& connection, HeadWriter& writer) {
   for (int32_t i = 0; i < entry[layout::kEntryLineCount]; ++i) {
     writer.Text(lines_[static_cast<size_t>(entry[layout::kEntryFirstLine + i])]);
   }
-  writer.Text({queue_.out + entry[layout::kEntryExtraAt], static_cast<size_t>(entry[layout::kEntryExtraSize])});
+  writer.Text(
+      {queue_.out + entry[layout::kEntryExtraAt], static_cast<size_t>(entry[layout::kEntryExtraSize])});
   ComposeFraming(flags, queue_.lengths[index * layout::kLengthStride + layout::kContentLength], connection,
                  writer);
   if ((flags & layout::kBodyInArena) != 0) {
-    writer.Text({queue_.out + entry[layout::kEntryBodyAt], static_cast<size_t>(entry[layout::kEntryBodySize])});
+    writer.Text(
+        {queue_.out + entry[layout::kEntryBodyAt], static_cast<size_t>(entry[layout::kEntryBodySize])});
   }
   return !writer.Overflowed();
 }
@@ -229,7 +234,8 @@ Engine::Sent Engine::SendWaiting(int fd, Connection& connection, bool more) {
   return SendParts(fd, connection, nullptr, 0, more);
 }
 
-Engine::Sent Engine::SendFile(int fd, Connection& connection, int file, int64_t at, int64_t left, int64_t& sent) {
+Engine::Sent Engine::SendFile(int fd, Connection& connection, int file, int64_t at, int64_t left,
+                              int64_t& sent) {
   sent = 0;
   for (int piece = 0; piece < kFilePiecesAtOnce; ++piece) {
     if (left == 0) return Sent::kAll;
@@ -256,7 +262,8 @@ void Engine::CountResponse(int32_t status) {
 // Whether the rest of the request body is not worth waiting for, so that the connection has to end.
 bool Engine::BodyIsTooLong(const Connection& connection) const {
   if (connection.body.Complete()) return false;
-  return connection.expects_continue || connection.body_waiting || connection.body.Remaining() > limits_.drain;
+  return connection.expects_continue || connection.body_waiting ||
+         connection.body.Remaining() > limits_.drain;
 }
 
 // The response is complete.

@@ -49,7 +49,8 @@ const char* ScanValue(const char* at, const char* end) {
 
 Progress SkipLeadingLines(Cursor& cursor, Refusal& refusal) {
   for (int lines = 0; cursor.at < cursor.end && *cursor.at == '\r'; ++lines) {
-    if (lines == kLeadingLines) return Refuse(refusal, 400, "There are too many empty lines before the request.");
+    if (lines == kLeadingLines)
+      return Refuse(refusal, 400, "There are too many empty lines before the request.");
     if (cursor.at + 1 == cursor.end) return Progress::kPartial;
     if (cursor.at[1] != '\n') return Refuse(refusal, 400, "A carriage return stands alone.");
     cursor.at += 2;
@@ -64,7 +65,8 @@ struct Field {
 
 // Takes "name: value CRLF" (RFC 9112 section 5).
 Progress ParseField(Cursor& cursor, Field& field, Refusal& refusal) {
-  if (IsBlank(*cursor.at)) return Refuse(refusal, 400, "A header line starts with a blank; folding is obsolete.");
+  if (IsBlank(*cursor.at))
+    return Refuse(refusal, 400, "A header line starts with a blank; folding is obsolete.");
   const char* at = cursor.at;
   while (at < cursor.end && In(kTokenCharacter, *at)) ++at;
   if (at == cursor.end) return Progress::kPartial;
@@ -77,7 +79,8 @@ Progress ParseField(Cursor& cursor, Field& field, Refusal& refusal) {
   const char* const value = at;
   at = ScanValue(at, cursor.end);
   if (at == cursor.end) return Progress::kPartial;
-  if (*at != '\r') return Refuse(refusal, 400, "A header value holds a control character or a bare line feed.");
+  if (*at != '\r')
+    return Refuse(refusal, 400, "A header value holds a control character or a bare line feed.");
   if (at + 1 == cursor.end) return Progress::kPartial;
   if (at[1] != '\n') return Refuse(refusal, 400, "A carriage return stands alone.");
   const char* value_end = at;

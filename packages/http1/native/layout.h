@@ -3,7 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
-// The numbers of the lists that JavaScript and native code share. src/layout.ts holds the same; a test compares.
+// The numbers of the lists that JavaScript and native code share. src/layout.ts holds the same; a test
+// compares.
 namespace http1::layout {
 
 // A record: one request head that is complete. Positions are counted from the start of the arena.
@@ -51,7 +52,7 @@ enum EntryField : uint8_t {
   kEntryBodyAt,  // position in the out arena, or index of a reference, or a file's descriptor
   kEntryBodySize,
   kEntryLineCount,
-  kEntryFirstLine,                              // interned lines
+  kEntryFirstLine,                               // interned lines
   kEntryOutcome = kEntryFirstLine + kEntryLines  // filled by flush()
 };
 enum EntryKind : int32_t { kResponse, kFinish, kAbort };

@@ -73,7 +73,8 @@ bool Configure(int fd, const ListenOptions& options, int family, SystemError& er
   if (!SetFlag(fd, IPPROTO_TCP, TCP_NODELAY, error)) return false;
   const int only = options.host.empty() ? 0 : 1;
   if (family != AF_INET6) return true;
-  return setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only) == 0 || Fail(error, "setsockopt", errno);
+  return setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only) == 0 ||
+         Fail(error, "setsockopt", errno);
 }
 
 bool Describe(const SocketAddress& from, socklen_t size, Address& address, SystemError& error) {
@@ -88,7 +89,8 @@ bool Describe(const SocketAddress& from, socklen_t size, Address& address, Syste
       address = {text.data(), ntohs(from.v6.sin6_port), 6};
       return true;
     case AF_UNIX: {
-      const size_t length = size > offsetof(sockaddr_un, sun_path) ? size - offsetof(sockaddr_un, sun_path) : 0;
+      const size_t length =
+          size > offsetof(sockaddr_un, sun_path) ? size - offsetof(sockaddr_un, sun_path) : 0;
       address = {std::string(from.local.sun_path, strnlen(from.local.sun_path, length)), 0, 0};
       return true;
     }

@@ -45,7 +45,8 @@ Progress ParseMethod(Cursor& cursor, Head& head, Refusal& refusal) {
   const char* at = start;
   while (at < cursor.end && In(kTokenCharacter, *at)) ++at;
   const std::string_view name(start, static_cast<size_t>(at - start));
-  if (name.size() > kLongestMethod) return Refuse(refusal, 501, "The request method is not implemented here.");
+  if (name.size() > kLongestMethod)
+    return Refuse(refusal, 501, "The request method is not implemented here.");
   if (at == cursor.end) return Progress::kPartial;
   if (*at != ' ' || name.empty()) {
     return Refuse(refusal, 400, "The request line does not start with a method and one space.");
@@ -76,7 +77,8 @@ void SplitQuery(const char* begin, const char* path, const char* end, Head& head
   head.query = {static_cast<uint32_t>(mark + 1 - begin), static_cast<uint32_t>(end - mark - 1)};
 }
 
-// origin-form, absolute-form, or '*' for OPTIONS; authority-form belongs to CONNECT, which is not implemented.
+// origin-form, absolute-form, or '*' for OPTIONS; authority-form belongs to CONNECT, which is not
+// implemented.
 Progress ClassifyTarget(const char* begin, std::string_view target, Head& head, Refusal& refusal) {
   const char* const end = target.data() + target.size();
   if (target.front() == '/') {

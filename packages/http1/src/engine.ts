@@ -35,7 +35,10 @@ function validate(options: EngineOptions): void {
   if (!Number.isInteger(batch) || batch < 1 || batch > 1024) {
     throw optionError(`The batch is a whole number from 1 to 1024, not ${batch}.`)
   }
-  if (counters !== undefined && !(counters instanceof Float64Array && counters.length >= counterNames.length)) {
+  if (
+    counters !== undefined &&
+    !(counters instanceof Float64Array && counters.length >= counterNames.length)
+  ) {
     throw optionError(`The counters are a Float64Array of at least ${counterNames.length} numbers.`)
   }
 }
@@ -138,19 +141,16 @@ export class Engine {
   /**
    * Queues the response; the next flush() writes it. Returns a promise only for a streamed body: it settles when
    * the body has been sent, or rejects with the error of the source or ERR_HTTP_CLIENT_GONE. Throws
-   * ERR_HTTP_RESPONSE for a response that cannot be sent as it is (nothing is queued, another can be given) and
-   * ERR_HTTP_ANSWERED for the second response to a request.
+   * ERR_HTTP_RESPONSE for a response that cannot be sent as it is (nothing is queued, its body is let go, another
+   * can be given) and ERR_HTTP_ANSWERED for the second response to a request.
    */
   respond(request: HttpRequest, response: ResponseLike): Promise<void> | undefined {
     if (!(request instanceof Request)) throw optionError('respond() takes a request that this engine made.')
     if (request.answered) {
       throw new Http1Error('The request has been answered already.', { code: 'ERR_HTTP_ANSWERED' })
     }
-    if (request.isGone) {
-      request.answered = true
-      discardBody(response.body)
-    }
-    const transfer = this.#queue.push(request, request.isGone ? { status: 500 } : response)
+    if (request.isGone) discardBody(response.body)
+    const transfer = this.#push(request, request.isGone ? { status: 500 } : response)
     request.answered = true
     this.#announce()
     if (transfer?.stream !== undefined) return this.#stream(request, transfer.stream)
@@ -213,6 +213,15 @@ export class Engine {
     if (live.length === 0) return
     for (const request of live) request.detach()
     this.#live = []
+  }
+
+  #push(request: Request, response: ResponseLike): Transfer | undefined {
+    try {
+      return this.#queue.push(request, response)
+    } catch (error) {
+      discardBody(response.body)
+      throw error
+    }
   }
 
   #announce(): void {

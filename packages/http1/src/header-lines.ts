@@ -17,7 +17,6 @@ const MOST_LINES_OF_A_NAME = 16
 const LONGEST_LINE = 512
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
-// eslint-disable-next-line no-control-regex -- control characters are what it finds
 const invalidValue = /[^\t\x20-\x7e\x80-\xff]/
 
 const roles: Partial<Record<string, FieldRole>> = {

@@ -35,7 +35,11 @@ export class FieldView implements HttpHeaders {
     for (let i = 0; i < count; i += 1) {
       const entry = at + i * FIELD_STRIDE
       if (fields[entry + 1] !== name.length || !matches(name, bytes, number(fields, entry) - shift)) continue
-      const value = this.#source.texts.text(bytes, number(fields, entry + 2) - shift, number(fields, entry + 3))
+      const value = this.#source.texts.text(
+        bytes,
+        number(fields, entry + 2) - shift,
+        number(fields, entry + 3),
+      )
       joined = joined === undefined ? value : joined + (isCookie(name) ? '; ' : ', ') + value
     }
     return joined
@@ -45,7 +49,8 @@ export class FieldView implements HttpHeaders {
     const { bytes, fields, at, count, shift } = this.#source.fieldSpans()
     for (let i = 0; i < count; i += 1) {
       const entry = at + i * FIELD_STRIDE
-      if (fields[entry + 1] === name.length && matches(name, bytes, number(fields, entry) - shift)) return true
+      if (fields[entry + 1] === name.length && matches(name, bytes, number(fields, entry) - shift))
+        return true
     }
     return false
   }
@@ -62,7 +67,11 @@ export class FieldView implements HttpHeaders {
       const { bytes, fields, at, shift } = this.#source.fieldSpans()
       const entry = at + i * FIELD_STRIDE
       const name = this.#source.texts.text(bytes, number(fields, entry) - shift, number(fields, entry + 1))
-      const value = this.#source.texts.text(bytes, number(fields, entry + 2) - shift, number(fields, entry + 3))
+      const value = this.#source.texts.text(
+        bytes,
+        number(fields, entry + 2) - shift,
+        number(fields, entry + 3),
+      )
       yield [name.toLowerCase(), value]
     }
   }

@@ -44,14 +44,16 @@ const greatest: Partial<Record<string, number>> = { head: 32 * 1024, requestTarg
 
 function merge<T extends object>(what: string, defaults: T, given: Partial<T> | undefined): T {
   const merged = { ...defaults }
-  for (const [name, value] of Object.entries(given ?? {}) as [string, unknown][]) {
+  for (const [name, value] of Object.entries<unknown>({ ...given })) {
     if (!(name in defaults)) {
       throw optionError(`There is no ${what} ${name}; there are ${Object.keys(defaults).join(', ')}.`)
     }
     if (value === undefined) continue
     const most = greatest[name] ?? Number.MAX_SAFE_INTEGER
-    if (!Number.isSafeInteger(value) || (value as number) < 1 || (value as number) > most) {
-      throw optionError(`The ${what} ${name} is a whole number from 1 to ${most}, not ${String(value)}.`)
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1 || value > most) {
+      throw optionError(
+        `The ${what} ${name} is a whole number from 1 to ${most}, not ${JSON.stringify(value)}.`,
+      )
     }
     Object.assign(merged, { [name]: value })
   }

@@ -113,7 +113,13 @@ function explain(syscall: string, errno: number, options: ListenOptions): Http1E
 export function listen(options: ListenOptions): Listener {
   validate(options)
   const open = (host: string): ReturnType<typeof binding.listen> =>
-    binding.listen(host, options.port ?? 0, options.path ?? '', options.backlog ?? 511, options.reusePort ? 1 : 0)
+    binding.listen(
+      host,
+      options.port ?? 0,
+      options.path ?? '',
+      options.backlog ?? 511,
+      options.reusePort ? 1 : 0,
+    )
   let result = open(options.host ?? '')
   const withoutIPv6 = typeof result === 'object' && result.syscall === 'socket' && result.errno === -97
   if (withoutIPv6 && options.host === undefined && options.path === undefined) result = open('0.0.0.0')

@@ -98,7 +98,8 @@ export class ResponseQueue {
     entries[this.#at + ENTRY.status] = status
     if (response.headers !== undefined) this.#headers(response.headers)
     const extraSize = this.#out - this.#extraAt
-    if (extraSize > MOST_EXTRA) throw responseError(`The response has more than ${MOST_EXTRA} bytes of headers.`)
+    if (extraSize > MOST_EXTRA)
+      throw responseError(`The response has more than ${MOST_EXTRA} bytes of headers.`)
     entries[this.#at + ENTRY.extraAt] = this.#extraAt
     entries[this.#at + ENTRY.extraSize] = extraSize
     const transfer = this.#body(request, status, response.body)
@@ -191,7 +192,10 @@ export class ResponseQueue {
       discardBody(body)
       return undefined
     }
-    if (body === null || body === undefined) return this.#empty(request)
+    if (body === null || body === undefined) {
+      this.#empty(request)
+      return undefined
+    }
     if (typeof body === 'string') return this.#text(request, body)
     if (body instanceof Uint8Array) return this.#bytes(request, body)
     if (body instanceof FileBody) return this.#file(request, body)
@@ -212,7 +216,7 @@ export class ResponseQueue {
     this.#length(length)
   }
 
-  #empty(request: Request): undefined {
+  #empty(request: Request): void {
     // A handler of HEAD may know the length that GET would have.
     if (request.isHead && this.#declared >= 0) this.#length(this.#declared)
     else this.#actualLength(0)

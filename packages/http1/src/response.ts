@@ -3,8 +3,7 @@ import { FileBody } from './file-body.ts'
 
 /** Header fields of a response. Values are Latin-1 text; a list makes several fields of one name. */
 export type ResponseHeaders =
-  | Readonly<Record<string, string | number | readonly string[]>>
-  | Iterable<readonly [string, string]>
+  Readonly<Record<string, string | number | readonly string[]>> | Iterable<readonly [string, string]>
 
 /**
  * - A string is sent as UTF-8, a Uint8Array as it is; its bytes must not change before they are written.
@@ -12,12 +11,7 @@ export type ResponseHeaders =
  * - null and undefined: an empty body.
  */
 export type ResponseBody =
-  | string
-  | Uint8Array
-  | AsyncIterable<string | Uint8Array>
-  | ReadableStream<Uint8Array>
-  | FileBody
-  | null
+  string | Uint8Array | AsyncIterable<string | Uint8Array> | ReadableStream<Uint8Array> | FileBody | null
 
 /** What a handler returns; a WHATWG Response is one. */
 export interface ResponseLike {

@@ -14,7 +14,10 @@ async function handle(request: HttpRequest): Promise<ResponseLike> {
 }
 
 /** Plays a case: what is answered before the probe, and whether the connection took the probe at all. */
-async function play(port: number, pieces: readonly string[]): Promise<{ outcome: string; answers: Answer[] }> {
+async function play(
+  port: number,
+  pieces: readonly string[],
+): Promise<{ outcome: string; answers: Answer[] }> {
   using client = await Client.open(port)
   for (const piece of pieces) await client.send(piece)
   const answers: Answer[] = []

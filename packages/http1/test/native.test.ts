@@ -8,7 +8,10 @@ const folder = fileURLToPath(new URL('..', import.meta.url))
 
 describe('the native core', () => {
   it.each(['asan', 'ubsan', 'tsan'])('runs its tests clean under %s', { timeout: 240_000 }, (sanitizer) => {
-    const { status, stdout, stderr } = spawnSync('npx', ['native-test', sanitizer], { cwd: folder, encoding: 'utf8' })
+    const { status, stdout, stderr } = spawnSync('npx', ['native-test', sanitizer], {
+      cwd: folder,
+      encoding: 'utf8',
+    })
     expect(`${stdout}${stderr}`).not.toMatch(/ERROR|WARNING: Thread|does not hold/)
     expect(status).toBe(0)
   })

@@ -15,7 +15,9 @@ using http1::Connection;
 using http1::ConnectionTable;
 using http1::Phase;
 
-std::string_view All(ByteBuffer& buffer) { return {buffer.data(), buffer.size()}; }
+std::string_view All(ByteBuffer& buffer) {
+  return {buffer.data(), buffer.size()};
+}
 
 void BuffersAppendAndConsume() {
   ByteBuffer buffer;

@@ -12,6 +12,8 @@
 
 namespace {
 
+using namespace std::string_view_literals;
+
 using http1::Head;
 using http1::HeadLimits;
 using http1::Progress;
@@ -32,15 +34,18 @@ Outcome Parse(std::string_view text) {
   outcome.fields.resize(size_t{kLimits.fields} * http1::kFieldStride);
   const auto copy = std::make_unique<char[]>(text.size());
   if (!text.empty()) std::memcpy(copy.get(), text.data(), text.size());
-  outcome.progress = http1::ParseHead(copy.get(), text.size(), kLimits, 1000, outcome.fields.data(), outcome.head,
-                                      outcome.refusal);
+  outcome.progress = http1::ParseHead(copy.get(), text.size(), kLimits, 1000, outcome.fields.data(),
+                                      outcome.head, outcome.refusal);
   return outcome;
 }
 
-std::string_view At(std::string_view text, const http1::Span& span) { return text.substr(span.at, span.size); }
+std::string_view At(std::string_view text, const http1::Span& span) {
+  return text.substr(span.at, span.size);
+}
 
 void RecordsSpans() {
-  const std::string_view text = "POST /p?q=1 HTTP/1.1\r\nHost: example\r\nContent-Length:  7 \r\nX:\r\n\r\nrest";
+  const std::string_view text =
+      "POST /p?q=1 HTTP/1.1\r\nHost: example\r\nContent-Length:  7 \r\nX:\r\n\r\nrest";
   const Outcome outcome = Parse(text);
   CHECK(outcome.progress == Progress::kDone);
   CHECK(outcome.head.method == http1::Method::kPost);
@@ -56,7 +61,8 @@ void RecordsSpans() {
 }
 
 void AnswersEverySplitAlike() {
-  const std::string text = "\r\nGET http://h:80/a?b HTTP/1.1\r\nHost: x\r\nConnection: close\r\nA: \xe9\t b\r\n\r\n";
+  const std::string text =
+      "\r\nGET http://h:80/a?b HTTP/1.1\r\nHost: x\r\nConnection: close\r\nA: \xe9\t b\r\n\r\n";
   for (size_t size = 0; size < text.size(); ++size) {
     CHECK(Parse(std::string_view(text).substr(0, size)).progress == Progress::kPartial);
   }
@@ -73,7 +79,7 @@ void SurvivesMutations() {
       "PUT http://[::1]:8080/x HTTP/1.0\r\nConnection: keep-alive, x\r\nAccept: */*\r\n\r\n",
       "PATCH / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n",
   };
-  constexpr std::string_view kBytes("\0\r\n\t :,;/?#@[]%=azAZ09\x7f\x80\xff", 26);
+  constexpr std::string_view kBytes = "\0\r\n\t :,;/?#@[]%=azAZ09\x7f\x80\xff"sv;
   std::mt19937 random(20240611);  // NOLINT: the same mutations in every run
   for (int round = 0; round < 60000; ++round) {
     std::string text = seeds[random() % seeds.size()];
@@ -98,7 +104,8 @@ void SurvivesMutations() {
       CHECK(std::string_view(text).substr(whole.head.size - 4, 4) == "\r\n\r\n");
       CHECK(whole.head.target.at + whole.head.target.size <= whole.head.size);
     }
-    if (whole.progress == Progress::kRefused) CHECK(whole.refusal.status >= 400 && *whole.refusal.problem != 0);
+    if (whole.progress == Progress::kRefused)
+      CHECK(whole.refusal.status >= 400 && *whole.refusal.problem != 0);
   }
 }
 
