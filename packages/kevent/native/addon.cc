@@ -15,6 +15,11 @@
 namespace kevent {
 namespace {
 
+// libuv announces the end of a worker through a handle that other work may have marked already; the loop's
+// descriptor then shows nothing new. So a thread whose loop has work to do waits in slices: how long such an
+// end goes unnoticed at most.
+constexpr int64_t kSlice = 50'000'000;
+
 int64_t Now() {
   return static_cast<int64_t>(uv_hrtime());
 }
@@ -66,8 +71,6 @@ class Handle : public Napi::ObjectWrap<Handle> {
  private:
   void LetGo() {
     if (consumption_ != nullptr) consumption_->Stop();
-    consumption_ = nullptr;
-    if (queue_) queue_->Retire(consumer_.get());
     queue_ = {};
   }
 
@@ -76,10 +79,11 @@ class Handle : public Napi::ObjectWrap<Handle> {
     return Napi::Number::New(info.Env(), consumer_ == nullptr ? 0 : consumer_->id());
   }
   Napi::Value Descriptor(const Napi::CallbackInfo& info) {
+    if (queue_) queue_->Expose();
     return Napi::Number::New(info.Env(), !queue_ ? -1 : queue_->descriptor());
   }
 
-  // kevent(changes: Uint8Array, count, events: Uint8Array, max, timeout ns or -1): count or -errno
+  // kevent(changes: Uint8Array, count, events: Uint8Array, max, timeout ns or -1 for ever): count or -errno
   Napi::Value Kevent(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     if (!queue_) return Napi::Number::New(env, -EBADF);
@@ -89,8 +93,8 @@ class Handle : public Napi::ObjectWrap<Handle> {
     const int max = info[3].As<Napi::Number>().Int32Value();
     const int64_t timeout = info[4].As<Napi::Number>().Int64Value();
     int count = 0;
-    if (timeout == 0 || max <= 0) {
-      count = queue_->Kevent(changes, change_count, events, max, 0, consumer_.get());
+    if (timeout == 0 || timeout < Queue::kForever || max <= 0) {
+      count = queue_->Kevent(changes, change_count, events, max, timeout, consumer_.get());
     } else {
       count = Block(env, changes, change_count, events, max, timeout);
     }
@@ -104,17 +108,19 @@ class Handle : public Napi::ObjectWrap<Handle> {
             int64_t timeout) {
     Environment* environment = Environment::Of(env);
     if (const int error = environment->Watch(); error != 0) return -error;
+    if (environment->behind) environment->behind = environment->LoopHasWork();
     const Registry::Share queue = queue_;
     const int64_t deadline = timeout < 0 ? 0 : Now() + timeout;
-    int64_t left = timeout;
-    for (;;) {
-      if (environment->gate()->TakeDirty() && !environment->Alive(env)) return -EINTR;
+    for (int64_t left = timeout;;) {
+      if (environment->gate()->TakeDirty()) environment->behind = true;
+      if (environment->behind && !environment->Alive(env)) return -EINTR;
+      const bool sliced = environment->behind && (left < 0 || left > kSlice);
       if (!environment->gate()->Enter(queue.get(), consumer_.get())) continue;
-      const int count = queue->Kevent(changes, change_count, events, max, left, consumer_.get());
+      const int count =
+          queue->Kevent(changes, change_count, events, max, sliced ? kSlice : left, consumer_.get());
       environment->gate()->Leave();
-      if (count != -EINTR) return count;
-      if (!environment->gate()->TakeDirty()) return count;  // a signal
-      if (!environment->Alive(env)) return count;
+      const bool signal = count == -EINTR && !environment->gate()->dirty();
+      if (signal || (count != -EINTR && (count != 0 || !sliced))) return count;
       change_count = 0;  // they are applied
       if (timeout > 0) left = std::max<int64_t>(deadline - Now(), 0);
     }
@@ -136,15 +142,13 @@ class Handle : public Napi::ObjectWrap<Handle> {
         static_cast<int>(events.ByteLength() / sizeof(KEvent)),
     };
     if (Environment::Of(env)->loop() == nullptr) return Napi::Number::New(env, -ENOTSUP);
-    int error = 0;
-    consumption_ = Consumption::Start(env, queue_, consumer_.get(), std::move(lists),
-                                      info[2].As<Napi::Function>(), &error);
-    return Napi::Number::New(env, -error);
+    return Napi::Number::New(
+        env, -Consumption::Start(info.This().As<Napi::Object>(), &consumption_, queue_, consumer_.get(),
+                                 std::move(lists), info[2].As<Napi::Function>()));
   }
 
   Napi::Value StopConsuming(const Napi::CallbackInfo& info) {
     if (consumption_ != nullptr) consumption_->Stop();
-    consumption_ = nullptr;
     return info.Env().Undefined();
   }
 
@@ -211,7 +215,7 @@ class Handle : public Napi::ObjectWrap<Handle> {
 
   Registry::Share queue_;
   std::unique_ptr<Consumer> consumer_;
-  Consumption* consumption_ = nullptr;
+  Consumption* consumption_ = nullptr;  // until it has stopped, whoever stops it
 };
 
 namespace {

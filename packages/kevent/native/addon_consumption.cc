@@ -11,24 +11,26 @@ constexpr int kRounds = 8;  // batches served before the loop's other work has i
 
 }  // namespace
 
-Consumption* Consumption::Start(Napi::Env env, Registry::Share queue, Consumer* consumer, Lists lists,
-                                const Napi::Function& callback, int* error) {
-  auto* consumption = new Consumption(env, std::move(queue), consumer, std::move(lists), callback);
-  *error = consumption->Open();
-  if (*error == 0) return consumption;
-  consumption->Stop();
-  return nullptr;
+int Consumption::Start(Napi::Object owner, Consumption** place, Registry::Share queue, Consumer* consumer,
+                       Lists lists, const Napi::Function& callback) {
+  auto* consumption = new Consumption(owner, place, std::move(queue), consumer, std::move(lists), callback);
+  *place = consumption;
+  const int error = consumption->Open();
+  if (error != 0) consumption->Stop();
+  return error;
 }
 
-Consumption::Consumption(Napi::Env env, Registry::Share queue, Consumer* consumer, Lists lists,
-                         const Napi::Function& callback)
-    : env_(env),
-      environment_(Environment::Of(env)),
+Consumption::Consumption(Napi::Object owner, Consumption** place, Registry::Share queue, Consumer* consumer,
+                         Lists lists, const Napi::Function& callback)
+    : env_(owner.Env()),
+      environment_(Environment::Of(env_)),
       queue_(std::move(queue)),
       consumer_(consumer),
+      owner_(Napi::Persistent(owner)),
+      place_(place),
       lists_(std::move(lists)),
       callback_(Napi::Persistent(callback)),
-      context_(env, "x.kevent") {}
+      context_(env_, "x.kevent") {}
 
 int Consumption::Open() {
   uv_loop_t* loop = environment_->loop();
@@ -62,6 +64,7 @@ void Consumption::Ref(bool on) {
 void Consumption::Stop() {
   if (stopped_) return;
   stopped_ = true;
+  *place_ = nullptr;
   if (armed_) queue_->Disarm();
   armed_ = false;
   if (environment_->waiting == this) environment_->waiting = nullptr;
@@ -102,9 +105,10 @@ int Consumption::WaitInLoop() {
   // The edge came before this turn of the loop: the loop's own poll, next, sees what it announced.
   if (gate->TakeDirty()) return 0;
   const int64_t timeout = LoopTimeout();
-  if (timeout == 0 || !gate->Enter(queue_.get(), consumer_)) return 0;
+  if (timeout == 0 || environment_->LoopHasWork() || !gate->Enter(queue_.get(), consumer_)) return 0;
   const int count = queue_->Kevent(nullptr, 0, lists_.event_list, lists_.event_room, timeout, consumer_);
   gate->Leave();
+  uv_update_time(environment_->loop());  // as the loop does after a wait of its own
   return count == -EINTR ? 0 : count;
 }
 
@@ -116,29 +120,45 @@ bool Consumption::Serve() {
   return count != 0 && Call(count);
 }
 
-// Calls the callback with a number of events, or a negative errno. It answers how many changes it has left in
-// the change list. False: the consumption has ended.
+// Calls the callback with a number of events, or a negative errno, which is the last call. It answers how
+// many changes it has left in the change list. False: the consumption has ended, or pauses.
 bool Consumption::Call(int count) {
   const Napi::HandleScope scope(env_);
-  const Napi::Value argument = Napi::Number::New(env_, count);
-  napi_value result = nullptr;
-  napi_value argv[] = {argument};
-  const napi_status status =
-      napi_make_callback(env_, context_, env_.Global(), callback_.Value(), 1, argv, &result);
-  if (status != napi_ok) {
-    // A throw is the process's business (uncaughtException). Where nothing may run any more, the events were
-    // never seen: they go back.
-    if (!environment_->Alive(env_)) GiveBack(count);
+  // What a worker that is being terminated has taken but not seen goes back. What it has seen stays in its
+  // hands: disabled, and listed as held.
+  if (environment_->gate()->dirty() && !environment_->Alive(env_)) {
+    GiveBack(count);
     return false;
   }
-  if (stopped_) return false;
+  napi_value result = nullptr;
+  napi_value argv[] = {Napi::Number::New(env_, count)};
+  const napi_status status =
+      napi_make_callback(env_, context_, env_.Global(), callback_.Value(), 1, argv, &result);
   int32_t changes = 0;
-  if (napi_get_value_int32(env_, result, &changes) == napi_ok) {
-    changes_ = std::clamp(changes, 0, lists_.change_room);
+  if (status == napi_ok) {
+    if (napi_get_value_int32(env_, result, &changes) != napi_ok) changes = 0;
+  } else {
+    Report(status);
   }
-  return count > 0;
+  changes = std::clamp(changes, 0, lists_.change_room);
+  if (count < 0) Stop();
+  if (!stopped_) {
+    changes_ = changes;
+  } else if (changes > 0) {  // there is no next call to apply them
+    queue_->Kevent(lists_.change_list, changes, nullptr, 0, 0, consumer_);
+  }
+  return !stopped_ && status == napi_ok;
 }
 
+// What the callback throws is the process's business ('uncaughtException'), and ends neither the consumption
+// nor the events that are still to come.
+void Consumption::Report(napi_status status) {
+  if (status != napi_pending_exception) return;
+  napi_value error = nullptr;
+  if (napi_get_and_clear_last_exception(env_, &error) == napi_ok) napi_fatal_exception(env_, error);
+}
+
+// A one-shot is gone from the queue; an event without EV_DISPATCH was never this thread's own.
 void Consumption::GiveBack(int count) {
   for (int index = 0; index < count; index++) {
     KEvent change = lists_.event_list[index];

@@ -29,8 +29,9 @@ class Consumption {
     int event_room;
   };
 
-  static Consumption* Start(Napi::Env env, Registry::Share queue, Consumer* consumer, Lists lists,
-                            const Napi::Function& callback, int* error);
+  // `place`, in an object that `owner` keeps alive, is the consumption from now until it has stopped.
+  static int Start(Napi::Object owner, Consumption** place, Registry::Share queue, Consumer* consumer,
+                   Lists lists, const Napi::Function& callback);
   Consumption(const Consumption&) = delete;
   Consumption& operator=(const Consumption&) = delete;
 
@@ -38,7 +39,7 @@ class Consumption {
   void Ref(bool on);
 
  private:
-  Consumption(Napi::Env env, Registry::Share queue, Consumer* consumer, Lists lists,
+  Consumption(Napi::Object owner, Consumption** place, Registry::Share queue, Consumer* consumer, Lists lists,
               const Napi::Function& callback);
   ~Consumption() = default;
 
@@ -53,6 +54,7 @@ class Consumption {
   int WaitInLoop();
   bool Serve();
   bool Call(int count);
+  void Report(napi_status status);
   void GiveBack(int count);
   void ServeReadable();
 
@@ -60,6 +62,8 @@ class Consumption {
   Environment* const environment_;
   const Registry::Share queue_;
   Consumer* const consumer_;
+  const Napi::ObjectReference owner_;  // strong: a consumption does not end because nobody names its KQueue
+  Consumption** const place_;
   Lists lists_;
   Napi::FunctionReference callback_;
   Napi::AsyncContext context_;

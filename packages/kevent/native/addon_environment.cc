@@ -1,5 +1,7 @@
 #include "addon_environment.h"
 
+#include <poll.h>
+
 #include <cerrno>
 
 namespace kevent {
@@ -32,6 +34,11 @@ int Environment::Watch() {
   const int error = Sentinel::Get()->Watch(uv_backend_fd(loop_), &gate_, &StartDetached);
   watched_ = error == 0;
   return error;
+}
+
+bool Environment::LoopHasWork() const {
+  pollfd backend{uv_backend_fd(loop_), POLLIN, 0};
+  return poll(&backend, 1, 0) > 0;
 }
 
 bool Environment::Alive(Napi::Env env) {

@@ -25,9 +25,14 @@ class Environment {
   // Has the sentinel watch the loop, once. Returns 0 or an errno.
   int Watch();
 
+  // The loop has work right now. An edge tells of work that is new; what the loop has left over has none.
+  bool LoopHasWork() const;
+
   // False when no JavaScript may run here any more: the worker is being terminated.
   bool Alive(Napi::Env env);
 
+  // The loop has had work that it has not come to since, because its thread blocks in a queue.
+  bool behind = false;
   // The one consumption whose wait takes the place of the loop's own; others are watched by the loop.
   Consumption* waiting = nullptr;
 

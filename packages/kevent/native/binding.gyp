@@ -6,6 +6,7 @@
         'addon.cc',
         'addon_consumption.cc',
         'addon_environment.cc',
+        'interrupt_signal.cc',
         'kevent.cc',
         'knote_table.cc',
         'queue.cc',

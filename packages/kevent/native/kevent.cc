@@ -25,17 +25,20 @@ int CheckChange(const KEvent& change) {
   if ((change.flags & EV_UNKNOWN) != 0) return EINVAL;
   if ((change.flags & (EV_ENABLE | EV_DISABLE)) == (EV_ENABLE | EV_DISABLE)) return EINVAL;
   if ((change.flags & (EV_ADD | EV_KEEPUDATA)) == (EV_ADD | EV_KEEPUDATA)) return EINVAL;
-  if ((change.flags & EV_DELETE) != 0) return 0;  // the rest of the change is not looked at
+  // Of an EV_DELETE nothing but the name is looked at.
+  const bool deleting = (change.flags & EV_DELETE) != 0;
   switch (change.filter) {
     case EVFILT_READ:
     case EVFILT_WRITE:
       // The two share a record by descriptor, a 32-bit number.
       if (change.ident < 0 || change.ident > std::numeric_limits<int32_t>::max()) return EBADF;
-      return (change.fflags & ~kDescriptorNotes) != 0 ? EINVAL : 0;
+      // A returned event, used again as a change, has the socket's error there: only an EV_ADD must be right.
+      return (change.flags & EV_ADD) != 0 && !deleting && (change.fflags & ~kDescriptorNotes) != 0 ? EINVAL
+                                                                                                   : 0;
     case EVFILT_TIMER:
-      return CheckTimer(change);
+      return deleting ? 0 : CheckTimer(change);
     case EVFILT_USER:
-      return (change.fflags & ~kUserNotes) != 0 ? EINVAL : 0;
+      return !deleting && (change.fflags & ~kUserNotes) != 0 ? EINVAL : 0;
     default:
       return ENXIO;  // a filter of FreeBSD's that this queue does not have
   }

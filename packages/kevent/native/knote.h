@@ -44,7 +44,8 @@ struct Knote {
   uint32_t heap_index = 0;  // TIMER: place in its heap plus one, 0 when not armed
   uint32_t holder = 0;      // consumer that a dispatched knote was delivered to, 0 for none
   int16_t filter = 0;
-  uint16_t flags = 0;  // kStickyFlags
+  uint16_t flags = 0;      // kStickyFlags
+  bool wrong_way = false;  // READ of a descriptor that is open for writing only, or the reverse: never ready
 
   static uint32_t Generation(uint64_t state) { return static_cast<uint32_t>(state >> 32); }
   uint32_t generation() const { return Generation(state.load(std::memory_order_relaxed)); }

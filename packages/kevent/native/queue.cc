@@ -4,11 +4,13 @@
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <new>
 
 #include "epoll_tag.h"
+#include "interrupt_signal.h"
 
 namespace kevent {
 namespace {
@@ -22,21 +24,25 @@ constexpr int64_t kMillisecond = 1'000'000;
 
 // epoll_pwait2(2) since Linux 5.11, by number because older C libraries do not have it.
 constexpr long kEpollPwait2 = 441;
+constexpr size_t kKernelSigset = 8;  // bytes of a signal set as the kernel has it
 
+// Only a wait that may sleep can be interrupted: the thread has been through interrupt_signal::Block.
 int EpollWait(int epoll, epoll_event* events, int64_t timeout) {
-  if (timeout <= 0) return epoll_wait(epoll, events, kHarvest, timeout == 0 ? 0 : -1);
+  if (timeout == 0) return epoll_wait(epoll, events, kHarvest, 0);
+  const sigset_t* mask = interrupt_signal::WaitMask();
+  if (timeout < 0) return epoll_pwait(epoll, events, kHarvest, -1, mask);
   static std::atomic<bool> missing{false};  // a hint: every thread may find out for itself
   if (!missing.load(std::memory_order_relaxed)) {
     const timespec spec{static_cast<time_t>(timeout / kNanoseconds),
                         static_cast<long>(timeout % kNanoseconds)};
-    const long count = syscall(kEpollPwait2, epoll, events, kHarvest, &spec, nullptr, size_t{0});
+    const long count = syscall(kEpollPwait2, epoll, events, kHarvest, &spec, mask, kKernelSigset);
     if (count >= 0 || errno != ENOSYS) return static_cast<int>(count);
     missing.store(true, std::memory_order_relaxed);
   }
   // Rounded up: never early.
   const int64_t milliseconds = (timeout + kMillisecond - 1) / kMillisecond;
-  return epoll_wait(epoll, events, kHarvest,
-                    static_cast<int>(milliseconds < INT_MAX ? milliseconds : INT_MAX));
+  return epoll_pwait(epoll, events, kHarvest,
+                     static_cast<int>(milliseconds < INT_MAX ? milliseconds : INT_MAX), mask);
 }
 
 int64_t MonotonicNow() {
@@ -81,21 +87,22 @@ void Queue::Close() {
 }
 
 void Queue::Interrupt(Consumer* consumer) {
-  // Sequentially consistent, as is the sleeper's look at it after it has counted itself in sleepers_.
-  if (!consumer->interrupted_.exchange(true, std::memory_order_seq_cst)) {
-    interrupts_.fetch_add(1, std::memory_order_seq_cst);
-  }
-  WriteWake();
+  // Both are sequentially consistent, as are the two of the sleeper in the other order: either it sees the
+  // interrupt, or its thread is seen here.
+  consumer->interrupted_.store(true, std::memory_order_seq_cst);
+  const pid_t thread = consumer->thread_.load(std::memory_order_seq_cst);
+  if (thread != 0) interrupt_signal::Send(thread);
 }
 
-void Queue::Retire(Consumer* consumer) {
-  TakeInterrupt(consumer);
+void Queue::ForgetInterrupt(Consumer* consumer) {
+  consumer->interrupted_.store(false, std::memory_order_seq_cst);
 }
 
-bool Queue::TakeInterrupt(Consumer* consumer) {
-  if (!consumer->interrupted_.exchange(false, std::memory_order_seq_cst)) return false;
-  interrupts_.fetch_sub(1, std::memory_order_seq_cst);
-  return true;
+void Queue::Expose() {
+  // Relaxed: it only makes sure that the count is raised once.
+  if (exposed_.exchange(true, std::memory_order_relaxed)) return;
+  sleepers_.fetch_add(1, std::memory_order_seq_cst);
+  if (ring_.Size() > 0) WakeOne();
 }
 
 void Queue::WriteWake() {
@@ -127,19 +134,19 @@ void Queue::Disarm() {
   sleepers_.fetch_sub(1, std::memory_order_seq_cst);
 }
 
-// Takes what epoll has and puts it into the ring. Whoever takes the wake-up event must look at the ring
-// afterwards: the push that sent it came before.
+// Takes what epoll has and puts it into the ring, then looks no further: whoever takes the wake-up event must
+// look at the ring afterwards, since the push that sent it came before.
 int Queue::Harvest(int64_t timeout) {
   epoll_event events[kHarvest];
   const int count = EpollWait(epoll_.get(), events, timeout);
   if (count < 0) return -errno;
-  int result = 0;
   for (int index = 0; index < count; index++) {
     const uint64_t tag = events[index].data.u64;
     if (tag == kWakeTag) {
       // One event stands for all writes so far. Those who slept through it are served by the chain in Wait.
       sleepers_.fetch_and(kSleeperMask, std::memory_order_seq_cst);
-      result = 1;
+      // The one of Close goes from hand to hand until nobody is left.
+      if (closed_.load(std::memory_order_seq_cst)) WriteWake();
     } else if (tag == kMonotonicTag) {
       RunTimers(&monotonic_);
     } else if (tag == kRealtimeTag) {
@@ -148,7 +155,25 @@ int Queue::Harvest(int64_t timeout) {
       Activate(tag, events[index].events);
     }
   }
-  return result;
+  return 0;
+}
+
+// One wait in epoll, unless there is reason not to. 0, -EINTR, or another -errno.
+int Queue::Sleep(int64_t timeout, Consumer* consumer) {
+  // See Interrupt.
+  consumer->thread_.store(interrupt_signal::Block(), std::memory_order_seq_cst);
+  int result = 0;
+  sleepers_.fetch_add(1, std::memory_order_seq_cst);
+  if (ring_.Size() == 0 && !consumer->interrupted_.load(std::memory_order_seq_cst) &&
+      !closed_.load(std::memory_order_seq_cst)) {
+    counters_.slept.fetch_add(1, std::memory_order_relaxed);
+    result = Harvest(timeout);
+  }
+  sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+  // Ours, of an interrupt that an earlier wait has answered already: as if nothing had come.
+  const bool ours = interrupt_signal::Take();
+  if (consumer->interrupted_.exchange(false, std::memory_order_seq_cst)) return -EINTR;
+  return result == -EINTR && ours ? 0 : result;
 }
 
 int Queue::Wait(KEvent* events, int max, int64_t timeout, Consumer* consumer) {
@@ -160,37 +185,19 @@ int Queue::Wait(KEvent* events, int max, int64_t timeout, Consumer* consumer) {
   if (count == 0 && timeout == 0) {
     consumer->claims_since_harvest_ = 0;
     Harvest(0);
-    count = ClaimUpTo(max, events, consumer);
+    count = ClaimSettled(max, events, consumer);
   }
   const int64_t deadline = timeout > 0 ? MonotonicNow() + timeout : 0;
   int64_t left = timeout;
   while (count == 0 && left != 0) {
     consumer->claims_since_harvest_ = 0;
-    int harvested = 0;
-    sleepers_.fetch_add(1, std::memory_order_seq_cst);
-    if (ring_.Size() == 0 && !consumer->interrupted_.load(std::memory_order_seq_cst) &&
-        !closed_.load(std::memory_order_seq_cst)) {
-      counters_.slept.fetch_add(1, std::memory_order_relaxed);
-      harvested = Harvest(left);
-    }
-    sleepers_.fetch_sub(1, std::memory_order_seq_cst);
-    const bool mine = TakeInterrupt(consumer);
-    const bool over = closed_.load(std::memory_order_seq_cst);
-    // The wake-up was for somebody else as well, or for somebody else alone: sleepers stand in line, so that
-    // handing it on reaches the one it is for.
-    if (over || (harvested == 1 && interrupts_.load(std::memory_order_seq_cst) > 0)) WriteWake();
-    if (over) return -EBADF;
+    const int slept = Sleep(left, consumer);
+    if (closed_.load(std::memory_order_seq_cst)) return -EBADF;
     count = ClaimUpTo(max, events, consumer);
     if (count > 0) break;
-    if (mine || harvested == -EINTR) {
-      counters_.interrupted.fetch_add(1, std::memory_order_relaxed);
-      return -EINTR;
-    }
-    if (harvested < 0) return harvested;
-    if (timeout > 0) {
-      left = deadline - MonotonicNow();
-      if (left < 0) left = 0;
-    }
+    if (slept == -EINTR) counters_.interrupted.fetch_add(1, std::memory_order_relaxed);
+    if (slept < 0) return slept;
+    if (timeout > 0) left = std::max<int64_t>(deadline - MonotonicNow(), 0);
   }
   if (ring_.Size() > 0) WakeOne();
   counters_.delivered.fetch_add(static_cast<uint64_t>(count), std::memory_order_relaxed);

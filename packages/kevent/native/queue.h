@@ -10,6 +10,7 @@
 #define X_KEVENT_QUEUE_H_
 
 #include <sys/epoll.h>
+#include <sys/types.h>
 
 #include <atomic>
 #include <cstdint>
@@ -48,6 +49,7 @@ class Consumer {
   friend class Queue;
   const uint32_t id_;
   std::atomic<bool> interrupted_{false};
+  std::atomic<pid_t> thread_{0};  // that waits; 0 until the first time
   uint32_t claims_since_harvest_ = 0;
 };
 
@@ -70,16 +72,17 @@ class Queue {
   ~Queue();
 
   // kevent(2). Applies the changes, then returns up to `max` events, waiting for at most `timeout` ns for the
-  // first. Returns the number of events, or -errno: -EBADF when the queue is closed, -EINTR when the wait was
-  // interrupted (by a signal or by Interrupt; the changes are applied). The two lists may be the same memory.
+  // first; a negative one other than kForever is -EINVAL once the changes are applied. Returns the number of
+  // events, or -errno: -EBADF when the queue is closed, -EINTR when the wait was interrupted (by a signal or
+  // by Interrupt; the changes are applied). The two lists may be the same memory.
   int Kevent(const KEvent* changes, int change_count, KEvent* events, int max, int64_t timeout,
              Consumer* consumer);
 
   std::unique_ptr<Consumer> MakeConsumer();
-  // Ends a wait of `consumer`, now or the next one.
+  // Ends a wait of `consumer`, now or the next one. Its thread is alive.
   void Interrupt(Consumer* consumer);
-  // The consumer's thread will not come back: forgets an interrupt that it did not see.
-  void Retire(Consumer* consumer);
+  // Forgets an interrupt that no wait has seen.
+  void ForgetInterrupt(Consumer* consumer);
 
   // Every wait ends with -EBADF, and every later call.
   void Close();
@@ -90,9 +93,11 @@ class Queue {
   // Removes the descriptor's knotes and leaves it open, for hand-over. Returns 0, or ENOENT if it has none.
   int Detach(int descriptor);
 
-  // Readable while something may be due: for other event loops. Such a loop calls Arm before it sleeps and
-  // Disarm when it wakes, so that pushes know of it. Arm returns false when something is due already.
+  // Readable while something may be due: for other event loops. Such a loop either calls Arm before it sleeps
+  // and Disarm when it wakes, so that pushes know of it (Arm returns false when something is due already), or
+  // Expose once, which counts as a sleeper for ever.
   int descriptor() const { return epoll_.get(); }
+  void Expose();
   bool Arm();
   void Disarm();
 
@@ -120,7 +125,7 @@ class Queue {
   int PrepareTimer(const KEvent& change);
   void ArmTimer(Knote* knote, Slot slot);
   TimerHeap* HeapOf(const Knote& knote);
-  int ReadLevels(Recheck* recheck, KEvent* errors, int room);
+  int ReadLevels(Recheck* recheck, KEvent* errors, int room, int* failed);
 
   // Descriptor registration; called with the record's lock held.
   int Watch(int descriptor, DescriptorRecord* record, bool adding);
@@ -130,6 +135,7 @@ class Queue {
   // Delivery.
   void Push(Slot slot);
   int ClaimUpTo(int max, KEvent* events, Consumer* consumer);
+  int ClaimSettled(int max, KEvent* events, Consumer* consumer);
   bool Claim(Slot slot, KEvent* event, Consumer* consumer);
   bool Evaluate(const Knote& knote, uint64_t state, Level* level);
   void Deliver(Knote* knote, Slot slot, uint64_t state, const Level& level, KEvent* event,
@@ -142,7 +148,7 @@ class Queue {
   void Activate(uint64_t tag, uint32_t events);
   void RunTimers(TimerHeap* heap);
   int Wait(KEvent* events, int max, int64_t timeout, Consumer* consumer);
-  bool TakeInterrupt(Consumer* consumer);
+  int Sleep(int64_t timeout, Consumer* consumer);
   void WakeOne();
   void WriteWake();
 
@@ -159,7 +165,10 @@ class Queue {
   // yet taken. Pairs with ReadyRing::Size: a sleeper counts itself, then looks at the ring; a pusher fills
   // the ring, then looks at the count; in the one total order of these operations one of them sees the other.
   std::atomic<uint64_t> sleepers_{0};
-  std::atomic<uint32_t> interrupts_{0};  // consumers whose interrupt is not yet taken
+  // Low half: threads that take from the ring now. High half: how often one of them has finished. An empty
+  // ring is not the last word while another thread has a level-triggered knote in its hands, on its way back.
+  std::atomic<uint64_t> claims_{0};
+  std::atomic<bool> exposed_{false};
   std::atomic<bool> closed_{false};
   std::atomic<uint32_t> next_consumer_{1};
   Counters counters_;

@@ -26,6 +26,12 @@ int Absent(int descriptor) {
   return fcntl(descriptor, F_GETFD) < 0 ? errno : ENOENT;
 }
 
+// Of a pipe's two ends each has one filter; the kernel reports errors and hang-ups of the other all the same.
+bool IsWrongWay(const KEvent& change) {
+  const int mode = fcntl(static_cast<int>(change.ident), F_GETFL) & O_ACCMODE;
+  return mode == (change.filter == EVFILT_READ ? O_WRONLY : O_RDONLY);
+}
+
 class RecordGuard {
  public:
   explicit RecordGuard(DescriptorRecord* record) : record_(record) { record_->Lock(); }
@@ -37,14 +43,15 @@ class RecordGuard {
   DescriptorRecord* const record_;
 };
 
-// A timer's period in ns, at least one unit for a periodic one; saturates far beyond any uptime.
-int64_t Period(const KEvent& change) {
+// A timer's period in ns, at least one unit for a periodic one; saturates far beyond any uptime. `flags` are
+// the knote's, which an EV_ADD of one that exists does not change.
+int64_t Period(const KEvent& change, uint16_t flags) {
   int64_t unit = 1'000'000;
   if ((change.fflags & NOTE_SECONDS) != 0) unit = 1'000'000'000;
   if ((change.fflags & NOTE_USECONDS) != 0) unit = 1'000;
   if ((change.fflags & NOTE_NSECONDS) != 0) unit = 1;
   const int64_t most = std::numeric_limits<int64_t>::max() / 4;
-  const bool periodic = (change.flags & EV_ONESHOT) == 0 && (change.fflags & NOTE_ABSTIME) == 0;
+  const bool periodic = (flags & EV_ONESHOT) == 0 && (change.fflags & NOTE_ABSTIME) == 0;
   const int64_t count = periodic && change.data == 0 ? 1 : change.data;
   return count > most / unit ? most : count * unit;
 }
@@ -56,6 +63,10 @@ struct Queue::Recheck {
   static constexpr int kMost = 64;
 
   bool Full() const { return count == kMost; }
+  // What says that the other end is gone, to a reader or to a writer.
+  int EndOf(int index) const {
+    return changes[index].filter == EVFILT_READ ? POLLHUP | POLLRDHUP : POLLHUP | POLLERR;
+  }
   void Add(Slot slot, const Knote& knote, const KEvent& change) {
     slots[count] = slot;
     generations[count] = knote.generation();
@@ -86,7 +97,9 @@ int Queue::Kevent(const KEvent* changes, int change_count, KEvent* events, int m
     change.flags = static_cast<uint16_t>(change.flags & ~EV_SYSFLAGS);
     const int error = Register(change, &recheck);
     if (error == 0 && (change.flags & EV_RECEIPT) == 0) {
-      if (recheck.Full()) written += ReadLevels(&recheck, events + written, max - written);
+      if (!recheck.Full()) continue;
+      written += ReadLevels(&recheck, events + written, max - written, &failed);
+      if (failed != 0) break;
       continue;
     }
     if (written >= max) {
@@ -95,11 +108,12 @@ int Queue::Kevent(const KEvent* changes, int change_count, KEvent* events, int m
     }
     events[written++] = {change.ident, change.filter, EV_ERROR, 0, error, change.udata};
   }
-  if (recheck.count > 0) written += ReadLevels(&recheck, events + written, max - written);
+  if (recheck.count > 0) written += ReadLevels(&recheck, events + written, max - written, &failed);
   if (failed != 0) return -failed;
   if (max < 0) return -EINVAL;
   // A report of errors or receipts is the whole answer: events wait for the next call.
   if (written > 0 || max == 0) return written;
+  if (timeout < kForever) return -EINVAL;
   return Wait(events, max, timeout, consumer);
 }
 
@@ -116,6 +130,8 @@ int Queue::RegisterDescriptor(const KEvent& change, Recheck* recheck) {
   if ((change.flags & EV_ADD) == 0) {
     // The hot path: EV_ENABLE of a knote that is there. Acquire pairs with the release of the slot's store.
     const Slot slot = record == nullptr ? 0 : record->slots[which].load(std::memory_order_acquire);
+    // A look at the level finds out whether the descriptor is open; a change that needs none asks.
+    if ((change.flags & (EV_DISABLE | EV_FORCEONESHOT)) != 0 && fcntl(descriptor, F_GETFD) < 0) return errno;
     const int error = slot == 0 ? ENOENT : Modify(slot, change, recheck);
     return error == ENOENT ? Absent(descriptor) : error;
   }
@@ -131,7 +147,8 @@ int Queue::RegisterDescriptor(const KEvent& change, Recheck* recheck) {
   }
   // The knote may be of a file that was closed behind the queue's back, its number given to another since.
   const int error = Watch(descriptor, record, false);
-  if (error == 0) return Modify(slot, change, recheck);
+  // Registered anew, epoll reports what is ready by itself.
+  if (error == 0) return Modify(slot, change, nullptr);
   DropDescriptorKnote(record, DescriptorRecord::kRead);
   DropDescriptorKnote(record, DescriptorRecord::kWrite);
   return error == ENOENT ? MakeDescriptorKnote(change, record) : error;
@@ -173,6 +190,7 @@ Slot Queue::NewKnote(const KEvent& change) {
   knote->pending = 0;
   knote->fflags = 0;
   knote->holder = 0;
+  knote->wrong_way = IsDescriptorFilter(change.filter) && IsWrongWay(change);
   Touch(knote, slot, change, true);
   knote->Update(kLive | ((change.flags & EV_DISABLE) != 0 ? kDisabled : 0), 0);
   return slot;
@@ -189,7 +207,7 @@ void Queue::Touch(Knote* knote, Slot slot, const KEvent& change, bool creating) 
       if (!creating) HeapOf(*knote)->Disarm(knote);
       knote->pending = 0;
       knote->fflags = change.fflags;
-      knote->data = Period(change);
+      knote->data = Period(change, knote->flags);
       // Every relative timer counts from delivery to delivery.
       if ((change.fflags & NOTE_ABSTIME) == 0) knote->flags |= EV_CLEAR;
       knote->Update(0, kActive);
@@ -308,7 +326,7 @@ int Queue::Modify(Slot slot, const KEvent& change, Recheck* recheck) {
   } else {
     state = knote->state.load(std::memory_order_relaxed);
   }
-  if (IsDescriptorFilter(knote->filter) && (state & (kDisabled | kForced | kQueued)) == 0 &&
+  if (recheck != nullptr && (state & (kDisabled | kForced | kQueued)) == 0 &&
       (change.fflags & NOTE_DRAINED) == 0) {
     // An edge that came while the knote was disabled is proof enough where delivery reads the level itself.
     const bool proven = (state & kActive) != 0 && (knote->fflags & NOTE_NODATA) == 0;
@@ -322,8 +340,9 @@ int Queue::Modify(Slot slot, const KEvent& change, Recheck* recheck) {
 }
 
 // One poll(2) for all: those that are ready become active. A descriptor that is not open any more is
-// reported as EBADF, and its knotes are removed. Returns the number of errors written.
-int Queue::ReadLevels(Recheck* recheck, KEvent* errors, int room) {
+// reported as EBADF, and its knotes are removed. Returns the number of errors written; `failed` gets the
+// first one that there was no room for.
+int Queue::ReadLevels(Recheck* recheck, KEvent* errors, int room, int* failed) {
   int written = 0;
   int ready = 0;
   do {
@@ -337,11 +356,15 @@ int Queue::ReadLevels(Recheck* recheck, KEvent* errors, int room) {
       const KEvent& change = recheck->changes[index];
       if (knotes_.At(slot)->generation() != recheck->generations[index]) continue;
       Detach(static_cast<int>(change.ident));
-      if (written < room) errors[written++] = {change.ident, change.filter, EV_ERROR, 0, EBADF, change.udata};
+      if (written < room) {
+        errors[written++] = {change.ident, change.filter, EV_ERROR, 0, EBADF, change.udata};
+      } else if (*failed == 0) {
+        *failed = EBADF;
+      }
       continue;
     }
     const uint32_t more =
-        ((seen & (POLLHUP | POLLRDHUP)) != 0 ? kSawEof : 0) | ((seen & POLLERR) != 0 ? kSawError : 0);
+        ((seen & recheck->EndOf(index)) != 0 ? kSawEof : 0) | ((seen & POLLERR) != 0 ? kSawError : 0);
     if (knotes_.At(slot)->Activate(recheck->generations[index], more)) Push(slot);
   }
   recheck->count = 0;

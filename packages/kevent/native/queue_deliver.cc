@@ -27,6 +27,14 @@ short PollNow(int descriptor, short events) {
   return poll(&poll_descriptor, 1, 0) > 0 ? poll_descriptor.revents : 0;
 }
 
+constexpr short kReaderEof = POLLHUP | POLLRDHUP;
+constexpr short kWriterEof = POLLHUP | POLLERR;
+
+bool AtEof(int descriptor, int16_t filter) {
+  if (filter == EVFILT_WRITE) return (PollNow(descriptor, POLLOUT) & kWriterEof) != 0;
+  return (PollNow(descriptor, POLLIN | POLLRDHUP) & kReaderEof) != 0;
+}
+
 // The pending error of a socket. Reading it clears it: it is read only when epoll reported one, and is in
 // the event from then on.
 uint32_t SocketError(int descriptor) {
@@ -69,9 +77,11 @@ void Queue::Activate(uint64_t tag, uint32_t events) {
   DescriptorRecord* record = descriptors_.Find(TagDescriptor(tag));
   if (record == nullptr) return;
   const uint32_t common = events & (EPOLLHUP | EPOLLERR);
-  const uint32_t more =
-      ((events & (EPOLLHUP | EPOLLRDHUP)) != 0 ? kSawEof : 0) | ((events & EPOLLERR) != 0 ? kSawError : 0);
+  const uint32_t error = (events & EPOLLERR) != 0 ? kSawError : 0;
   const uint32_t concerns[2] = {(events & (EPOLLIN | EPOLLRDHUP)) | common, (events & EPOLLOUT) | common};
+  // What says that the other end is gone: to a reader that it writes no more, to a writer that it reads no
+  // more.
+  const uint32_t ends[2] = {EPOLLHUP | EPOLLRDHUP, EPOLLHUP | EPOLLERR};
   for (int which = 0; which < 2; which++) {
     if (concerns[which] == 0) continue;
     const Slot slot = record->slots[which].load(std::memory_order_acquire);
@@ -82,6 +92,7 @@ void Queue::Activate(uint64_t tag, uint32_t events) {
     // if the knote is dropped from here on, its generation moves and Activate does nothing.
     if (record->generation.load(std::memory_order_acquire) != TagGeneration(tag)) return;
     // No wake-up: whoever harvests claims from the ring next, and passes on what is left.
+    const uint32_t more = error | ((events & ends[which]) != 0 ? kSawEof : 0);
     if (knote->Activate(Knote::Generation(state), more)) ring_.Push(slot);
   }
 }
@@ -108,12 +119,28 @@ void Queue::RunTimers(TimerHeap* heap) {
 int Queue::ClaimUpTo(int max, KEvent* events, Consumer* consumer) {
   // One pass: a level-triggered knote that goes back to the tail is not met again in the same call.
   size_t budget = ring_.Size();
+  if (budget == 0) return 0;
+  claims_.fetch_add(1, std::memory_order_seq_cst);
   int count = 0;
   Slot slot = 0;
   while (count < max && budget-- > 0 && ring_.Pop(&slot)) {
     if (Claim(slot, &events[count], consumer)) count++;
   }
+  claims_.fetch_add((uint64_t{1} << 32) - 1, std::memory_order_seq_cst);
   return count;
+}
+
+// For a call that will not wait: finds nothing only if nothing was due at some moment. If another thread has
+// taken from the ring meanwhile, what it holds may be on its way back.
+int Queue::ClaimSettled(int max, KEvent* events, Consumer* consumer) {
+  for (;;) {
+    const uint64_t before = claims_.load(std::memory_order_seq_cst);
+    const int count = ClaimUpTo(max, events, consumer);
+    const bool settled =
+        static_cast<uint32_t>(before) == 0 && claims_.load(std::memory_order_seq_cst) == before;
+    if (count > 0 || settled) return count;
+    sched_yield();
+  }
 }
 
 bool Queue::Claim(Slot slot, KEvent* event, Consumer* consumer) {
@@ -149,14 +176,19 @@ bool Queue::Evaluate(const Knote& knote, uint64_t state, Level* level) {
     level->fflags = knote.filter == EVFILT_USER ? knote.fflags : 0;
     return knote.pending != 0;
   }
+  if (knote.wrong_way) return false;
   const auto descriptor = static_cast<int>(knote.ident);
-  level->eof = (state & kSawEof) != 0;
-  if ((knote.fflags & NOTE_NODATA) != 0) return true;
+  // A FIFO's end of file is over when another process opens it: asked again once it was seen.
+  const bool was_eof = (state & kSawEof) != 0;
+  if ((knote.fflags & NOTE_NODATA) != 0) {
+    level->eof = was_eof && AtEof(descriptor, knote.filter);
+    return true;
+  }
   if ((state & kSawError) != 0) level->fflags = SocketError(descriptor);
   const int64_t low_water = (knote.fflags & NOTE_LOWAT) != 0 && knote.data > 1 ? knote.data : 1;
   if (knote.filter == EVFILT_WRITE) {
     const short seen = PollNow(descriptor, POLLOUT);
-    level->eof = (seen & (POLLHUP | POLLERR)) != 0;
+    level->eof = (seen & kWriterEof) != 0;
     if (level->eof) return true;
     if ((seen & POLLOUT) == 0) return false;
     level->data = WriteRoom(descriptor);
@@ -166,9 +198,12 @@ bool Queue::Evaluate(const Knote& knote, uint64_t state, Level* level) {
   const bool counted = ioctl(descriptor, FIONREAD, &available) == 0;
   const bool listening = !counted && errno == EINVAL;
   level->data = available;
-  if (counted && available >= low_water) return true;
+  if (counted && available >= low_water) {
+    level->eof = was_eof && AtEof(descriptor, knote.filter);
+    return true;
+  }
   const short seen = PollNow(descriptor, POLLIN | POLLRDHUP);
-  level->eof = (seen & (POLLHUP | POLLRDHUP)) != 0;
+  level->eof = (seen & kReaderEof) != 0;
   if (level->eof) return true;
   if ((seen & POLLIN) == 0) return false;
   // Readable without a count: a listener, an eventfd, an empty datagram.

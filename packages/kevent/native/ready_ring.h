@@ -27,8 +27,9 @@ class ReadyRing {
     int count = segment_count_.load(std::memory_order_relaxed);
     if (count > 0 && segments_[count - 1]->capacity >= knotes) return;
     segments_[count] = std::make_unique<Segment>(kFirstCapacity << count);
-    // Release pairs with the acquire in Push, Pop and Size: the segment is whole before it is seen.
-    segment_count_.store(count + 1, std::memory_order_release);
+    // Pairs with the loads in Push, Pop and Size: the segment is whole before it is seen. Sequentially
+    // consistent as Size is: a sleeper does not miss a push into a segment that is new.
+    segment_count_.store(count + 1, std::memory_order_seq_cst);
   }
 
   void Push(Slot slot) {
@@ -48,9 +49,9 @@ class ReadyRing {
     return false;
   }
 
-  // Entries at some moment during the call. Sequentially consistent: see SleeperCount in queue.h.
+  // Entries at some moment during the call. Sequentially consistent: see sleepers_ in queue.h.
   size_t Size() const {
-    const int count = segment_count_.load(std::memory_order_acquire);
+    const int count = segment_count_.load(std::memory_order_seq_cst);
     size_t size = 0;
     for (int index = 0; index < count; index++) size += segments_[index]->Size();
     return size;

@@ -22,6 +22,7 @@ class Gate {
  public:
   // The loop has had an edge since this was last asked.
   bool TakeDirty() { return dirty_.exchange(false, std::memory_order_seq_cst); }
+  bool dirty() const { return dirty_.load(std::memory_order_seq_cst); }
 
   // False when the loop has work already: do not wait. The lock orders it against Poke: a poke that comes
   // before is seen here, one that comes after finds the consumer.
@@ -32,8 +33,10 @@ class Gate {
     consumer_ = consumer;
     return true;
   }
+  // An interrupt that came too late to end the wait ends with it: dirty stays.
   void Leave() {
     std::lock_guard<std::mutex> guard(mutex_);
+    queue_->ForgetInterrupt(consumer_);
     queue_ = nullptr;
     consumer_ = nullptr;
   }

@@ -47,7 +47,9 @@ export class KEventList {
     const buffer =
       typeof capacityOrBuffer === 'number' ? new ArrayBuffer(capacityOrBuffer * RECORD) : capacityOrBuffer
     if (buffer.byteLength === 0 || buffer.byteLength % RECORD !== 0) {
-      throw new RangeError(`A KEventList needs a positive multiple of ${RECORD} bytes, not ${buffer.byteLength}.`)
+      throw new RangeError(
+        `A KEventList needs a positive multiple of ${RECORD} bytes, not ${buffer.byteLength}.`,
+      )
     }
     this.capacity = buffer.byteLength / RECORD
     this.bytes = new Uint8Array(buffer)
@@ -78,15 +80,7 @@ export class KEventList {
   }
 
   /** Writes a whole record, as EV_SET(3) does. */
-  set(
-    index: number,
-    ident: number,
-    filter: number,
-    flags: number,
-    fflags = 0,
-    data = 0,
-    udata = 0,
-  ): void {
+  set(index: number, ident: number, filter: number, flags: number, fflags = 0, data = 0, udata = 0): void {
     this.#setWide(index * 8, ident)
     this.#int16[index * 16 + 4] = filter
     this.#uint16[index * 16 + 5] = flags

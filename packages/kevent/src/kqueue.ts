@@ -8,9 +8,27 @@ import type { KEvent, KEventChange } from './kevent-list.ts'
 import { LoopWaits } from './loop-waits.ts'
 import type { WaitOptions } from './loop-waits.ts'
 
+const EBADF = -9
 const EINVAL = -22
 const NANOSECONDS = 1e6
 const nothing = new Uint8Array(0)
+
+/** Beyond this, in ms, a timeout is for ever, as in FreeBSD. */
+const LONGEST = 2 ** 31 * 1000
+const FOREVER = -1
+/** The queue's answer is EINVAL, once it has applied the changes: FreeBSD's order. */
+const INVALID = -2
+
+const toNanoseconds = (timeout: number | undefined): number => {
+  if (timeout === undefined || timeout > LONGEST) return FOREVER
+  return timeout >= 0 ? Math.round(timeout * NANOSECONDS) : INVALID
+}
+
+const checkDescriptor = (descriptor: number, syscall: string): void => {
+  if (!Number.isInteger(descriptor) || descriptor < 0 || descriptor > 0x7fffffff) {
+    throw new KEventError(EBADF, syscall)
+  }
+}
 
 /** What a worker needs to attach to a queue: plain data, for `workerData` or `postMessage`. */
 export interface KQueueHandle {
@@ -86,7 +104,7 @@ export class KQueue {
    * when that queue is closed or of another process: a kqueue is not inherited and cannot be sent.
    */
   static attach(handle: KQueueHandle): KQueue {
-    if (!Number.isInteger(handle.kqueue) || handle.pid !== process.pid) throw new KEventError(-9, 'kqueue')
+    if (!Number.isInteger(handle.kqueue) || handle.pid !== process.pid) throw new KEventError(EBADF, 'kqueue')
     return new KQueue(handle.kqueue)
   }
 
@@ -141,18 +159,14 @@ export class KQueue {
     if (changeCount > (changes?.capacity ?? 0) || max > (events?.capacity ?? 0)) {
       throw new KEventError(EINVAL, 'kevent')
     }
-    // FreeBSD's order: a bad timeout is found after the changes were applied.
-    const bad = timeout !== undefined && !(timeout >= 0)
-    const nanoseconds = timeout === undefined || timeout === Infinity ? -1 : Math.round(timeout * NANOSECONDS)
     const count = this.#native.kevent(
       changes?.bytes ?? nothing,
       changeCount,
       events?.bytes ?? nothing,
-      bad ? 0 : max,
-      bad ? 0 : nanoseconds,
+      max,
+      toNanoseconds(timeout),
     )
     if (count < 0) throw new KEventError(count, 'kevent')
-    if (bad && max > 0) throw new KEventError(EINVAL, 'kevent')
     return count
   }
 
@@ -186,6 +200,7 @@ export class KQueue {
    * When the queue is closed the callback is called a last time, with -EBADF (-9).
    */
   consume(lists: ConsumeLists, callback: (count: number) => number): Consumption {
+    if (typeof callback !== 'function') throw new KEventError(EINVAL, 'kqueue')
     const native = this.#native
     const error = native.consume(lists.changes.bytes, lists.events.bytes, callback)
     if (error < 0) throw new KEventError(error, 'kqueue')
@@ -209,12 +224,14 @@ export class KQueue {
    * queue: closed elsewhere while a duplicate lives, it would stay in the kernel's list.
    */
   closeDescriptor(descriptor: number): void {
+    checkDescriptor(descriptor, 'close')
     const error = this.#native.closeDescriptor(descriptor)
     if (error < 0) throw new KEventError(error, 'close')
   }
 
   /** Removes the descriptor's knotes and leaves it open, to hand it over. False: it had none. */
   detach(descriptor: number): boolean {
+    checkDescriptor(descriptor, 'detach')
     return this.#native.detach(descriptor) === 0
   }
 
@@ -223,10 +240,27 @@ export class KQueue {
     const rows = this.#native.list()
     return Array.from({ length: rows.length / 8 }, (_, index) => {
       const row = rows.subarray(index * 8, index * 8 + 8) as unknown as [
-        number, number, number, number, number, number, number, number,
+        number,
+        number,
+        number,
+        number,
+        number,
+        number,
+        number,
+        number,
       ]
       const [ident, filter, flags, fflags, data, udata, holder, state] = row
-      return { ident, filter, flags, fflags, data, udata, holder, disabled: state % 2 === 1, queued: state >= 2 }
+      return {
+        ident,
+        filter,
+        flags,
+        fflags,
+        data,
+        udata,
+        holder,
+        disabled: state % 2 === 1,
+        queued: state >= 2,
+      }
     })
   }
 
@@ -238,13 +272,17 @@ export class KQueue {
   held(consumer?: number): Knote[] {
     return this.list().filter(
       ({ flags, disabled, holder }) =>
-        (flags & EV_DISPATCH) !== 0 && disabled && holder !== 0 && (consumer === undefined || holder === consumer),
+        (flags & EV_DISPATCH) !== 0 &&
+        disabled &&
+        holder !== 0 &&
+        (consumer === undefined || holder === consumer),
     )
   }
 
   /** See {@link KQueueCounters}. */
   counters(): KQueueCounters {
-    const [delivered = 0, forced = 0, stale = 0, slept = 0, woken = 0, interrupted = 0] = this.#native.counters()
+    const [delivered = 0, forced = 0, stale = 0, slept = 0, woken = 0, interrupted = 0] =
+      this.#native.counters()
     return { delivered, forced, stale, slept, woken, interrupted }
   }
 

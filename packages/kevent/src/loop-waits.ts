@@ -5,6 +5,8 @@ import type { KEvent } from './kevent-list.ts'
 
 const EBADF = -9
 const EINVAL = -22
+/** The longest that setTimeout waits, in ms: 24 days. */
+const LONGEST = 2 ** 31 - 1
 
 /** Options of {@link KQueue.wait}. */
 export interface WaitOptions {
@@ -50,9 +52,12 @@ export class LoopWaits {
       const timer =
         timeout === undefined || timeout === Infinity
           ? undefined
-          : setTimeout(() => {
-              this.#leave(waiter, [])
-            }, timeout)
+          : setTimeout(
+              () => {
+                this.#leave(waiter, [])
+              },
+              Math.min(timeout, LONGEST),
+            )
       const waiter: Waiter = {
         max,
         settle: (outcome) => {

@@ -3,6 +3,7 @@
 #include "queue.h"
 
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -212,27 +213,28 @@ void Timers(int threads, int each) {
   CHECK(fired.load() == threads * each);
 }
 
-// X5, and waits that are interrupted: each interrupt reaches the consumer that it is for; Close reaches all.
+// X5, and waits that are interrupted: each interrupt reaches the consumer that it is for, and wakes no other;
+// Close reaches all.
 void InterruptAndClose() {
+  constexpr size_t kThreads = 6;
   const auto queue = MakeQueue();
   std::vector<std::unique_ptr<Consumer>> consumers;
   std::vector<std::thread> sleepers;
-  std::vector<std::atomic<int>> interrupted(4);
-  for (int index = 0; index < 4; index++) consumers.push_back(queue->MakeConsumer());
-  for (int index = 0; index < 4; index++) {
+  std::vector<std::atomic<int>> interrupted(kThreads);
+  for (size_t index = 0; index < kThreads; index++) consumers.push_back(queue->MakeConsumer());
+  for (size_t index = 0; index < kThreads; index++) {
     sleepers.emplace_back([&, index] {
       KEvent event{};
       for (;;) {
-        const int count = queue->Kevent(nullptr, 0, &event, 1, Queue::kForever,
-                                        consumers[static_cast<size_t>(index)].get());
+        const int count = queue->Kevent(nullptr, 0, &event, 1, Queue::kForever, consumers[index].get());
         if (count == -EBADF) return;
         CHECK(count == -EINTR);
-        interrupted[static_cast<size_t>(index)].fetch_add(1);
+        interrupted[index].fetch_add(1);
       }
     });
   }
   for (int round = 1; round <= 50; round++) {
-    for (size_t index = 0; index < 4; index++) {
+    for (size_t index = 0; index < kThreads; index++) {
       queue->Interrupt(consumers[index].get());
       while (interrupted[index].load() < round) std::this_thread::yield();
     }
@@ -240,6 +242,128 @@ void InterruptAndClose() {
   queue->Close();
   for (std::thread& sleeper : sleepers) sleeper.join();
   for (const auto& count : interrupted) CHECK(count.load() == 50);
+  CHECK(queue->counters().interrupted.load() == 50 * kThreads);
+  CHECK(queue->counters().slept.load() <= 51 * kThreads);
+}
+
+// X5: a thread that only polls may be the one that finds Close's wake-up; the sleepers get it all the same.
+void CloseAgainstPoller() {
+  for (int round = 0; round < 50; round++) {
+    const auto queue = MakeQueue();
+    std::vector<std::thread> threads;
+    std::atomic<int> started{0};
+    for (const int64_t timeout :
+         {int64_t{0}, int64_t{0}, Queue::kForever, Queue::kForever, Queue::kForever}) {
+      threads.emplace_back([&, timeout] {
+        const auto consumer = queue->MakeConsumer();
+        KEvent event{};
+        started.fetch_add(1);
+        while (queue->Kevent(nullptr, 0, &event, 1, timeout, consumer.get()) != -EBADF) {
+        }
+      });
+    }
+    while (started.load() < 5) std::this_thread::yield();
+    queue->Close();
+    for (std::thread& thread : threads) thread.join();
+  }
+}
+
+// M3: a level-triggered knote that is always ready is never missed, whoever else has it in hand.
+void LevelIsNeverMissed(int threads, int calls) {
+  const auto queue = MakeQueue();
+  const auto consumer = queue->MakeConsumer();
+  const Pair pair;
+  CHECK(write(pair.ends[1].get(), "x", 1) == 1);
+  CHECK(Change(queue.get(), consumer.get(),
+               {pair.ends[0].get(), kevent::EVFILT_READ, kevent::EV_ADD, 0, 0, 0}) == 0);
+  std::vector<std::thread> workers;
+  for (int index = 0; index < threads; index++) {
+    workers.emplace_back([&] {
+      const auto mine = queue->MakeConsumer();
+      KEvent event{};
+      for (int call = 0; call < calls; call++) {
+        CHECK(queue->Kevent(nullptr, 0, &event, 1, 0, mine.get()) == 1);
+      }
+    });
+  }
+  for (std::thread& worker : workers) worker.join();
+}
+
+// The end of a one-shot races with the EV_ADD of its successor: each EV_ADD is worth one event, with its own
+// udata, and the registration that is left is the successor's.
+void OneshotAgainstAdd(int16_t filter, int rounds) {
+  const auto queue = MakeQueue();
+  const Pair pair;
+  CHECK(write(pair.ends[1].get(), "x", 1) == 1);
+  std::atomic<int> seen{0};
+  std::vector<std::thread> workers;
+  for (int index = 0; index < 2; index++) {
+    workers.emplace_back([&] {
+      const auto consumer = queue->MakeConsumer();
+      KEvent event{};
+      while (queue->Kevent(nullptr, 0, &event, 1, Queue::kForever, consumer.get()) == 1) {
+        CHECK(event.udata == seen.load() + 1);
+        seen.fetch_add(1);
+      }
+    });
+  }
+  const auto consumer = queue->MakeConsumer();
+  const uint32_t fflags = filter == kevent::EVFILT_USER ? kevent::NOTE_TRIGGER : kevent::NOTE_FFNOP;
+  for (int round = 1; round <= rounds; round++) {
+    CHECK(Change(queue.get(), consumer.get(),
+                 {pair.ends[0].get(), filter, kevent::EV_ADD | kevent::EV_ONESHOT, fflags, 0,
+                  static_cast<double>(round)}) == 0);
+    while (seen.load() < round) std::this_thread::yield();
+  }
+  queue->Close();
+  for (std::thread& worker : workers) worker.join();
+  CHECK(seen.load() == rounds);
+}
+
+// W23: an eventfd, which no JavaScript can make. FIONREAD is not for it: `data` is 1.
+void EventDescriptor() {
+  const auto queue = MakeQueue();
+  const auto consumer = queue->MakeConsumer();
+  const Descriptor counter(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  KEvent event{};
+  CHECK(Change(queue.get(), consumer.get(), {counter.get(), kevent::EVFILT_READ, kevent::EV_ADD, 0, 0, 0}) ==
+        0);
+  CHECK(queue->Kevent(nullptr, 0, &event, 1, 0, consumer.get()) == 0);
+  CHECK(eventfd_write(counter.get(), 5) == 0);
+  CHECK(queue->Kevent(nullptr, 0, &event, 1, 0, consumer.get()) == 1 && event.data == 1);
+  eventfd_t value = 0;
+  CHECK(eventfd_read(counter.get(), &value) == 0 && value == 5);
+  CHECK(queue->Kevent(nullptr, 0, &event, 1, 0, consumer.get()) == 0);
+}
+
+// Removal, and making anew, of knotes that stand in the ring, against threads that claim from it.
+void RemoveWhileQueued(int rounds) {
+  const auto queue = MakeQueue();
+  std::vector<Pair> pairs(8);
+  for (const Pair& pair : pairs) CHECK(write(pair.ends[1].get(), "x", 1) == 1);
+  std::vector<std::thread> workers;
+  for (int index = 0; index < 2; index++) {
+    workers.emplace_back([&] {
+      const auto consumer = queue->MakeConsumer();
+      KEvent events[3];
+      while (queue->Kevent(nullptr, 0, events, 3, kSecond, consumer.get()) >= 0) {
+      }
+    });
+  }
+  const auto consumer = queue->MakeConsumer();
+  for (int round = 0; round < rounds; round++) {
+    for (const Pair& pair : pairs) {
+      CHECK(Change(queue.get(), consumer.get(),
+                   {pair.ends[0].get(), kevent::EVFILT_READ, kevent::EV_ADD, 0, 0, 0}) == 0);
+    }
+    for (const Pair& pair : pairs) {
+      CHECK(Change(queue.get(), consumer.get(),
+                   {pair.ends[0].get(), kevent::EVFILT_READ, kevent::EV_DELETE, 0, 0, 0}) == 0);
+    }
+  }
+  CHECK(queue->List().empty());
+  queue->Close();
+  for (std::thread& worker : workers) worker.join();
 }
 
 // The sentinel ends a wait when a descriptor that stands for the loop becomes readable.
@@ -276,6 +400,12 @@ int main() {
   TriggerAgainstRemove(5'000);
   Timers(4, 500);
   InterruptAndClose();
+  CloseAgainstPoller();
+  LevelIsNeverMissed(2, 10'000);
+  OneshotAgainstAdd(kevent::EVFILT_READ, 5'000);
+  OneshotAgainstAdd(kevent::EVFILT_USER, 5'000);
+  EventDescriptor();
+  RemoveWhileQueued(1'000);
   SentinelInterrupts();
   puts("queue_test: ok");
   return 0;

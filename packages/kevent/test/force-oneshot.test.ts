@@ -1,0 +1,185 @@
+import { describe, expect, test } from 'vitest'
+import {
+  EVFILT_READ,
+  EVFILT_TIMER,
+  EVFILT_USER,
+  EV_ADD,
+  EV_DELETE,
+  EV_DISABLE,
+  EV_DISPATCH,
+} from '../src/index.ts'
+import { EV_ENABLE, EV_FORCEONESHOT, EV_FORCEOS, EV_KEEPUDATA, EV_ONESHOT } from '../src/index.ts'
+import type { KQueue } from '../src/index.ts'
+import type { Fifo } from './fixtures/fifo.ts'
+import { change, codeOf, due, newFifo, newQueue } from './fixtures/queue.ts'
+import { connect, descriptorOf, listen } from './fixtures/sockets.ts'
+
+const FORCED = EV_ONESHOT | EV_FORCEONESHOT
+
+const watched = (flags = 0): { kq: KQueue; fifo: Fifo; name: { ident: number; filter: number } } => {
+  const [kq, fifo] = [newQueue(), newFifo()]
+  const name = { ident: fifo.fd, filter: EVFILT_READ }
+  change(kq, { ...name, flags: EV_ADD | flags, udata: 5 })
+  return { kq, fifo, name }
+}
+
+const gone = (kq: KQueue, name: { ident: number; filter: number }): void => {
+  expect(
+    codeOf(() => {
+      change(kq, { ...name, flags: EV_DELETE })
+    }),
+  ).toBe('ENOENT')
+  expect(due(kq)).toEqual([])
+}
+
+describe('EV_FORCEONESHOT', () => {
+  test('its name of 2006 is EV_FORCEOS', () => {
+    expect(EV_FORCEOS).toBe(EV_FORCEONESHOT)
+  })
+
+  test('O1, O2: an idle knote is delivered now, once, and then is gone', () => {
+    const { kq, name } = watched(EV_DISPATCH)
+    change(kq, { ...name, flags: EV_FORCEONESHOT })
+    expect(due(kq)).toMatchObject([{ flags: FORCED | EV_DISPATCH, data: 0 }])
+    gone(kq, name)
+    expect(kq.counters().forced).toBe(1)
+  })
+
+  test('O3: one that a handler holds is delivered when it is enabled, drained or not', () => {
+    const { kq, fifo, name } = watched(EV_DISPATCH)
+    fifo.write('x')
+    expect(due(kq)).toHaveLength(1)
+    change(kq, { ...name, flags: EV_FORCEONESHOT })
+    fifo.read(1)
+    expect(due(kq)).toEqual([])
+    change(kq, { ...name, flags: EV_ENABLE })
+    expect(due(kq)).toMatchObject([{ flags: FORCED | EV_DISPATCH }])
+    gone(kq, name)
+  })
+
+  test('O4: with EV_ENABLE a held one is delivered now', () => {
+    const { kq, fifo, name } = watched(EV_DISPATCH)
+    fifo.write('x')
+    due(kq)
+    change(kq, { ...name, flags: EV_FORCEONESHOT | EV_ENABLE })
+    expect(due(kq)).toMatchObject([{ flags: FORCED | EV_DISPATCH }])
+    gone(kq, name)
+  })
+
+  test('O5: one that is due already is delivered once', () => {
+    const { kq, fifo, name } = watched()
+    fifo.write('x')
+    change(kq, { ident: 1, filter: EVFILT_USER, flags: EV_ADD | EV_ONESHOT, fflags: 0x01000000 })
+    expect(due(kq, 1)).toHaveLength(1)
+    change(kq, { ...name, flags: EV_FORCEONESHOT })
+    expect(due(kq).filter(({ filter }) => filter === EVFILT_READ)).toMatchObject([{ flags: FORCED, data: 1 }])
+    gone(kq, name)
+  })
+
+  test('O6: forced twice, delivered once', () => {
+    const { kq, name } = watched()
+    change(kq, { ...name, flags: EV_FORCEONESHOT }, { ...name, flags: EV_FORCEONESHOT })
+    expect(due(kq)).toHaveLength(1)
+    gone(kq, name)
+  })
+
+  test('O7: with EV_DELETE it is removed and not delivered', () => {
+    const { kq, name } = watched()
+    change(kq, { ...name, flags: EV_FORCEONESHOT | EV_DELETE })
+    gone(kq, name)
+  })
+
+  test('O8: with EV_DISABLE it waits for EV_ENABLE', () => {
+    const { kq, name } = watched()
+    change(kq, { ...name, flags: EV_FORCEONESHOT | EV_DISABLE })
+    expect(due(kq)).toEqual([])
+    change(kq, { ...name, flags: EV_ENABLE })
+    expect(due(kq)).toMatchObject([{ flags: FORCED }])
+    gone(kq, name)
+  })
+
+  test('O9: replaces udata, unless EV_KEEPUDATA', () => {
+    for (const [flags, udata] of [
+      [0, 9],
+      [EV_KEEPUDATA, 5],
+    ] as const) {
+      const { kq, name } = watched()
+      change(kq, { ...name, flags: EV_FORCEONESHOT | flags, udata: 9 })
+      expect(due(kq)).toMatchObject([{ udata }])
+    }
+  })
+
+  test('O10: in the EV_ADD that makes a knote it has no effect', () => {
+    const { kq, fifo } = watched(EV_FORCEONESHOT)
+    expect(due(kq)).toEqual([])
+    fifo.write('x')
+    for (let time = 0; time < 2; time++) expect(due(kq)).toMatchObject([{ flags: 0 }])
+  })
+
+  test('O11: in the EV_ADD of a knote that exists it forces', () => {
+    const { kq, name } = watched()
+    change(kq, { ...name, flags: EV_ADD | EV_FORCEONESHOT })
+    expect(due(kq)).toMatchObject([{ flags: FORCED }])
+    gone(kq, name)
+  })
+
+  test('O12: of a level-triggered knote it is the last delivery, though data remains', () => {
+    const { kq, fifo, name } = watched()
+    fifo.write('x')
+    expect(due(kq)).toHaveLength(1)
+    change(kq, { ...name, flags: EV_FORCEONESHOT })
+    expect(due(kq)).toMatchObject([{ flags: FORCED, data: 1 }])
+    gone(kq, name)
+  })
+
+  test('O13: of an absent knote it is ENOENT', () => {
+    const { kq, name } = watched()
+    change(kq, { ...name, flags: EV_DELETE })
+    expect(
+      codeOf(() => {
+        change(kq, { ...name, flags: EV_FORCEONESHOT })
+      }),
+    ).toBe('ENOENT')
+  })
+
+  test('O14: on a listener, the wrong end of a FIFO, a full socket: delivered', async () => {
+    const kq = newQueue()
+    const { near, far } = await connect()
+    while (near.write(Buffer.alloc(1 << 20)));
+    const fifo = newFifo()
+    const idents = [descriptorOf(await listen()), fifo.open(0), descriptorOf(far)]
+    fifo.fill()
+    change(kq, ...idents.map((ident) => ({ ident, filter: EVFILT_READ, flags: EV_ADD | EV_DISABLE })))
+    for (const ident of idents) {
+      change(kq, { ident, filter: EVFILT_READ, flags: EV_ENABLE | EV_FORCEONESHOT })
+      expect(due(kq)).toMatchObject([{ ident, flags: FORCED }])
+    }
+  })
+
+  test('O15: if the handler deletes instead of enabling, the forced delivery is gone too', () => {
+    const { kq, fifo, name } = watched(EV_DISPATCH)
+    fifo.write('x')
+    due(kq)
+    change(kq, { ...name, flags: EV_FORCEONESHOT }, { ...name, flags: EV_DELETE })
+    gone(kq, name)
+    expect(
+      codeOf(() => {
+        change(kq, { ...name, flags: EV_FORCEONESHOT })
+      }),
+    ).toBe('ENOENT')
+  })
+
+  test('O16: of USER and TIMER; a timer is forced before its time, and does not fire afterwards', () => {
+    const kq = newQueue()
+    change(
+      kq,
+      { ident: 1, filter: EVFILT_USER, flags: EV_ADD },
+      { ident: 1, filter: EVFILT_TIMER, flags: EV_ADD, data: 20 },
+      { ident: 1, filter: EVFILT_USER, flags: EV_FORCEONESHOT },
+      { ident: 1, filter: EVFILT_TIMER, flags: EV_FORCEONESHOT },
+    )
+    expect(due(kq)).toHaveLength(2)
+    expect(kq.kevent(null, 8, 50)).toEqual([])
+    expect(kq.list()).toEqual([])
+  })
+})
