@@ -59,7 +59,9 @@ uint32_t Engine::Accept(int listener, uint32_t most) {
     const int fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
       if (IsLostConnection(errno)) continue;
-      if (errno != EAGAIN) memory_.control[layout::kAcceptErrno] = errno;
+      if (errno == EAGAIN) break;
+      memory_.control[layout::kAcceptErrno] = errno;
+      // The number may be another listener's next time.
       if (!IsOutOfDescriptors(errno)) listener_ = -1;
       break;
     }

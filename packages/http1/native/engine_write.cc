@@ -28,6 +28,16 @@ std::string_view Bytes(const iovec& part) {
   return {static_cast<const char*>(part.iov_base), part.iov_len};
 }
 
+// One piece goes by send(2), for which the kernel copies no list.
+ssize_t SendVector(int fd, iovec* vector, size_t count, bool more) {
+  const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0);
+  if (count == 1) return send(fd, vector[0].iov_base, vector[0].iov_len, flags);
+  msghdr message{};
+  message.msg_iov = vector;
+  message.msg_iovlen = count;
+  return sendmsg(fd, &message, flags);
+}
+
 }  // namespace
 
 uint32_t Engine::Flush(uint32_t count, const Reference* references, bool recycle) {
@@ -205,10 +215,7 @@ Engine::Sent Engine::SendParts(int fd, Connection& connection, iovec* parts, siz
       if (parts[i].iov_len > 0) vector[used++] = parts[i];
     }
     if (used == 0) return Sent::kAll;
-    msghdr message{};
-    message.msg_iov = vector.data();
-    message.msg_iovlen = used;
-    const ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0));
+    const ssize_t sent = SendVector(fd, vector.data(), used, more);
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0) return errno == EAGAIN ? Sent::kBlocked : Sent::kGone;
     connection.bytes_out += static_cast<uint64_t>(sent);

@@ -145,7 +145,9 @@ export class Engine {
    * can be given) and ERR_HTTP_ANSWERED for the second response to a request.
    */
   respond(request: HttpRequest, response: ResponseLike): Promise<void> | undefined {
-    if (!(request instanceof Request)) throw optionError('respond() takes a request that this engine made.')
+    if (!(request instanceof Request) || request.memory !== this.#memory) {
+      throw optionError('respond() takes a request that this engine made.')
+    }
     if (request.answered) {
       throw new Http1Error('The request has been answered already.', { code: 'ERR_HTTP_ANSWERED' })
     }

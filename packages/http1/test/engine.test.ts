@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
+import { EVFILT_READ, KEventList } from '@x/kevent'
 import { describe, expect, it } from 'vitest'
 import { abandon, connections, counterNames, Engine, expired, listen, monotonicNow } from '../src/index.ts'
 import { Client } from './fixtures/client.ts'
@@ -155,6 +156,43 @@ describe('Engine', () => {
         expect.objectContaining({ code: 'ERR_HTTP_OPTION' }) as Error,
       )
     }
+  })
+
+  it('goes on with a connection that another engine has begun to read', async () => {
+    using listener = listen({ host: '127.0.0.1', port: 0 })
+    const engines = Array.from({ length: 3 }, () => new Engine({ readable: never, writable: never }))
+    const [first, second, third] = engines as [Engine, Engine, Engine]
+    using client = await Client.open(listener.port)
+    expect(first.accept(listener.descriptor, 1)).toBe(1)
+    const events = new KEventList(1)
+    events.set(0, first.accepted[0] ?? -1, EVFILT_READ, 0)
+
+    await client.send('GET /a HTTP/1.1\r\nHo')
+    expect(first.read(events.bytes, 1)).toBe(0)
+    expect(first.rearm.subarray(0, first.rearmCount)).toEqual(first.accepted.subarray(0, 1))
+    expect(first.rearmDrained[0]).toBe(1)
+    await client.send(`st: a\r\n\r\n${get('/b').slice(0, 10)}`)
+    expect(second.read(events.bytes, 1)).toBe(1)
+    expect(second.rearmCount).toBe(0)
+    void second.respond(second.request(0), { body: second.request(0).path })
+    expect(second.flush()).toBe(0)
+    expect(second.rearmCount).toBe(1)
+    expect((await client.next())?.body).toBe('/a')
+    await client.send(get('/b').slice(10))
+    expect(third.read(events.bytes, 1)).toBe(1)
+    expect(third.request(0).path).toBe('/b')
+    // Only the engine that has the request may answer it.
+    const other = third.request(0)
+    expect(() => first.respond(other, {})).toThrow(/that this engine made/)
+    void third.respond(third.request(0), { headers: { connection: 'close' } })
+    expect(third.flush()).toBe(0)
+    await client.next()
+    client.socket.end()
+    await client.untilClosed()
+    expect(third.read(events.bytes, 1)).toBe(0)
+    expect(third.closing.subarray(0, third.closingCount)).toEqual(first.accepted.subarray(0, 1))
+    third.closeListed()
+    expect(third.close(first.accepted[0] ?? -1)).toBe(false)
   })
 
   it('leaves no descriptor behind', async () => {
