@@ -89,10 +89,10 @@ export class KQueue {
   #changes = new KEventList(16)
   #events = new KEventList(16)
 
-  /** Makes a queue. Throws KEventError EMFILE, ENFILE or ENOMEM. */
-  constructor()
-  /** @internal Attaches to a queue by its number. */
-  constructor(id: number)
+  /**
+   * Makes a queue. Throws KEventError EMFILE, ENFILE or ENOMEM. (`id` is for {@link KQueue.attach}, which says
+   * clearly what is wrong with it.)
+   */
   constructor(id?: number) {
     this.#native = id === undefined ? new binding.Handle() : new binding.Handle(id)
     if (this.#native.error !== 0) throw new KEventError(-this.#native.error, 'kqueue')
