@@ -171,9 +171,10 @@ export class ServeLoop {
       const descriptor = engine.closing[index] as number
       queue.detach(descriptor)
       readiness.forget(descriptor)
-      engine.close(descriptor)
     }
-    if (engine.closingCount > 0 && memory.closing) this.#parts.closed()
+    if (engine.closingCount === 0) return
+    engine.closeListed()
+    if (memory.closing) this.#parts.closed()
   }
 
   #add(descriptor: number): void {

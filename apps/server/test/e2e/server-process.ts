@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -35,8 +35,12 @@ export class ServerProcess implements AsyncDisposable {
   #control = ''
   #waiting: { matches: (entry: LogEntry) => boolean; resolve: (entry: LogEntry) => void }[] = []
 
-  private constructor(folder: string, file: string) {
-    const child = spawn(process.execPath, [main, '--config', file], { stdio: ['ignore', 'pipe', 'inherit'] })
+  private constructor(folder: string, file: string, descriptors: number | undefined) {
+    const program = [process.execPath, main, '--config', file]
+    const limit = descriptors === undefined ? '' : `ulimit -n ${descriptors} && `
+    const child = spawn('/bin/sh', ['-c', `${limit}exec "$@"`, 'sh', ...program], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
     this.#child = child
     this.#folder = folder
     this.#exit = once(child, 'exit').then(([code]) => code as number | null)
@@ -45,11 +49,12 @@ export class ServerProcess implements AsyncDisposable {
     })
   }
 
-  static async start(config: Record<string, unknown>): Promise<ServerProcess> {
+  /** With a soft limit of `descriptors`, if given. */
+  static async start(config: Record<string, unknown>, descriptors?: number): Promise<ServerProcess> {
     const folder = mkdtempSync(join(tmpdir(), 'x-server-'))
     const file = join(folder, 'x-server.json')
     writeFileSync(file, JSON.stringify({ port: 0, workers: 2, control: 'control.sock', ...config }))
-    const server = new ServerProcess(folder, file)
+    const server = new ServerProcess(folder, file, descriptors)
     const serving = await Promise.race([
       server.logged(({ msg }) => msg === 'serving'),
       server.exited().then((code) => {
@@ -89,6 +94,11 @@ export class ServerProcess implements AsyncDisposable {
   async references(): Promise<number[]> {
     const { stdout } = await this.command('mounts', '--json')
     return (JSON.parse(stdout) as { references: number }[]).map(({ references }) => references)
+  }
+
+  /** Descriptors that the process has open. */
+  descriptors(): number {
+    return readdirSync(`/proc/${this.pid}/fd`).length
   }
 
   /** The exit code; null when a signal ended it. */
