@@ -43,6 +43,7 @@ pid_t Block() {
   sigemptyset(&signals);
   if (number != 0) sigaddset(&signals, number);
   // On Linux the mask is this thread's alone; pthread_sigmask(3) would need a newer C library.
+  // NOLINTNEXTLINE(concurrency-mt-unsafe)
   sigprocmask(SIG_BLOCK, &signals, &self.wait_mask);
   if (number != 0) sigdelset(&self.wait_mask, number);
   self.id = static_cast<pid_t>(syscall(SYS_gettid));

@@ -4,10 +4,10 @@
 
 #include <array>
 #include <atomic>
-#include <compare>
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <utility>
 
 #include "knote.h"
 
@@ -112,11 +112,7 @@ class NameTable {
   }
 
  private:
-  struct Name {
-    int64_t ident;
-    int16_t filter;
-    auto operator<=>(const Name&) const = default;
-  };
+  using Name = std::pair<int64_t, int16_t>;
 
   std::mutex mutex_;
   std::map<Name, Slot> slots_;

@@ -24,7 +24,8 @@ namespace {
 
 short PollNow(int descriptor, short events) {
   pollfd poll_descriptor{descriptor, events, 0};
-  return poll(&poll_descriptor, 1, 0) > 0 ? poll_descriptor.revents : 0;
+  if (poll(&poll_descriptor, 1, 0) <= 0) return 0;
+  return poll_descriptor.revents;
 }
 
 constexpr short kReaderEof = POLLHUP | POLLRDHUP;

@@ -47,6 +47,7 @@ void Sentinel::Run(void* self) {
   // Signals are for the threads that handle them. On Linux the mask is this thread's alone.
   sigset_t all;
   sigfillset(&all);
+  // NOLINTNEXTLINE(concurrency-mt-unsafe)
   sigprocmask(SIG_SETMASK, &all, nullptr);
   int epoll = -1;
   {
