@@ -131,8 +131,8 @@ int Queue::ClaimUpTo(int max, KEvent* events, Consumer* consumer) {
   return count;
 }
 
-// For a call that will not wait: finds nothing only if nothing was due at some moment. If another thread has
-// taken from the ring meanwhile, what it holds may be on its way back.
+// For a call that will not wait: finds nothing only if the ring was empty at some moment and no thread had
+// taken from it what may be on its way back.
 int Queue::ClaimSettled(int max, KEvent* events, Consumer* consumer) {
   for (;;) {
     const uint64_t before = claims_.load(std::memory_order_seq_cst);
