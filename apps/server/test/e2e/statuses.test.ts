@@ -18,7 +18,7 @@ beforeAll(async () => {
   writeFileSync(join(folder, 'large.bin'), large)
   server = await ServerProcess.start({
     limits: { body: 1024 * 1024 },
-    timeouts: { head: 300, idle: 600 },
+    timeouts: { head: 300 },
     mounts: [
       { prefix: '/hello', module: handlerFile('hello') },
       { prefix: '/body', module: handlerFile('body') },
@@ -89,7 +89,11 @@ test('pipelined requests are answered in their order', async () => {
 })
 
 test('an idle connection is closed after its timeout, from a timer in another thread', async () => {
-  using connection = await Connection.open(server.port)
+  await using impatient = await ServerProcess.start({
+    timeouts: { idle: 600 },
+    mounts: [{ prefix: '/hello', module: handlerFile('hello') }],
+  })
+  using connection = await Connection.open(impatient.port)
   expect((await connection.get('/hello'))?.status).toBe(200)
   const since = performance.now()
   expect(await connection.rest()).toBe('')
