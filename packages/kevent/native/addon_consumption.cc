@@ -109,7 +109,7 @@ int Consumption::WaitInLoop() {
   const int count = queue_->Kevent(nullptr, 0, lists_.event_list, lists_.event_room, timeout, consumer_);
   gate->Leave();
   uv_update_time(environment_->loop());  // as the loop does after a wait of its own
-  return count == -EINTR ? 0 : count;
+  return count == -ECANCELED || count == -EINTR ? 0 : count;
 }
 
 // Applies the pending changes and hands over what is due. False: nothing was, or the consumption has ended.

@@ -158,7 +158,7 @@ int Queue::Harvest(int64_t timeout) {
   return 0;
 }
 
-// One wait in epoll, unless there is reason not to. 0, -EINTR, or another -errno.
+// One wait in epoll, unless there is reason not to. 0, -ECANCELED after Interrupt, -EINTR, or another -errno.
 int Queue::Sleep(int64_t timeout, Consumer* consumer) {
   // See Interrupt.
   consumer->thread_.store(interrupt_signal::Block(), std::memory_order_seq_cst);
@@ -172,7 +172,7 @@ int Queue::Sleep(int64_t timeout, Consumer* consumer) {
   sleepers_.fetch_sub(1, std::memory_order_seq_cst);
   // Ours, of an interrupt that an earlier wait has answered already: as if nothing had come.
   const bool ours = interrupt_signal::Take();
-  if (consumer->interrupted_.exchange(false, std::memory_order_seq_cst)) return -EINTR;
+  if (consumer->interrupted_.exchange(false, std::memory_order_seq_cst)) return -ECANCELED;
   return result == -EINTR && ours ? 0 : result;
 }
 
@@ -195,7 +195,7 @@ int Queue::Wait(KEvent* events, int max, int64_t timeout, Consumer* consumer) {
     if (closed_.load(std::memory_order_seq_cst)) return -EBADF;
     count = ClaimUpTo(max, events, consumer);
     if (count > 0) break;
-    if (slept == -EINTR) counters_.interrupted.fetch_add(1, std::memory_order_relaxed);
+    if (slept == -ECANCELED) counters_.interrupted.fetch_add(1, std::memory_order_relaxed);
     if (slept < 0) return slept;
     if (timeout > 0) left = std::max<int64_t>(deadline - MonotonicNow(), 0);
   }

@@ -11,7 +11,6 @@ const remedies: Readonly<Record<string, string>> = {
   ENOTSUP: 'this environment has no libuv loop to wait in',
   ENXIO: 'this filter does not exist on Linux',
   EPERM: 'epoll cannot watch this kind of file; regular files are always ready',
-  EINTR: 'a signal came; the changes are applied, call again to wait',
 }
 
 /**

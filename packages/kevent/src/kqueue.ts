@@ -131,11 +131,10 @@ export class KQueue {
    * once; a `timeout` (ms, fractions count) of undefined waits for ever, 0 does not wait. A change that fails
    * is an event with EV_ERROR and the errno in `data`, as far as `max` has room; then no other event is
    * returned in that call. Blocks the thread while it waits; `Worker.terminate()` and `close` by another
-   * thread end the wait.
+   * thread end the wait. A signal does not, unlike in C: what handles it in JavaScript runs after the call.
    *
    * Throws KEventError: EBADF (queue closed; with no room, descriptor closed), EINVAL (flags, fflags, filter,
-   * timeout), ENOENT (no such knote), ENXIO (a filter that Linux does not have), EPERM (a regular file),
-   * EINTR (a signal; the changes are applied).
+   * timeout), ENOENT (no such knote), ENXIO (a filter that Linux does not have), EPERM (a regular file).
    */
   kevent(changes: readonly KEventChange[] | null, max = 0, timeout?: number): KEvent[] {
     const count = changes?.length ?? 0

@@ -95,7 +95,7 @@ describe('member', () => {
     const { port, ...handle } = table.share()
     const code = `
       const { workerData } = require('node:worker_threads')
-      import('@x/mounttable').then(({ MountTableMember }) =>
+      import(${JSON.stringify(import.meta.resolve('@x/mounttable'))}).then(({ MountTableMember }) =>
         MountTableMember.attach(workerData, { prepare: (spec) => spec }))`
     const worker = new Worker(code, {
       eval: true,

@@ -228,7 +228,7 @@ void InterruptAndClose() {
       for (;;) {
         const int count = queue->Kevent(nullptr, 0, &event, 1, Queue::kForever, consumers[index].get());
         if (count == -EBADF) return;
-        CHECK(count == -EINTR);
+        CHECK(count == -ECANCELED);
         interrupted[index].fetch_add(1);
       }
     });
@@ -385,7 +385,7 @@ void SentinelInterrupts() {
     std::thread waker([&] { CHECK(write(loop.ends[1].get(), "x", 1) == 1); });
     KEvent event{};
     if (gate.Enter(queue.get(), consumer.get())) {
-      CHECK(queue->Kevent(nullptr, 0, &event, 1, Queue::kForever, consumer.get()) == -EINTR);
+      CHECK(queue->Kevent(nullptr, 0, &event, 1, Queue::kForever, consumer.get()) == -ECANCELED);
       gate.Leave();
     }
     waker.join();
