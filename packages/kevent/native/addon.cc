@@ -119,8 +119,9 @@ class Handle : public Napi::ObjectWrap<Handle> {
       const int count =
           queue->Kevent(changes, change_count, events, max, sliced ? kSlice : left, consumer_.get());
       environment->gate()->Leave();
-      // EINTR is no news here: a handler in JavaScript can only run once this call has returned, and the kernel
-      // gives it without any signal as well (task work of an io_uring, which libuv may have). The wait goes on.
+      // EINTR is no news here: a handler in JavaScript can only run once this call has returned, and the
+      // kernel gives it without any signal as well (task work of an io_uring, which libuv may have). The wait
+      // goes on.
       if (count != -EINTR && count != -ECANCELED && (count != 0 || !sliced)) return count;
       change_count = 0;  // they are applied
       if (timeout > 0) left = std::max<int64_t>(deadline - Now(), 0);

@@ -73,8 +73,8 @@ class Queue {
 
   // kevent(2). Applies the changes, then returns up to `max` events, waiting for at most `timeout` ns for the
   // first; a negative one other than kForever is -EINVAL once the changes are applied. Returns the number of
-  // events, or -errno, with the changes applied: -EBADF when the queue is closed, -ECANCELED when the wait was
-  // ended by Interrupt, -EINTR when it was by a signal. The two lists may be the same memory.
+  // events, or -errno, with the changes applied: -EBADF when the queue is closed, -ECANCELED when the wait
+  // was ended by Interrupt, -EINTR when it was by a signal. The two lists may be the same memory.
   int Kevent(const KEvent* changes, int change_count, KEvent* events, int max, int64_t timeout,
              Consumer* consumer);
 
