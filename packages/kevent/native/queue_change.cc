@@ -311,11 +311,12 @@ int Queue::Modify(Slot slot, const KEvent& change, Recheck* recheck) {
     return ENOENT;
   }
   Touch(knote, slot, change, false);
-  if ((change.flags & EV_FORCEONESHOT) != 0) {
+  uint64_t state = knote->state.load(std::memory_order_relaxed);
+  // Forced before, it stays due although the change has reset it.
+  if ((change.flags & EV_FORCEONESHOT) != 0 || (state & kForced) != 0) {
     knote->flags |= EV_ONESHOT;
-    knote->Update(kForced | kActive, 0);
+    state = knote->Update(kForced | kActive, 0);
   }
-  uint64_t state = 0;
   if ((change.flags & EV_ENABLE) != 0) {
     knote->holder = 0;
     state = knote->Update(0, kDisabled);
@@ -323,8 +324,6 @@ int Queue::Modify(Slot slot, const KEvent& change, Recheck* recheck) {
     if (!IsDescriptorFilter(knote->filter) && knote->pending != 0) state = knote->Update(kActive, 0);
   } else if ((change.flags & EV_DISABLE) != 0) {
     state = knote->Update(kDisabled, 0);
-  } else {
-    state = knote->state.load(std::memory_order_relaxed);
   }
   if (recheck != nullptr && (state & (kDisabled | kForced | kQueued)) == 0 &&
       (change.fflags & NOTE_DRAINED) == 0) {

@@ -36,6 +36,10 @@ bool AtEof(int descriptor, int16_t filter) {
   return (PollNow(descriptor, POLLIN | POLLRDHUP) & kReaderEof) != 0;
 }
 
+bool IsReady(int descriptor, int16_t filter) {
+  return (PollNow(descriptor, filter == EVFILT_WRITE ? POLLOUT : POLLIN | POLLRDHUP) & ~POLLNVAL) != 0;
+}
+
 // The pending error of a socket. Reading it clears it: it is read only when epoll reported one, and is in
 // the event from then on.
 uint32_t SocketError(int descriptor) {
@@ -182,6 +186,9 @@ bool Queue::Evaluate(const Knote& knote, uint64_t state, Level* level) {
   // A FIFO's end of file is over when another process opens it: asked again once it was seen.
   const bool was_eof = (state & kSawEof) != 0;
   if ((knote.fflags & NOTE_NODATA) != 0) {
+    // A level-triggered one comes round until somebody sees that it is not ready any more.
+    const bool level_triggered = (knote.flags & (EV_ONESHOT | EV_CLEAR | EV_DISPATCH)) == 0;
+    if (level_triggered && !IsReady(descriptor, knote.filter)) return false;
     level->eof = was_eof && AtEof(descriptor, knote.filter);
     return true;
   }
