@@ -325,10 +325,13 @@ Napi::Value LocalAddress(const Napi::CallbackInfo& info) {
   return Describe(info.Env(), found, address, error);
 }
 
+// peerAddress(fd, generation)
 Napi::Value PeerAddress(const Napi::CallbackInfo& info) {
   http1::Address address;
-  http1::SystemError error;
-  const bool found = http1::PeerAddress(Int(info, 0), address, error);
+  // Of a connection that is closed the number may be another client's.
+  http1::SystemError error{"getpeername", ENOTCONN};
+  const bool found = http1::ConnectionTable::Shared().Find(Int(info, 0), Uint(info, 1)) != nullptr &&
+                     http1::PeerAddress(Int(info, 0), address, error);
   return Describe(info.Env(), found, address, error);
 }
 
@@ -347,6 +350,10 @@ Napi::Value Expired(const Napi::CallbackInfo& info) {
 
 Napi::Value Abandon(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), http1::Abandon(Int(info, 0)));
+}
+
+Napi::Value InHand(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), http1::InHand(Int(info, 0)));
 }
 
 Napi::Value Now(const Napi::CallbackInfo& info) {
@@ -394,6 +401,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("closeDescriptor", Napi::Function::New<CloseDescriptor>(env));
   exports.Set("expired", Napi::Function::New<Expired>(env));
   exports.Set("abandon", Napi::Function::New<Abandon>(env));
+  exports.Set("inHand", Napi::Function::New<InHand>(env));
   exports.Set("now", Napi::Function::New<Now>(env));
   exports.Set("connections", Napi::Function::New<Counts>(env));
   exports.Set("layout", Layout(env));

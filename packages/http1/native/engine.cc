@@ -33,7 +33,26 @@ bool IsLostConnection(int code) {
          code == ENETUNREACH;
 }
 
+// The 500 for a request whose handler is no more, behind the responses that were held back for it.
+void AnswerAbandoned(int fd, Connection& connection) {
+  DateLine date;
+  date.Update();
+  std::array<char, 512> space{};
+  HeadWriter writer(space.data(), space.size());
+  WriteRefusal(writer, {500, "The handler of this request has ended without an answer."}, date.Text(),
+               !connection.head_method);
+  if (!connection.output.Append(space.data(), writer.Size())) return;
+  // The connection ends in any case, so a result that says it could not be sent changes nothing.
+  send(fd, connection.output.data(), connection.output.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  shutdown(fd, SHUT_WR);
+}
+
 }  // namespace
+
+void ResetOnClose(int fd) {
+  const linger at_once{1, 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
 
 Engine::Engine(const EngineLimits& limits, const Timeouts& timeouts, const EngineMemory& memory)
     : id_(NextEngineId()), limits_(limits), timeouts_(timeouts), memory_(memory), scratch_(kScratchSize) {}
@@ -184,19 +203,27 @@ ConnectionCounts CountConnections() {
   return counts;
 }
 
+bool InHand(int fd) {
+  const Connection* const connection = ConnectionTable::Shared().Find(fd);
+  if (connection == nullptr) return false;
+  switch (connection->CurrentPhase()) {
+    case Phase::kHandling:
+    case Phase::kWriting:
+    case Phase::kClosing:
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool Abandon(int fd) {
   Connection* const connection = ConnectionTable::Shared().Find(fd);
   if (connection == nullptr) return false;
-  if (connection->CurrentPhase() == Phase::kHandling && !connection->response_started) {
-    DateLine date;
-    date.Update();
-    std::array<char, 512> space{};
-    HeadWriter writer(space.data(), space.size());
-    WriteRefusal(writer, {500, "The handler of this request has ended without an answer."}, date.Text(),
-                 !connection->head_method);
-    // The connection ends in any case, so a result that says it could not be sent changes nothing.
-    send(fd, space.data(), writer.Size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    shutdown(fd, SHUT_WR);
+  const bool handling = connection->CurrentPhase() == Phase::kHandling;
+  if (handling && !connection->response_started) {
+    AnswerAbandoned(fd, *connection);
+  } else if (handling || connection->CurrentPhase() == Phase::kWriting) {
+    ResetOnClose(fd);
   }
   ConnectionTable::Shared().Close(*connection);
   close(fd);

@@ -177,8 +177,16 @@ class Engine {
 // Writes the descriptors of connections whose deadline has passed and whose event is armed. Any thread.
 uint32_t Expired(int64_t now, int32_t* out, size_t capacity);
 
-// For the connections of a thread that has died: answers 500 when nothing was answered yet, and closes.
+// Whether the thread that has the event of the connection must end it: in the other phases any thread can go
+// on.
+bool InHand(int fd);
+
+// For the connections of a thread that has died: answers 500 when nothing was answered yet, and closes; in
+// the middle of a response with a RST.
 bool Abandon(int fd);
+
+// Makes closing send a RST, which tells the client that its response is not complete.
+void ResetOnClose(int fd);
 
 struct ConnectionCounts {
   uint32_t open = 0;

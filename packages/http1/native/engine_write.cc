@@ -200,8 +200,9 @@ void Engine::SendDeferred(const std::vector<Name>& names) {
     Connection* const connection = ConnectionTable::Shared().Find(name.fd, name.generation);
     if (connection == nullptr || connection->deferred_round == round_) continue;
     if (connection->CurrentPhase() != Phase::kHandling) continue;
-    // What the socket does not take now goes with the next response; a lost peer is noticed there too.
-    SendWaiting(name.fd, *connection, false);
+    // What the socket does not take now goes with the next response. That one is not held back when the peer
+    // is lost, so that no more requests are handled for nobody.
+    if (SendWaiting(name.fd, *connection, false) == Sent::kGone) connection->close_after = true;
   }
 }
 
@@ -333,10 +334,9 @@ void Engine::Linger(int fd, Connection& connection) {
   Rearm(fd, connection);
 }
 
-// Ends a connection in the middle of a response: a RST tells the client that it is not complete.
+// Ends a connection in the middle of a response.
 void Engine::Abort(int fd, Connection& connection) {
-  const linger at_once{1, 0};
-  setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  ResetOnClose(fd);
   ListClosing(fd, connection);
 }
 

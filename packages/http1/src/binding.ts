@@ -78,10 +78,11 @@ interface Binding {
   readonly layout: Readonly<Record<string, number>>
   listen(host: string, port: number, path: string, backlog: number, reusePort: 0 | 1): number | Failure
   localAddress(descriptor: number): NativeAddress | Failure
-  peerAddress(descriptor: number): NativeAddress | Failure
+  peerAddress(descriptor: number, generation: number): NativeAddress | Failure
   closeDescriptor(descriptor: number): number
   expired(now: number, out: Int32Array): number
   abandon(descriptor: number): boolean
+  inHand(descriptor: number): boolean
   now(): number
   connections(): ConnectionCounts
 }

@@ -30,6 +30,8 @@ export interface BodySource {
   bodyInHandIsAll(): boolean
   /** A copy of the bytes that came with the head. */
   bodyInHand(): Uint8Array
+  /** Whether the connection may be on with its next request, perhaps in another thread. */
+  readonly isOver: boolean
   /** No more can be read: the connection has to end after the response. */
   bodyFailed(gone: boolean): void
   /** Calls back when the request is over. */
@@ -41,6 +43,7 @@ const decoder = new TextDecoder()
 export class Body implements RequestBody {
   readonly #source: BodySource
   #used = false
+  #complete = false
 
   constructor(source: BodySource) {
     this.#source = source
@@ -96,19 +99,31 @@ export class Body implements RequestBody {
     const first = source.bodyInHand()
     if (first.length > 0) yield first
     if (all) return
+    this.#expectInProgress()
     source.memory.native.continue(source.descriptor, source.generation)
     for (;;) {
       const piece = await this.#next()
       if (piece === undefined) return
       yield piece
+      if (this.#complete) return
     }
+  }
+
+  #expectInProgress(): void {
+    if (!this.#source.isOver) return
+    throw new Http1Error(
+      'The response was complete before the request body was read to its end. Read it before that.',
+      { code: 'ERR_HTTP_REQUEST_OVER' },
+    )
   }
 
   /** The next piece, or undefined at the end. */
   async #next(): Promise<Uint8Array | undefined> {
     const { memory, descriptor, generation } = this.#source
     for (;;) {
+      this.#expectInProgress()
       const got = memory.native.readBody(descriptor, generation, memory.piece)
+      this.#complete = memory.control[CONTROL.bodyDone] === 1
       if (got > 0) return Uint8Array.prototype.slice.call(memory.piece, 0, got)
       if (got === 0) return undefined
       if (got !== EAGAIN) throw this.#failure(got)

@@ -15,8 +15,17 @@ export function expired(nowMs: number, out: Int32Array): number {
 }
 
 /**
- * Ends a connection whose thread has died: 500 when nothing was answered yet, then closed. False when the
- * descriptor is no connection. Any thread may call it, after the thread has ended and the queue has let go.
+ * Whether a request of the connection is being handled, or its response written. If not, and the thread that had
+ * its event has died, any other thread can take it over: enable its event again. Otherwise see abandon().
+ */
+export function inHand(descriptor: number): boolean {
+  return binding.inHand(descriptor)
+}
+
+/**
+ * Ends a connection whose thread has died: 500 when nothing was answered yet, then closed; in the middle of a
+ * response with a reset. False when the descriptor is no connection. Any thread may call it, after the thread has
+ * ended and the queue has let go.
  */
 export function abandon(descriptor: number): boolean {
   return binding.abandon(descriptor)

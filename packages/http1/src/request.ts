@@ -27,6 +27,7 @@ export interface HttpRequest {
   readonly headers: HttpHeaders
   /** Host and port that the request is for: of the target in absolute-form, else the Host field; or ''. */
   readonly host: string
+  /** Of the client; undefined for a Unix socket and once the connection is closed. */
   readonly remoteAddress: string | undefined
   readonly remotePort: number | undefined
   /** Whether the client lets the connection go on after this request. */
@@ -124,12 +125,12 @@ export class Request implements HttpRequest, FieldSource, BodySource {
   }
 
   get remoteAddress(): string | undefined {
-    const peer = binding.peerAddress(this.descriptor)
+    const peer = binding.peerAddress(this.descriptor, this.generation)
     return 'errno' in peer || peer.family === 0 ? undefined : peer.host
   }
 
   get remotePort(): number | undefined {
-    const peer = binding.peerAddress(this.descriptor)
+    const peer = binding.peerAddress(this.descriptor, this.generation)
     return 'errno' in peer || peer.family === 0 ? undefined : peer.port
   }
 
@@ -178,6 +179,10 @@ export class Request implements HttpRequest, FieldSource, BodySource {
 
   get isGone(): boolean {
     return this.#gone
+  }
+
+  get isOver(): boolean {
+    return this.#isComplete
   }
 
   get memory(): Memory {

@@ -210,6 +210,28 @@ describe('a request body', () => {
     await client.untilClosed()
   })
 
+  it('is over with its response: who reads on gets an error, and nothing of the next request', async () => {
+    let early: AsyncIterator<Uint8Array> | undefined
+    let late: unknown
+    await using server = new Server(async (request) => {
+      if (early !== undefined) {
+        late = await early.next().catch((error: unknown) => error)
+        return echo(request)
+      }
+      early = request.body[Symbol.asyncIterator]()
+      await early.next()
+      return { body: 'early' }
+    })
+    using client = await Client.open(server.port)
+    await client.send(`${post('Content-Length: 10\r\n')}begun`)
+    expect((await client.next())?.body).toBe('early')
+    await client.send(`ended${post('Content-Length: 10\r\n')}hello`)
+    await untilHandling()
+    await client.send('world')
+    expect((await client.next())?.body).toBe('helloworld')
+    expect(late).toMatchObject({ code: 'ERR_HTTP_REQUEST_OVER' })
+  })
+
   it('is echoed piece by piece while it arrives', async () => {
     await using server = new Server((request) => ({ body: request.body }))
     using client = await Client.open(server.port)

@@ -2,7 +2,16 @@ import { readdirSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { EVFILT_READ, KEventList } from '@x/kevent'
 import { describe, expect, it } from 'vitest'
-import { abandon, connections, counterNames, Engine, expired, listen, monotonicNow } from '../src/index.ts'
+import {
+  abandon,
+  connections,
+  counterNames,
+  Engine,
+  expired,
+  inHand,
+  listen,
+  monotonicNow,
+} from '../src/index.ts'
 import { Client } from './fixtures/client.ts'
 import { Server } from './fixtures/server.ts'
 
@@ -131,6 +140,73 @@ describe('Engine', () => {
     expect(abandon(descriptor)).toBe(false)
     expect(await client.next()).toMatchObject({ status: 500 })
     await client.untilClosed()
+  })
+
+  it('abandons a request behind the responses that were held back for it', async () => {
+    await using server = new Server((request) => {
+      if (request.path === '/fast') return path(request)
+      server.open.delete(request.descriptor)
+      abandon(request.descriptor)
+      return new Promise(() => undefined)
+    })
+    using client = await Client.open(server.port)
+    await client.send(get('/fast') + get('/slow'))
+    expect(await client.next()).toMatchObject({ status: 200, body: '/fast' })
+    expect(await client.next()).toMatchObject({ status: 500 })
+    await client.untilClosed()
+  })
+
+  it('abandons a response in its middle with a reset', async () => {
+    await using server = new Server(() => ({
+      body: (async function* () {
+        yield 'begun'
+        await never()
+      })(),
+    }))
+    using client = await Client.open(server.port)
+    await client.send('GET / HTTP/1.0\r\n\r\n')
+    while (!client.rest.includes('begun')) await new Promise(setImmediate)
+    const [descriptor = -1] = server.open
+    server.open.delete(descriptor)
+    expect(abandon(descriptor)).toBe(true)
+    await client.untilClosed()
+    expect(client.error).toBe('ECONNRESET')
+  })
+
+  it('knows the connections that another thread can take over', async () => {
+    await using server = new Server((request) =>
+      request.path === '/' ? path(request) : new Promise(() => undefined),
+    )
+    using client = await Client.open(server.port)
+    await client.send(get())
+    await client.next()
+    const [descriptor = -1] = server.open
+    expect(inHand(descriptor)).toBe(false)
+    await client.send(get('/never'))
+    while (connections().handling === 0) await new Promise(setImmediate)
+    expect(inHand(descriptor)).toBe(true)
+    expect(inHand(0)).toBe(false)
+  })
+
+  it('handles no more requests of a pipeline whose client is gone', async () => {
+    let handled = 0
+    let release: () => void = () => undefined
+    const first = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    await using server = new Server(async (request) => {
+      handled += 1
+      await (handled === 1 ? first : new Promise(setImmediate))
+      return path(request)
+    })
+    const client = await Client.open(server.port)
+    await client.send(get().repeat(100))
+    while (handled === 0) await new Promise(setImmediate)
+    client.socket.resetAndDestroy()
+    await client.untilClosed()
+    release()
+    while (server.open.size > 0) await new Promise(setImmediate)
+    expect(handled).toBeLessThan(10)
   })
 
   it('accepts without waiting, and says why it stopped early', () => {

@@ -113,6 +113,24 @@ describe('HttpRequest', () => {
     expect(() => kept[0]?.target).toThrow(expect.objectContaining({ code: 'ERR_HTTP_REQUEST_OVER' }) as Error)
   })
 
+  it('has no remote address once its connection is closed, whoever has the descriptor then', async () => {
+    const kept: HttpRequest[] = []
+    await using server = new Server((request) => {
+      kept.push(request)
+      return { body: 'x' }
+    })
+    const client = await Client.open(server.port)
+    await client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+    await client.next()
+    expect(kept[0]?.remoteAddress).toBe('127.0.0.1')
+    client.destroy()
+    while (server.open.size > 0) await new Promise(setImmediate)
+    using other = await Client.open(server.port)
+    await other.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+    await other.next()
+    expect([kept[0]?.remoteAddress, kept[0]?.remotePort]).toEqual([undefined, undefined])
+  })
+
   it('aborts its signal when the client goes away in the middle of the response', async () => {
     let aborted: (reason: unknown) => void = () => undefined
     const gone = new Promise((resolve) => {
