@@ -55,7 +55,7 @@ export class RequestDispatch {
     const lease = this.#lookup(request)
     if (lease === undefined) return
     const { handler } = lease
-    let answer: ResponseLike | Promise<ResponseLike>
+    let answer: ResponseLike | Promise<ResponseLike> | undefined
     try {
       const context = handler.context(lease.rest, () => AbortSignal.any([request.signal, lease.signal]))
       answer = handler.module.handle(request, context)
@@ -104,8 +104,13 @@ export class RequestDispatch {
   }
 
   /** Hands the response to the engine. A response that cannot be sent is the handler's failure. */
-  #respond(request: HttpRequest, lease: HandlerLease, response: ResponseLike): Promise<void> | undefined {
+  #respond(
+    request: HttpRequest,
+    lease: HandlerLease,
+    response: ResponseLike | undefined,
+  ): Promise<void> | undefined {
     try {
+      if (response === undefined) throw new TypeError('handle() has returned nothing; return a response')
       return this.#engine.respond(request, this.#memory.closing ? lastResponse(response) : response)
     } catch (error) {
       this.#fail(request, lease, error)
@@ -131,7 +136,7 @@ export class RequestDispatch {
       const fields = { err: error, mount: prefix, generation, method: request.method, target: request.target }
       this.#log.error(fields, 'the handler failed')
     }
-    if (gone) return
+    // A client that is gone reads no answer, but only an answer ends its connection.
     const body = `${status}: ${error instanceof Error ? error.message : ''}\n`
     this.#answer(request, status === undefined ? failed : { status, headers: plain, body })
   }
@@ -150,6 +155,9 @@ function separately([name, value]: [string, string | number | readonly string[]]
   return values.map((each) => [name, each])
 }
 
-function isPromise(answer: ResponseLike | Promise<ResponseLike>): answer is Promise<ResponseLike> {
-  return typeof (answer as Partial<Promise<ResponseLike>>).then === 'function'
+// A handler that forgot to return has given neither.
+function isPromise(
+  answer: ResponseLike | Promise<ResponseLike> | undefined,
+): answer is Promise<ResponseLike> {
+  return typeof (answer as Partial<Promise<ResponseLike>> | undefined)?.then === 'function'
 }

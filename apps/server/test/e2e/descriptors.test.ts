@@ -36,6 +36,23 @@ test('connections that come and go, in every way, leave no descriptor behind', a
   expect(server.descriptors()).toBe(before)
 })
 
+test('clients that vanish in the middle of a body leave nothing behind', async () => {
+  await using server = await ServerProcess.start({ mounts: [{ prefix: '/', module: handlerFile('body') }] })
+  const before = server.descriptors()
+  const connections = await Promise.all(Array.from({ length: 10 }, () => Connection.open(server.port)))
+  for (const connection of connections) {
+    connection.send('POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhello')
+  }
+  await expect.poll(() => server.references()).toEqual([10])
+  for (const [index, connection] of connections.entries()) {
+    if (index % 2 === 0) connection[Symbol.dispose]()
+    else connection.end()
+  }
+  await expect.poll(async () => (await status(server)).connections).toBe(0)
+  expect(await server.references()).toEqual([0])
+  expect(server.descriptors()).toBe(before)
+})
+
 async function status(server: ServerProcess): Promise<{ connections?: number }> {
   const { stdout } = await server.command('status', '--json')
   return (JSON.parse(stdout) as { counters: { connections?: number } }).counters
