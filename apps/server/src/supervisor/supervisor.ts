@@ -1,5 +1,5 @@
 import { EVFILT_READ, EV_ADD, EV_DISPATCH, EV_ENABLE, KQueue, NOTE_NODATA } from '@x/kevent'
-import { abandon, connections, listen, monotonicNow } from '@x/http1'
+import { abandon, connections, inHand, listen, monotonicNow } from '@x/http1'
 import type { Listener } from '@x/http1'
 import { MountTable } from '@x/mounttable'
 import type { Logger } from 'pino'
@@ -51,6 +51,8 @@ class Supervisor implements RunningServer, Control {
   #settleGone!: () => void
   #settleClosed!: (code: number) => void
   #listener: Listener | undefined
+  /** The listener's descriptor while it is in the queue; its number may be a connection's after that. */
+  #accepting: number | undefined
   #workers: WorkerPool | undefined
   #control: ControlServer | undefined
   #deadlines: DeadlineTimer | undefined
@@ -111,6 +113,7 @@ class Supervisor implements RunningServer, Control {
       this.#showMounts()
       this.#startTimers()
       // Last: whoever has connected so far waits in the backlog and now finds all in place.
+      this.#accepting = listener.descriptor
       this.#queue.kevent([
         { ident: listener.descriptor, filter: EVFILT_READ, flags: EV_ADD | EV_DISPATCH, fflags: NOTE_NODATA },
       ])
@@ -186,11 +189,11 @@ class Supervisor implements RunningServer, Control {
     this.#workers?.showMounts(this.#table.list())
   }
 
-  /** What a dead worker had in hand: the listener goes to another, a connection is told and closed. */
+  /** What a dead worker held: goes to another, but a request in hand is told, and its connection closed. */
   #release(worker: number, consumer: number | undefined): void {
     if (consumer === undefined) return
     for (const { ident, filter } of this.#queue.held(consumer)) {
-      if (ident === this.#listener?.descriptor) {
+      if (ident === this.#accepting || !inHand(ident)) {
         this.#queue.kevent([{ ident, filter, flags: EV_ENABLE, fflags: NOTE_NODATA }])
         continue
       }
@@ -233,6 +236,7 @@ class Supervisor implements RunningServer, Control {
       await orAfter(this.#listenerRetired, limit)
     }
     this.#queue.detach(listener.descriptor)
+    this.#accepting = undefined
     listener.close()
   }
 

@@ -112,6 +112,9 @@ export class ServeLoop {
       if (descriptor === listener) this.#accept((flags & EV_FORCEONESHOT) !== 0)
       else if (this.#isAlive(descriptor)) this.#add(descriptor)
     }
+    // Before any handler runs: what is in no queue would be lost with the thread, and the next connection would
+    // wait for this thread's handlers.
+    if (this.#changeCount > 0) this.#apply()
   }
 
   /** For a forced event. While the server closes, whoever waits for a request is out of time. */

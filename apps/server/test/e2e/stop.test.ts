@@ -47,21 +47,7 @@ test('after SIGTERM nobody can connect', async () => {
   const slow = fetch(server.url('/'))
   await expect.poll(() => server.references()).toEqual([1])
   server.signal('SIGTERM')
-  await expect
-    .poll(
-      () =>
-        new Promise((resolve) => {
-          const socket = connect(server.port, '127.0.0.1')
-          socket.on('connect', () => {
-            socket.destroy()
-            resolve('connected')
-          })
-          socket.on('error', (error: NodeJS.ErrnoException) => {
-            resolve(error.code)
-          })
-        }),
-    )
-    .toBe('ECONNREFUSED')
+  await expect.poll(() => connecting(server.port)).toBe('ECONNREFUSED')
   expect((await slow).status).toBe(200)
   expect(await server.exited()).toBe(0)
 })
@@ -90,3 +76,29 @@ test('a drain that takes longer than its timeout is ended, and the exit code say
   server.signal('SIGTERM')
   expect(await server.exited()).toBe(1)
 })
+
+test('a worker that dies while the server stops does not end the stop', async () => {
+  await using server = await ServerProcess.start({ mounts: [{ prefix: '/', module: handlerFile('faulty') }] })
+  using victim = await Connection.open(server.port)
+  victim.send('POST /crash-when-told HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n')
+  await expect.poll(() => server.references()).toEqual([1])
+  server.signal('SIGTERM')
+  await expect.poll(() => connecting(server.port)).toBe('ECONNREFUSED')
+  victim.send('x')
+  expect((await victim.response())?.status).toBe(500)
+  expect(await server.exited()).toBe(0)
+})
+
+/** How an attempt to connect ends. */
+function connecting(port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.on('connect', () => {
+      socket.destroy()
+      resolve('connected')
+    })
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      resolve(error.code)
+    })
+  })
+}

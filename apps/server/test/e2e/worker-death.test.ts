@@ -31,10 +31,24 @@ test('a worker that dies is replaced; connections that it did not hold go on', a
     .toBe(2)
 })
 
-test('a handler that throws, rejects, or answers with what cannot be sent is a 500, a log line and no leak', async () => {
+test('a worker that dies takes no connection along that it had accepted or taken, but not begun to handle', async () => {
+  await using server = await ServerProcess.start({ mounts, workers: 1 })
+  using busy = await Connection.open(server.port)
+  using victim = await Connection.open(server.port)
+  expect((await victim.get('/'))?.status).toBe(200)
+  busy.send('GET /faulty/busy HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  await expect.poll(async () => (await server.references())[1]).toBe(1)
+  const ended = victim.get('/faulty/exit')
+  const others = await Promise.all(Array.from({ length: 5 }, () => Connection.open(server.port)))
+  expect((await ended)?.status).toBe(500)
+  for (const other of others) expect((await other.get('/'))?.status).toBe(200)
+  for (const other of others) other[Symbol.dispose]()
+})
+
+test('a handler that throws, rejects, returns nothing, or answers with what cannot be sent is a 500, a log line and no leak', async () => {
   await using server = await ServerProcess.start({ mounts })
   using connection = await Connection.open(server.port)
-  for (const path of ['/faulty/throws', '/faulty/rejects', '/faulty/header', '/faulty/status']) {
+  for (const path of ['throws', 'rejects', 'header', 'status', 'nothing'].map((way) => `/faulty/${way}`)) {
     expect({ path, status: (await connection.get(path))?.status }).toEqual({ path, status: 500 })
     await server.logged(({ msg, target }) => msg === 'the handler failed' && target === path)
   }

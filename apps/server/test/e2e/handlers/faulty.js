@@ -15,6 +15,21 @@ export function handle(request, ctx) {
         throw new Error('crashed on purpose')
       })
       return new Promise(() => undefined)
+    case '/crash-when-told':
+      return request.text().then(() => {
+        setImmediate(() => {
+          throw new Error('crashed on purpose')
+        })
+        return new Promise(() => undefined)
+      })
+    case '/busy':
+      // Long enough for all that the test sends meanwhile to be one batch.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500)
+      return { body: 'well' }
+    case '/exit':
+      return process.exit()
+    case '/nothing':
+      return undefined
     default:
       return { body: 'well' }
   }
