@@ -25,7 +25,7 @@ int CheckChange(const KEvent& change) {
   if ((change.flags & EV_UNKNOWN) != 0) return EINVAL;
   if ((change.flags & (EV_ENABLE | EV_DISABLE)) == (EV_ENABLE | EV_DISABLE)) return EINVAL;
   if ((change.flags & (EV_ADD | EV_KEEPUDATA)) == (EV_ADD | EV_KEEPUDATA)) return EINVAL;
-  // Of an EV_DELETE nothing but the name is looked at.
+  // Of an EV_DELETE nothing but the name, and NOTE_DEFER, is looked at.
   const bool deleting = (change.flags & EV_DELETE) != 0;
   switch (change.filter) {
     case EVFILT_READ:

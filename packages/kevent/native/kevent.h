@@ -55,6 +55,10 @@ enum Note : uint32_t {
   NOTE_DRAINED = 0x00010000,
   // Ours: `data` stays 0 and the level is not read again at delivery; the handler's own read tells.
   NOTE_NODATA = 0x00020000,
+  // Ours, any filter: an EV_DELETE of a knote whose event a handler has is answered with EINPROGRESS, and
+  // done
+  // when the handler enables it, by a last, forced event. No filter returns this bit.
+  NOTE_DEFER = 0x02000000,
   // EVFILT_USER
   NOTE_FFNOP = 0x00000000,
   NOTE_FFAND = 0x40000000,

@@ -119,6 +119,7 @@ class Queue {
   int MakeNamedKnote(const KEvent& change);
   int Modify(Slot slot, const KEvent& change, Recheck* recheck);
   int Remove(const KEvent& change);
+  bool Defer(Knote* knote, const KEvent& change);
   Slot NewKnote(const KEvent& change);
   void Touch(Knote* knote, Slot slot, const KEvent& change, bool creating);
   void TouchUser(Knote* knote, const KEvent& change);
@@ -130,7 +131,7 @@ class Queue {
   // Descriptor registration; called with the record's lock held.
   int Watch(int descriptor, DescriptorRecord* record, bool adding);
   bool Forget(int descriptor, DescriptorRecord* record);
-  void DropDescriptorKnote(DescriptorRecord* record, int which);
+  bool DropDescriptorKnote(DescriptorRecord* record, int which, const KEvent* removal = nullptr);
 
   // Delivery.
   void Push(Slot slot);

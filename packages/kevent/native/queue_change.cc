@@ -370,6 +370,15 @@ int Queue::ReadLevels(Recheck* recheck, KEvent* errors, int room, int* failed) {
   return written;
 }
 
+// For an EV_DELETE with NOTE_DEFER, with the knote locked: if a handler has its event, then what it gets when
+// it enables the knote is the last one.
+bool Queue::Defer(Knote* knote, const KEvent& change) {
+  if ((change.fflags & NOTE_DEFER) == 0 || knote->holder == 0) return false;
+  knote->flags |= EV_ONESHOT;
+  knote->Update(kForced | kActive, 0);
+  return true;
+}
+
 int Queue::Remove(const KEvent& change) {
   if (!IsDescriptorFilter(change.filter)) {
     std::lock_guard<std::mutex> guard(names_.lock());
@@ -378,6 +387,10 @@ int Queue::Remove(const KEvent& change) {
     Knote* knote = knotes_.At(slot);
     knote->Lock();
     const bool there = knote->Is(change.ident, change.filter);
+    if (there && Defer(knote, change)) {
+      if (knote->Unlock()) Push(slot);
+      return EINPROGRESS;
+    }
     if (there) {
       if (knote->filter == EVFILT_TIMER) HeapOf(*knote)->Disarm(knote);
       names_.Erase(change.ident, change.filter, slot);
@@ -398,17 +411,23 @@ int Queue::Remove(const KEvent& change) {
   const int which = WhichOf(change.filter);
   const Slot slot = record->slots[which].load(std::memory_order_acquire);
   if (slot == 0 || !knotes_.At(slot)->Is(change.ident, change.filter)) return Absent(descriptor);
-  DropDescriptorKnote(record, which);
+  const bool may_defer = (change.fflags & NOTE_DEFER) != 0 && fcntl(descriptor, F_GETFD) >= 0;
+  if (!DropDescriptorKnote(record, which, may_defer ? &change : nullptr)) return EINPROGRESS;
   return Forget(descriptor, record) ? 0 : errno;
 }
 
-void Queue::DropDescriptorKnote(DescriptorRecord* record, int which) {
+// False: `removal` is deferred, and the knote stays.
+bool Queue::DropDescriptorKnote(DescriptorRecord* record, int which, const KEvent* removal) {
   const Slot slot = record->slots[which].load(std::memory_order_acquire);
-  if (slot == 0) return;
+  if (slot == 0) return true;
   Knote* knote = knotes_.At(slot);
   knote->Lock();
   // A dead one belongs to the thread that delivered it as a one-shot: that thread frees it.
   const bool live = (knote->state.load(std::memory_order_relaxed) & kLive) != 0;
+  if (live && removal != nullptr && Defer(knote, *removal)) {
+    if (knote->Unlock()) Push(slot);
+    return false;
+  }
   record->slots[which].store(0, std::memory_order_release);
   if (live) {
     knote->Drop();
@@ -416,6 +435,7 @@ void Queue::DropDescriptorKnote(DescriptorRecord* record, int which) {
   } else if (knote->Unlock()) {
     Push(slot);
   }
+  return true;
 }
 
 // Unlocks a dropped knote, and frees its slot unless the ring still names it.

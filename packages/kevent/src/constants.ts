@@ -55,6 +55,13 @@ export const NOTE_DRAINED = 0x00010000
  */
 export const NOTE_NODATA = 0x00020000
 
+/**
+ * Any filter, with EV_DELETE (not in BSD; after Darwin's EV_DISPATCH2): if a handler has the knote's event
+ * (delivered with EV_DISPATCH and not enabled since), the answer is EINPROGRESS, and the knote stays until the
+ * handler's EV_ENABLE, which brings a last event with EV_ONESHOT and EV_FORCEONESHOT. Else it is removed at once.
+ */
+export const NOTE_DEFER = 0x02000000
+
 /** USER: ignore the flags given. */
 export const NOTE_FFNOP = 0x00000000
 /** USER: and the stored flags with those given. */

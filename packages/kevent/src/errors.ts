@@ -6,12 +6,17 @@ const brand: unique symbol = Symbol.for('@x/kevent.KEventError') as never
 const remedies: Readonly<Record<string, string>> = {
   EBADF: 'the queue or the descriptor is closed',
   EBUSY: 'this KQueue is consumed in the event loop already; stop that first, or attach another',
+  EINPROGRESS: 'a handler has the event; the knote goes with the last one that its EV_ENABLE brings',
   EINVAL: 'unknown or contradictory flags, fflags, filter, or timeout',
   ENOENT: 'no such knote in this queue; add it with EV_ADD',
   ENOTSUP: 'this environment has no libuv loop to wait in',
   ENXIO: 'this filter does not exist on Linux',
   EPERM: 'epoll cannot watch this kind of file; regular files are always ready',
 }
+
+const unknownToNode: ReadonlyMap<number, [string, string]> = new Map([
+  [-115, ['EINPROGRESS', 'operation now in progress']],
+])
 
 /**
  * A failed call on a queue. `code`, `errno` (negative) and `syscall` are as in Node's own system errors.
@@ -25,7 +30,8 @@ export class KEventError extends Error {
 
   /** `errno` is negative, as the kernel gave it. */
   constructor(errno: number, syscall: string) {
-    const [code, sentence] = getSystemErrorMap().get(errno) ?? [`E${-errno}`, 'unknown error']
+    const [code, sentence] = getSystemErrorMap().get(errno) ??
+      unknownToNode.get(errno) ?? [`E${-errno}`, 'unknown error']
     const remedy = remedies[code]
     super(`${syscall}: ${code}, ${sentence}${remedy === undefined ? '' : ` (${remedy})`}`)
     this.code = code

@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { describe, expect, test } from 'vitest'
 import {
   EVFILT_READ,
@@ -8,7 +9,8 @@ import {
   EV_DISABLE,
   EV_DISPATCH,
 } from '../src/index.ts'
-import { EV_ENABLE, EV_FORCEONESHOT, EV_FORCEOS, EV_KEEPUDATA, EV_ONESHOT } from '../src/index.ts'
+import { EV_ENABLE, EV_ERROR, EV_FORCEONESHOT, EV_FORCEOS, EV_KEEPUDATA, EV_ONESHOT } from '../src/index.ts'
+import { NOTE_DEFER, NOTE_TRIGGER } from '../src/index.ts'
 import type { KQueue } from '../src/index.ts'
 import type { Fifo } from './fixtures/fifo.ts'
 import { change, codeOf, due, newFifo, newQueue } from './fixtures/queue.ts'
@@ -167,6 +169,41 @@ describe('EV_FORCEONESHOT', () => {
         change(kq, { ...name, flags: EV_FORCEONESHOT })
       }),
     ).toBe('ENOENT')
+  })
+
+  test('EV_DELETE with NOTE_DEFER of an event that a handler has is EINPROGRESS; its EV_ENABLE brings the last one', () => {
+    const { kq, fifo, name } = watched(EV_DISPATCH)
+    fifo.write('x')
+    due(kq)
+    const defer = { ...name, flags: EV_DELETE, fflags: NOTE_DEFER, udata: 9 }
+    for (let times = 0; times < 2; times++) {
+      expect(
+        codeOf(() => {
+          change(kq, defer)
+        }),
+      ).toBe('EINPROGRESS')
+    }
+    fifo.read(1)
+    expect(due(kq)).toEqual([])
+    expect(kq.held()).toMatchObject([{ ident: fifo.fd }])
+    change(kq, { ...name, flags: EV_ENABLE | EV_KEEPUDATA })
+    expect(due(kq)).toMatchObject([{ flags: EV_DISPATCH | FORCED, udata: 5 }])
+    gone(kq, name)
+  })
+
+  test('EV_DELETE with NOTE_DEFER removes at once what no handler has, and what its handler itself removes is gone', () => {
+    const kq = newQueue()
+    const name = { ident: 1, filter: EVFILT_USER }
+    const defer = { ...name, flags: EV_DELETE, fflags: NOTE_DEFER }
+    for (const flags of [EV_ADD, EV_ADD | EV_DISPATCH, EV_ADD | EV_DISPATCH | EV_DISABLE]) {
+      change(kq, { ...name, flags, fflags: NOTE_TRIGGER }, defer)
+      gone(kq, name)
+    }
+    change(kq, { ...name, flags: EV_ADD | EV_DISPATCH, fflags: NOTE_TRIGGER })
+    expect(due(kq)).toHaveLength(1)
+    expect(kq.kevent([defer], 1)).toMatchObject([{ flags: EV_ERROR, data: constants.errno.EINPROGRESS }])
+    change(kq, { ...name, flags: EV_DELETE })
+    gone(kq, name)
   })
 
   test('O16: of USER and TIMER; a timer is forced before its time, and does not fire afterwards', () => {

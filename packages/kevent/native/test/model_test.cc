@@ -111,6 +111,7 @@ struct ModelKnote {
   double udata = 0;
   bool enabled = true;
   bool forced = false;
+  bool held = false;     // delivered with EV_DISPATCH, and not enabled since
   bool pending = false;  // USER: triggered; TIMER: expired
   // READ, WRITE: something happened that a new event is due for, if it is ready.
   bool fresh = false;
@@ -150,6 +151,10 @@ class Model {
     const auto found = knotes.find({change.ident, change.filter});
     if ((change.flags & EV_DELETE) != 0) {
       if (found == knotes.end()) return ENOENT;
+      if ((change.fflags & NOTE_DEFER) != 0 && found->second.held) {
+        found->second.forced = true;
+        return EINPROGRESS;
+      }
       knotes.erase(found);
       Stir(change.ident);
       return 0;
@@ -225,7 +230,10 @@ class Model {
     if ((knote.sticky & EV_CLEAR) != 0) knote.pending = false;
     knote.fresh = false;
     if (knote.causes > 0) knote.causes--;
-    if ((knote.sticky & EV_DISPATCH) != 0) knote.enabled = false;
+    if ((knote.sticky & EV_DISPATCH) != 0) {
+      knote.enabled = false;
+      knote.held = true;
+    }
   }
 
  private:
@@ -245,7 +253,10 @@ class Model {
     if ((change.flags & EV_KEEPUDATA) == 0) knote->udata = change.udata;
     Touch(knote, change, false);
     if ((change.flags & EV_FORCEONESHOT) != 0) knote->forced = true;
-    if ((change.flags & EV_ENABLE) != 0) knote->enabled = true;
+    if ((change.flags & EV_ENABLE) != 0) {
+      knote->enabled = true;
+      knote->held = false;
+    }
     if ((change.flags & EV_DISABLE) != 0) knote->enabled = false;
     if ((change.fflags & NOTE_DRAINED) == 0 || !OfDescriptor(change.filter)) knote->fresh = true;
     if (OfDescriptor(change.filter)) Stir(change.ident);
@@ -506,6 +517,7 @@ class Episode {
     change.flags = RandomFlags();
     if (change.filter == EVFILT_TIMER) SetTimer(&change);
     if (OfDescriptor(change.filter)) SetDescriptor(&change);
+    if ((change.flags & EV_DELETE) != 0 && random_.OneIn(2)) change.fflags |= NOTE_DEFER;
     return change;
   }
 
@@ -860,7 +872,7 @@ int main(int argc, char** argv) {
     Episode(episode_seed).Run(kSteps);
   }
   history.clear();
-  const int crowds = std::max(episodes / 150, 1);
+  const int crowds = std::max(episodes / 300, 1);
   for (int index = 0; index < crowds; index++) {
     episode_seed = first + static_cast<uint64_t>(index);
     for (int threads = 2; threads <= 4; threads++) Crowd(episode_seed, threads, 10'000 / kScale);
