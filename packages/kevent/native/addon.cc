@@ -109,13 +109,13 @@ class Handle : public Napi::ObjectWrap<Handle> {
     Environment* environment = Environment::Of(env);
     if (const int error = environment->Watch(); error != 0) return -error;
     if (environment->behind) environment->behind = environment->LoopHasWork();
-    const Registry::Share queue = queue_;
+    Queue* const queue = queue_.get();  // the handle is this thread's, which is here
     const int64_t deadline = timeout < 0 ? 0 : Now() + timeout;
     for (int64_t left = timeout;;) {
       if (environment->gate()->TakeDirty()) environment->behind = true;
       if (environment->behind && !environment->Alive(env)) return -EINTR;
       const bool sliced = environment->behind && (left < 0 || left > kSlice);
-      if (!environment->gate()->Enter(queue.get(), consumer_.get())) continue;
+      if (!environment->gate()->Enter(queue, consumer_.get())) continue;
       const int count =
           queue->Kevent(changes, change_count, events, max, sliced ? kSlice : left, consumer_.get());
       environment->gate()->Leave();

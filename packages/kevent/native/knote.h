@@ -22,8 +22,8 @@ using Slot = uint32_t;  // index into the knote table; 0 is none
 // non-blocking system calls on the descriptor, never across a wait. An activation does not take it: it sets
 // kActive, and if the knote is locked the holder of the lock queues it in Unlock.
 //
-// Invariant: kQueued is set if and only if the ready ring holds exactly one entry for the slot. A dropped
-// knote that is still queued keeps its slot until that entry is popped.
+// Invariant: kQueued is set if and only if the ready ring, or the hand of one thread that harvests, holds
+// exactly one entry for the slot. A dropped knote that is still queued keeps its slot until that entry is taken.
 constexpr uint32_t kLocked = 1u << 0;
 constexpr uint32_t kLive = 1u << 1;
 constexpr uint32_t kActive = 1u << 2;
@@ -50,13 +50,13 @@ struct Knote {
   static uint32_t Generation(uint64_t state) { return static_cast<uint32_t>(state >> 32); }
   uint32_t generation() const { return Generation(state.load(std::memory_order_relaxed)); }
 
-  // Acquires kLocked. The acquire pairs with the release in Unlock: the fields are as the last holder left
-  // them.
-  uint64_t Lock() {
+  // Acquires kLocked and clears bits in the same step; returns what the state was, with kLocked. The acquire
+  // pairs with the release in Unlock: the fields are as the last holder left them.
+  uint64_t Lock(uint32_t clear = 0) {
     for (int spins = 0;; spins++) {
       uint64_t seen = state.load(std::memory_order_relaxed);
       if ((seen & kLocked) == 0 &&
-          state.compare_exchange_weak(seen, seen | kLocked, std::memory_order_acquire)) {
+          state.compare_exchange_weak(seen, (seen & ~uint64_t{clear}) | kLocked, std::memory_order_acq_rel)) {
         return seen | kLocked;
       }
       if (spins > 64) sched_yield();
@@ -71,12 +71,14 @@ struct Knote {
     return (seen & ~uint64_t{clear}) | set;
   }
 
-  // Releases kLocked. Returns true when the knote has become due for the ring: the caller must push it.
-  bool Unlock() {
+  // Releases kLocked and changes state bits in the same step. Returns true when the knote has become due for
+  // the ring: the caller must push it.
+  bool Unlock(uint32_t set = 0, uint32_t clear = 0) {
     uint64_t seen = state.load(std::memory_order_relaxed);
     for (;;) {
-      const bool due = (seen & (kLive | kActive | kQueued | kDisabled)) == (kLive | kActive);
-      const uint64_t next = (seen & ~uint64_t{kLocked}) | (due ? kQueued : 0);
+      uint64_t next = (seen & ~uint64_t{clear | kLocked}) | set;
+      const bool due = (next & (kLive | kActive | kQueued | kDisabled)) == (kLive | kActive);
+      if (due) next |= kQueued;
       if (state.compare_exchange_weak(seen, next, std::memory_order_release)) return due;
     }
   }

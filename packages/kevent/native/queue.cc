@@ -10,12 +10,12 @@
 #include <new>
 
 #include "epoll_tag.h"
+#include "hand.h"
 #include "interrupt_signal.h"
 
 namespace kevent {
 namespace {
 
-constexpr int kHarvest = 64;          // events taken from epoll at once
 constexpr int kClaimsPerHarvest = 8;  // calls that the ring may serve before epoll is looked at again
 constexpr uint64_t kOneWake = uint64_t{1} << 32;
 constexpr uint64_t kSleeperMask = kOneWake - 1;
@@ -27,22 +27,22 @@ constexpr long kEpollPwait2 = 441;
 constexpr size_t kKernelSigset = 8;  // bytes of a signal set as the kernel has it
 
 // Only a wait that may sleep can be interrupted: the thread has been through interrupt_signal::Block.
-int EpollWait(int epoll, epoll_event* events, int64_t timeout) {
-  if (timeout == 0) return epoll_wait(epoll, events, kHarvest, 0);
+int EpollWait(int epoll, epoll_event* events, int most, int64_t timeout) {
+  if (timeout == 0) return epoll_wait(epoll, events, most, 0);
   const sigset_t* mask = interrupt_signal::WaitMask();
-  if (timeout < 0) return epoll_pwait(epoll, events, kHarvest, -1, mask);
+  if (timeout < 0) return epoll_pwait(epoll, events, most, -1, mask);
   static std::atomic<bool> missing{false};  // a hint: every thread may find out for itself
   if (!missing.load(std::memory_order_relaxed)) {
     const timespec spec{static_cast<time_t>(timeout / kNanoseconds),
                         static_cast<long>(timeout % kNanoseconds)};
-    const long count = syscall(kEpollPwait2, epoll, events, kHarvest, &spec, mask, kKernelSigset);
+    const long count = syscall(kEpollPwait2, epoll, events, most, &spec, mask, kKernelSigset);
     if (count >= 0 || errno != ENOSYS) return static_cast<int>(count);
     missing.store(true, std::memory_order_relaxed);
   }
   // Rounded up: never early.
   const int64_t milliseconds = (timeout + kMillisecond - 1) / kMillisecond;
-  return epoll_pwait(epoll, events, kHarvest,
-                     static_cast<int>(milliseconds < INT_MAX ? milliseconds : INT_MAX), mask);
+  return epoll_pwait(epoll, events, most, static_cast<int>(milliseconds < INT_MAX ? milliseconds : INT_MAX),
+                     mask);
 }
 
 int64_t MonotonicNow() {
@@ -134,11 +134,12 @@ void Queue::Disarm() {
   sleepers_.fetch_sub(1, std::memory_order_seq_cst);
 }
 
-// Takes what epoll has and puts it into the ring, then looks no further: whoever takes the wake-up event must
-// look at the ring afterwards, since the push that sent it came before.
-int Queue::Harvest(int64_t timeout) {
-  epoll_event events[kHarvest];
-  const int count = EpollWait(epoll_.get(), events, timeout);
+// Takes up to `most` of what epoll has into the caller's hand, or, without one, into the ring; timers always
+// go to the ring. Whoever takes the wake-up event must look at the ring afterwards, since the push that sent
+// it came before.
+int Queue::Harvest(int64_t timeout, int most, Hand* hand) {
+  epoll_event events[Hand::kMostEdges];
+  const int count = EpollWait(epoll_.get(), events, most, timeout);
   if (count < 0) return -errno;
   for (int index = 0; index < count; index++) {
     const uint64_t tag = events[index].data.u64;
@@ -152,22 +153,24 @@ int Queue::Harvest(int64_t timeout) {
     } else if (tag == kRealtimeTag) {
       RunTimers(&realtime_);
     } else {
-      Activate(tag, events[index].events);
+      Activate(tag, events[index].events, hand);
     }
   }
   return 0;
 }
 
-// One wait in epoll, unless there is reason not to. 0, -ECANCELED after Interrupt, -EINTR, or another -errno.
-int Queue::Sleep(int64_t timeout, Consumer* consumer) {
+// One wait in epoll, unless there is reason not to. While others sleep it takes no more than was asked for:
+// the kernel wakes one of them for the rest, which costs less than to do so from here. 0, -ECANCELED after
+// Interrupt, -EINTR, or another -errno.
+int Queue::Sleep(int64_t timeout, int max, Hand* hand, Consumer* consumer) {
   // See Interrupt.
   consumer->thread_.store(interrupt_signal::Block(), std::memory_order_seq_cst);
   int result = 0;
-  sleepers_.fetch_add(1, std::memory_order_seq_cst);
+  const bool alone = (sleepers_.fetch_add(1, std::memory_order_seq_cst) & kSleeperMask) == 0;
   if (ring_.Size() == 0 && !consumer->interrupted_.load(std::memory_order_seq_cst) &&
       !closed_.load(std::memory_order_seq_cst)) {
     counters_.slept.fetch_add(1, std::memory_order_relaxed);
-    result = Harvest(timeout);
+    result = Harvest(timeout, alone ? Hand::kMostEdges : std::min(max, Hand::kMostEdges), hand);
   }
   sleepers_.fetch_sub(1, std::memory_order_seq_cst);
   // Ours, of an interrupt that an earlier wait has answered already: as if nothing had come.
@@ -179,29 +182,31 @@ int Queue::Sleep(int64_t timeout, Consumer* consumer) {
 int Queue::Wait(KEvent* events, int max, int64_t timeout, Consumer* consumer) {
   if (++consumer->claims_since_harvest_ >= kClaimsPerHarvest) {
     consumer->claims_since_harvest_ = 0;
-    Harvest(0);
+    Harvest(0, Hand::kMostEdges, nullptr);
   }
   int count = ClaimUpTo(max, events, consumer);
   if (count == 0 && timeout == 0) {
     consumer->claims_since_harvest_ = 0;
-    Harvest(0);
-    count = ClaimSettled(max, events, consumer);
+    Hand hand;
+    Harvest(0, Hand::kMostEdges, &hand);
+    count = ClaimHand(hand, max, events, consumer);
+    if (count == 0) count = ClaimSettled(max, events, consumer);
   }
   const int64_t deadline = timeout > 0 ? MonotonicNow() + timeout : 0;
   int64_t left = timeout;
-  while (count == 0 && left != 0) {
+  int slept = 0;
+  while (count == 0 && left != 0 && slept == 0) {
     consumer->claims_since_harvest_ = 0;
-    const int slept = Sleep(left, consumer);
+    Hand hand;
+    slept = Sleep(left, max, &hand, consumer);
     if (closed_.load(std::memory_order_seq_cst)) return -EBADF;
-    count = ClaimUpTo(max, events, consumer);
-    if (count > 0) break;
-    if (slept == -ECANCELED) counters_.interrupted.fetch_add(1, std::memory_order_relaxed);
-    if (slept < 0) return slept;
-    if (timeout > 0) left = std::max<int64_t>(deadline - MonotonicNow(), 0);
+    count = ClaimHand(hand, max, events, consumer);
+    if (count == 0 && timeout > 0) left = std::max<int64_t>(deadline - MonotonicNow(), 0);
   }
   if (ring_.Size() > 0) WakeOne();
   counters_.delivered.fetch_add(static_cast<uint64_t>(count), std::memory_order_relaxed);
-  return count;
+  if (slept == -ECANCELED && count == 0) counters_.interrupted.fetch_add(1, std::memory_order_relaxed);
+  return count == 0 ? slept : count;
 }
 
 }  // namespace kevent

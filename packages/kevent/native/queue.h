@@ -107,6 +107,7 @@ class Queue {
  private:
   struct Recheck;  // enabled knotes of a changelist whose level is read together
   struct Level;    // what a filter says of its source now
+  struct Hand;     // due knotes that a thread has taken from epoll and may keep
 
   Queue(Descriptor epoll, Descriptor wake);
   bool Start(int* error);
@@ -127,6 +128,7 @@ class Queue {
   void ArmTimer(Knote* knote, Slot slot);
   TimerHeap* HeapOf(const Knote& knote);
   int ReadLevels(Recheck* recheck, KEvent* errors, int room, int* failed);
+  void WakeFor(const Recheck& recheck);
 
   // Descriptor registration; called with the record's lock held.
   int Watch(int descriptor, DescriptorRecord* record, bool adding);
@@ -135,6 +137,8 @@ class Queue {
 
   // Delivery.
   void Push(Slot slot);
+  int ClaimHand(const Hand& hand, int max, KEvent* events, Consumer* consumer);
+  int ClaimFromRing(int max, size_t budget, KEvent* events, Consumer* consumer);
   int ClaimUpTo(int max, KEvent* events, Consumer* consumer);
   int ClaimSettled(int max, KEvent* events, Consumer* consumer);
   bool Claim(Slot slot, KEvent* event, Consumer* consumer);
@@ -145,11 +149,11 @@ class Queue {
   void Release(Slot slot, Knote* knote);
 
   // Waiting.
-  int Harvest(int64_t timeout);
-  void Activate(uint64_t tag, uint32_t events);
+  int Harvest(int64_t timeout, int most, Hand* hand);
+  void Activate(uint64_t tag, uint32_t events, Hand* hand);
   void RunTimers(TimerHeap* heap);
   int Wait(KEvent* events, int max, int64_t timeout, Consumer* consumer);
-  int Sleep(int64_t timeout, Consumer* consumer);
+  int Sleep(int64_t timeout, int max, Hand* hand, Consumer* consumer);
   void WakeOne();
   void WriteWake();
 

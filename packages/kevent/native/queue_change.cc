@@ -78,6 +78,7 @@ struct Queue::Recheck {
   }
 
   int count = 0;
+  int pushed = 0;  // found ready, and in the ring: nobody has been woken for them
   Slot slots[kMost];
   uint32_t generations[kMost];
   KEvent changes[kMost];
@@ -109,11 +110,13 @@ int Queue::Kevent(const KEvent* changes, int change_count, KEvent* events, int m
     events[written++] = {change.ident, change.filter, EV_ERROR, 0, error, change.udata};
   }
   if (recheck.count > 0) written += ReadLevels(&recheck, events + written, max - written, &failed);
-  if (failed != 0) return -failed;
-  if (max < 0) return -EINVAL;
   // A report of errors or receipts is the whole answer: events wait for the next call.
-  if (written > 0 || max == 0) return written;
-  if (timeout < kForever) return -EINVAL;
+  if (failed != 0 || max <= 0 || written > 0 || timeout < kForever) {
+    WakeFor(recheck);
+    if (failed != 0) return -failed;
+    return max < 0 || (written == 0 && max > 0) ? -EINVAL : written;
+  }
+  // What it does not claim itself it wakes another thread for.
   return Wait(events, max, timeout, consumer);
 }
 
@@ -317,24 +320,33 @@ int Queue::Modify(Slot slot, const KEvent& change, Recheck* recheck) {
     knote->flags |= EV_ONESHOT;
     state = knote->Update(kForced | kActive, 0);
   }
+  uint32_t set = 0;
+  uint32_t clear = 0;
   if ((change.flags & EV_ENABLE) != 0) {
     knote->holder = 0;
-    state = knote->Update(0, kDisabled);
+    clear = kDisabled;
     // A USER knote without EV_CLEAR stays triggered; a timer may have expired meanwhile.
-    if (!IsDescriptorFilter(knote->filter) && knote->pending != 0) state = knote->Update(kActive, 0);
+    if (!IsDescriptorFilter(knote->filter) && knote->pending != 0) set = kActive;
   } else if ((change.flags & EV_DISABLE) != 0) {
-    state = knote->Update(kDisabled, 0);
+    set = kDisabled;
   }
+  state = (state | set) & ~uint64_t{clear};
   if (recheck != nullptr && (state & (kDisabled | kForced | kQueued)) == 0 &&
       (change.fflags & NOTE_DRAINED) == 0) {
     // An edge that came while the knote was disabled is proof enough where delivery reads the level itself.
     const bool proven = (state & kActive) != 0 && (knote->fflags & NOTE_NODATA) == 0;
     if (!proven) {
-      if ((state & kActive) != 0) knote->Update(0, kActive);
+      clear |= kActive;
       recheck->Add(slot, *knote, change);
     }
   }
-  if (knote->Unlock()) Push(slot);
+  if (!knote->Unlock(set, clear)) return 0;
+  if (recheck == nullptr) {
+    Push(slot);
+  } else {
+    ring_.Push(slot);
+    recheck->pushed++;
+  }
   return 0;
 }
 
@@ -364,10 +376,17 @@ int Queue::ReadLevels(Recheck* recheck, KEvent* errors, int room, int* failed) {
     }
     const uint32_t more =
         ((seen & recheck->EndOf(index)) != 0 ? kSawEof : 0) | ((seen & POLLERR) != 0 ? kSawError : 0);
-    if (knotes_.At(slot)->Activate(recheck->generations[index], more)) Push(slot);
+    if (knotes_.At(slot)->Activate(recheck->generations[index], more)) {
+      ring_.Push(slot);
+      recheck->pushed++;
+    }
   }
   recheck->count = 0;
   return written;
+}
+
+void Queue::WakeFor(const Recheck& recheck) {
+  for (int index = 0; index < recheck.pushed; index++) WakeOne();
 }
 
 // For an EV_DELETE with NOTE_DEFER, with the knote locked: if a handler has its event, then what it gets when

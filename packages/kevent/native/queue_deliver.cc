@@ -7,9 +7,11 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "epoll_tag.h"
+#include "hand.h"
 #include "queue.h"
 
 namespace kevent {
@@ -78,7 +80,7 @@ void Queue::Push(Slot slot) {
   WakeOne();
 }
 
-void Queue::Activate(uint64_t tag, uint32_t events) {
+void Queue::Activate(uint64_t tag, uint32_t events, Hand* hand) {
   DescriptorRecord* record = descriptors_.Find(TagDescriptor(tag));
   if (record == nullptr) return;
   const uint32_t common = events & (EPOLLHUP | EPOLLERR);
@@ -98,7 +100,13 @@ void Queue::Activate(uint64_t tag, uint32_t events) {
     if (record->generation.load(std::memory_order_acquire) != TagGeneration(tag)) return;
     // No wake-up: whoever harvests claims from the ring next, and passes on what is left.
     const uint32_t more = error | ((events & ends[which]) != 0 ? kSawEof : 0);
-    if (knote->Activate(Knote::Generation(state), more)) ring_.Push(slot);
+    if (knote->Activate(Knote::Generation(state), more)) {
+      if (hand != nullptr) {
+        hand->Add(slot);
+      } else {
+        ring_.Push(slot);
+      }
+    }
   }
 }
 
@@ -121,10 +129,28 @@ void Queue::RunTimers(TimerHeap* heap) {
   }
 }
 
+// The harvester's own share needs no way through the ring, which the other threads contend for.
+int Queue::ClaimHand(const Hand& hand, int max, KEvent* events, Consumer* consumer) {
+  for (int index = max; index < hand.count; index++) ring_.Push(hand.slots[index]);
+  const size_t budget = ring_.Size();  // without what this call itself puts back
+  int count = 0;
+  if (hand.count > 0) {
+    claims_.fetch_add(1, std::memory_order_seq_cst);
+    for (int index = 0; index < std::min(max, hand.count); index++) {
+      if (Claim(hand.slots[index], &events[count], consumer)) count++;
+    }
+    claims_.fetch_add((uint64_t{1} << 32) - 1, std::memory_order_seq_cst);
+  }
+  return count + ClaimFromRing(max - count, budget, events + count, consumer);
+}
+
 int Queue::ClaimUpTo(int max, KEvent* events, Consumer* consumer) {
-  // One pass: a level-triggered knote that goes back to the tail is not met again in the same call.
-  size_t budget = ring_.Size();
-  if (budget == 0) return 0;
+  return ClaimFromRing(max, ring_.Size(), events, consumer);
+}
+
+// One pass: a level-triggered knote that goes back to the tail is not met again in the same call.
+int Queue::ClaimFromRing(int max, size_t budget, KEvent* events, Consumer* consumer) {
+  if (budget == 0 || max == 0) return 0;
   claims_.fetch_add(1, std::memory_order_seq_cst);
   int count = 0;
   Slot slot = 0;
@@ -150,12 +176,8 @@ int Queue::ClaimSettled(int max, KEvent* events, Consumer* consumer) {
 
 bool Queue::Claim(Slot slot, KEvent* event, Consumer* consumer) {
   Knote* knote = knotes_.At(slot);
-  knote->Lock();
   // kActive is cleared before the level is read: an edge from here on sets it anew and is not lost.
-  uint64_t before = knote->state.load(std::memory_order_relaxed);
-  while (!knote->state.compare_exchange_weak(before, before & ~uint64_t{kQueued | kActive},
-                                             std::memory_order_acq_rel)) {
-  }
+  const uint64_t before = knote->Lock(kQueued | kActive);
   if ((before & kLive) == 0) {  // removed while it stood in the ring
     Release(slot, knote);
     return false;
@@ -236,13 +258,14 @@ void Queue::Deliver(Knote* knote, Slot slot, uint64_t state, const Level& level,
     return;
   }
   if ((knote->flags & EV_CLEAR) != 0) knote->pending = 0;
+  uint32_t set = 0;
   if ((knote->flags & EV_DISPATCH) != 0) {
     knote->holder = consumer->id();
-    knote->Update(kDisabled, 0);
+    set = kDisabled;
   } else if ((knote->flags & EV_CLEAR) == 0) {
-    knote->Update(kActive, 0);  // level-triggered: to the tail, to be looked at again at its next turn
+    set = kActive;  // level-triggered: to the tail, to be looked at again at its next turn
   }
-  if (knote->Unlock()) ring_.Push(slot);
+  if (knote->Unlock(set)) ring_.Push(slot);
 }
 
 // The knote is dropped and unlocked; now its name goes. A knote's lock is never held while a name's is
