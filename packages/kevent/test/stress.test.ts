@@ -1,0 +1,254 @@
+import { closeSync, constants, openSync } from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
+import { afterEach, describe, expect, test } from 'vitest'
+import { EVFILT_READ, EVFILT_USER, EVFILT_WRITE, EV_ADD, EV_CLEAR, EV_DELETE } from '../src/index.ts'
+import { EV_DISPATCH, EV_FORCEONESHOT, EV_KEEPUDATA, KEventList } from '../src/index.ts'
+import type { KQueue } from '../src/index.ts'
+import type { Fifo } from './fixtures/fifo.ts'
+import { change, due, newFifo, newQueue } from './fixtures/queue.ts'
+import { Crew } from './fixtures/workers.ts'
+
+/** How long each stress runs; `pnpm test:stress` makes it 60. */
+const seconds = Number(process.env.X_STRESS_SECONDS ?? 2)
+/** How much of a case's number of rounds has to be done in that time. */
+const share = Math.min(seconds / 60, 1)
+const timeout = (seconds + 30) * 1000 * 4
+
+const [SERVED, OVERLAPS, STOP, BOTH, TORN_DOWN, STALE, MISSED] = [0, 1, 2, 3, 4, 5, 6] as const
+type Total = typeof SERVED | typeof OVERLAPS | typeof BOTH | typeof TORN_DOWN | typeof STALE | typeof MISSED
+
+const int32 = (length: number): Int32Array => new Int32Array(new SharedArrayBuffer(length * 4))
+
+class Stress {
+  readonly kq: KQueue = newQueue()
+  readonly shared = { peers: int32(4096), busy: int32(4096), gone: int32(4096), totals: int32(8) }
+  readonly #crews: Crew[] = []
+  readonly #start = performance.now()
+
+  start(threads: number, data: { role?: string; mode: string; max?: number }): void {
+    for (let thread = 0; thread < threads; thread++) {
+      const crew = new Crew(this.kq, data.role ?? '', { ...data, shared: this.shared }, 'stress-worker.js')
+      this.#crews.push(crew)
+      crews.push(crew)
+    }
+  }
+
+  total(what: Total): number {
+    return Atomics.load(this.shared.totals, what)
+  }
+
+  get over(): boolean {
+    return performance.now() - this.#start >= seconds * 1000
+  }
+
+  /** Until the time is over, and as much was served. */
+  async last(least = 1): Promise<void> {
+    while (!this.over || this.total(SERVED) < least) await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+
+  async stop(): Promise<void> {
+    Atomics.store(this.shared.totals, STOP, 1)
+    for (const crew of this.#crews) expect(await crew.next()).toEqual({ done: true })
+  }
+
+  /** One line for the record. */
+  print(counts: Record<string, number>): void {
+    const time = ((performance.now() - this.#start) / 1000).toFixed(1)
+    const { delivered, forced, stale, slept, woken } = this.kq.counters()
+    const all = { ...counts, delivered, forced, dropped: stale, slept, woken }
+    const text = Object.entries(all).map(([name, value]) => `${name} ${value}`)
+    console.log(`${expect.getState().currentTestName}: ${time} s, ${text.join(', ')}`)
+  }
+}
+
+const crews: Crew[] = []
+afterEach(async () => {
+  await Promise.all(crews.splice(0).map((crew) => crew.terminate()))
+})
+
+const tokensIn = (fifos: Fifo[]): number =>
+  fifos.reduce((sum, fifo) => {
+    try {
+      return sum + fifo.read(64).length
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'EAGAIN' })
+      return sum
+    }
+  }, 0)
+
+/** Pairs of FIFOs, with a token in each pair. */
+const pairs = ({ kq, shared }: Stress, number: number, filters: number[]): Fifo[] => {
+  const fifos = Array.from({ length: number * 2 }, newFifo)
+  for (const [index, fifo] of fifos.entries()) {
+    shared.peers[fifo.fd] = fifos[index ^ 1]!.fd
+    change(kq, ...filters.map((filter) => ({ ident: fifo.fd, filter, flags: EV_ADD | EV_DISPATCH })))
+    if (index % 2 === 0) fifo.write('t')
+  }
+  return fifos
+}
+
+for (const mode of ['blocking', 'loop']) {
+  describe(`stress (${mode})`, () => {
+    for (const threads of [2, 4, 8]) {
+      test(`D13: ${threads} threads, 2 pairs: no overlap`, { timeout }, async () => {
+        const stress = new Stress()
+        const fifos = pairs(stress, 2, [EVFILT_READ])
+        stress.start(threads, { role: 'tokens', mode })
+        await stress.last()
+        await stress.stop()
+        const tokens = tokensIn(fifos)
+        stress.print({ served: stress.total(SERVED), overlaps: stress.total(OVERLAPS), tokens })
+        expect(stress.total(OVERLAPS)).toBe(0)
+        expect(tokens).toBe(2)
+      })
+    }
+
+    test('D14: READ and WRITE of one descriptor, 4 threads: no overlap of a knote', { timeout }, async () => {
+      const stress = new Stress()
+      const fifos = pairs(stress, 2, [EVFILT_READ, EVFILT_WRITE])
+      stress.start(4, { role: 'halves', mode })
+      await stress.last()
+      await stress.stop()
+      const [served, overlaps, both] = [stress.total(SERVED), stress.total(OVERLAPS), stress.total(BOTH)]
+      const tokens = tokensIn(fifos)
+      stress.print({ served, overlaps, 'both at once': both, tokens })
+      expect(overlaps).toBe(0)
+      expect(both).toBeGreaterThan(0)
+      expect(tokens).toBe(2)
+    })
+
+    test('D20: a million cycles, no token lost', { timeout }, async () => {
+      const stress = new Stress()
+      const fifos = pairs(stress, 16, [EVFILT_READ])
+      stress.start(4, { role: 'tokens', mode, max: 8 })
+      await stress.last(1e6 * share)
+      await stress.stop()
+      const tokens = tokensIn(fifos)
+      stress.print({ cycles: stress.total(SERVED), overlaps: stress.total(OVERLAPS), tokens })
+      expect(tokens).toBe(16)
+      expect(stress.total(OVERLAPS)).toBe(0)
+    })
+
+    test(
+      'O17: a million connections forced while 4 threads serve: each torn down once',
+      { timeout },
+      async () => {
+        const stress = new Stress()
+        const { kq, shared } = stress
+        const connections = Array.from({ length: 32 }, () => ({ fifo: newFifo(), life: 0, forced: true }))
+        stress.start(4, { role: 'teardown', mode })
+        const changes = new KEventList(connections.length)
+        let rounds = 0
+        while (!stress.over || rounds < 1e6 * share) {
+          let changed = 0
+          for (const connection of connections) {
+            const { fd } = connection.fifo
+            if (!connection.forced && Math.random() < 0.5) {
+              changes.set(changed++, fd, EVFILT_READ, EV_FORCEONESHOT | EV_KEEPUDATA)
+              connection.forced = true
+              rounds++
+            } else if (connection.forced && Atomics.load(shared.gone, fd) === connection.life) {
+              // Every eighth is busy, the others are idle.
+              if (connection.life === 0 && fd % 8 === 0) connection.fifo.write('t')
+              changes.set(changed++, fd, EVFILT_READ, EV_ADD | EV_DISPATCH, 0, 0, ++connection.life)
+              connection.forced = false
+            }
+          }
+          kq.keventList(changes, changed, null, 0)
+          if (changed === 0) await setImmediate()
+        }
+        while (stress.total(TORN_DOWN) < rounds) await setImmediate()
+        await stress.stop()
+        const [tornDown, overlaps, stale] = [
+          stress.total(TORN_DOWN),
+          stress.total(OVERLAPS),
+          stress.total(STALE),
+        ]
+        stress.print({ rounds, 'torn down': tornDown, overlaps, 'after teardown': stale })
+        expect({ tornDown, overlaps, stale }).toEqual({ tornDown: rounds, overlaps: 0, stale: 0 })
+        expect(kq.counters().forced).toBe(rounds)
+      },
+    )
+  })
+}
+
+describe('stress', () => {
+  test(
+    'X7: descriptors closed while 4 threads serve, their numbers used anew: no stale event',
+    { timeout },
+    async () => {
+      const stress = new Stress()
+      const { kq, shared } = stress
+      const fifos = Array.from({ length: 8 }, newFifo)
+      for (const fifo of fifos) fifo.write('t')
+      stress.start(4, { role: 'reuse', mode: 'blocking' })
+      const open: number[] = []
+      let life = 0
+      while (!stress.over) {
+        const { path } = fifos[life % fifos.length]!
+        const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK)
+        life++
+        change(kq, { ident: fd, filter: EVFILT_READ, flags: EV_ADD | EV_DISPATCH, udata: life })
+        open.push(fd)
+        if (open.length >= 4) {
+          const [closed] = open.splice(Math.floor(Math.random() * open.length), 1) as [number]
+          // By the queue, or out of it and then by itself.
+          if (life % 2 === 0) kq.closeDescriptor(closed)
+          else kq.detach(closed)
+          Atomics.store(shared.gone, closed, life)
+          if (life % 2 !== 0) closeSync(closed)
+        }
+        if (life % 64 === 0) await setImmediate()
+      }
+      await stress.stop()
+      for (const fd of open) kq.closeDescriptor(fd)
+      const [served, stale] = [stress.total(SERVED), stress.total(STALE)]
+      stress.print({ lives: life, served, 'stale events': stale })
+      expect(stale).toBe(0)
+      expect(served).toBeGreaterThan(0)
+      expect(due(kq)).toEqual([])
+      expect(kq.list()).toEqual([])
+    },
+  )
+
+  test('U13: triggers against EV_DELETE: nothing comes once that has returned', { timeout }, async () => {
+    const stress = new Stress()
+    const { kq } = stress
+    stress.start(2, { mode: 'trigger' })
+    const lists = { changes: new KEventList(1), events: new KEventList(4) }
+    const apply = (flags: number): number => {
+      lists.changes.set(0, 1, EVFILT_USER, flags)
+      return kq.keventList(lists.changes, 1, null, 0)
+    }
+    let [rounds, events, late] = [0, 0, 0]
+    for (; !stress.over; rounds++) {
+      apply(EV_ADD | EV_CLEAR)
+      for (let turn = 0; turn < 8; turn++) events += kq.keventList(null, 0, lists.events, 4, 0)
+      apply(EV_DELETE)
+      late += kq.keventList(null, 0, lists.events, 4, 0)
+      if (rounds % 64 === 0) await setImmediate()
+    }
+    await stress.stop()
+    const [triggers, missed] = [stress.total(SERVED), stress.total(MISSED)]
+    stress.print({ rounds, triggers, 'of an absent knote': missed, events, 'after EV_DELETE': late })
+    expect(late).toBe(0)
+    expect(events).toBeGreaterThan(0)
+  })
+
+  test(
+    'M3: 2 threads, one level-triggered knote that is always ready: no call comes back empty',
+    { timeout },
+    async () => {
+      const stress = new Stress()
+      const fifo = newFifo()
+      fifo.write('t')
+      change(stress.kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ADD })
+      expect(due(stress.kq)).toHaveLength(1)
+      stress.start(2, { mode: 'polling', max: 1 })
+      await stress.last(2e4 * share)
+      await stress.stop()
+      stress.print({ calls: stress.total(SERVED), empty: stress.total(MISSED) })
+      expect(stress.total(MISSED)).toBe(0)
+    },
+  )
+})
