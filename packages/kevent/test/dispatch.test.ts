@@ -40,7 +40,7 @@ describe('EV_DISPATCH', () => {
     expect(due(kq)).toMatchObject([{ udata: 6 }])
   })
 
-  test('D3: drained before EV_ENABLE, it is not delivered until there is more', () => {
+  test('drained before EV_ENABLE, it is not delivered until there is more', () => {
     const { kq, fifo, name } = delivered()
     fifo.read(1)
     change(kq, { ...name, flags: EV_ENABLE })
@@ -61,7 +61,7 @@ describe('EV_DISPATCH', () => {
     expect(due(kq)).toEqual([])
   })
 
-  test('D6: with EV_CLEAR, EV_ENABLE looks at the source all the same', () => {
+  test('with EV_CLEAR, EV_ENABLE looks at the source all the same', () => {
     const { kq, name } = delivered(EV_CLEAR)
     change(kq, { ...name, flags: EV_ENABLE })
     expect(due(kq)).toHaveLength(1)
@@ -84,7 +84,7 @@ describe('EV_DISPATCH', () => {
     ).toBe('ENOENT')
   })
 
-  test('D9: EV_DISABLE of a delivered knote changes nothing', () => {
+  test('EV_DISABLE of a delivered knote changes nothing', () => {
     const { kq, name } = delivered()
     change(kq, { ...name, flags: EV_DISABLE })
     expect(due(kq)).toEqual([])
@@ -110,7 +110,7 @@ describe('EV_DISPATCH', () => {
     expect(due(kq)).toHaveLength(1)
   })
 
-  test('D12: READ and WRITE of one descriptor are dispatched each for itself', () => {
+  test('READ and WRITE of one descriptor are dispatched each for itself', () => {
     const { kq, fifo, name } = delivered()
     const write = { ident: fifo.fd, filter: EVFILT_WRITE }
     change(kq, { ...write, flags: EV_ADD | EV_DISPATCH })

@@ -32,7 +32,7 @@ describe('flags of a change', () => {
     refused(EV_ADD | 0x0800)
   })
 
-  test('F3: KEEPUDATA with ADD is EINVAL', () => {
+  test('KEEPUDATA with ADD is EINVAL', () => {
     refused(EV_ADD | EV_KEEPUDATA)
   })
 
@@ -47,7 +47,7 @@ describe('flags of a change', () => {
     }
   })
 
-  test('F6: filters that this queue does not have are ENXIO', () => {
+  test('filters that this queue does not have are ENXIO', () => {
     const kq = newQueue()
     for (const filter of [-3, -4, -5, -6, -8, -9, -10, -12, -13, -14, -15]) {
       expect(
@@ -74,7 +74,7 @@ describe('flags of a change', () => {
     }
   })
 
-  test('F9: a descriptor that is not open is EBADF, for every change', () => {
+  test('a descriptor that is not open is EBADF, for every change', () => {
     const [kq, fifo] = [newQueue(), newFifo()]
     fifo.close()
     for (const flags of [EV_ADD, EV_DELETE, EV_ENABLE, EV_DISABLE]) {
@@ -91,7 +91,7 @@ describe('flags of a change', () => {
     }
   })
 
-  test('F9: so is one that was closed behind the queue, for ENABLE, DISABLE and FORCEONESHOT', () => {
+  test('so is one that was closed behind the queue, for ENABLE, DISABLE and FORCEONESHOT', () => {
     for (const flags of [EV_ENABLE, EV_DISABLE, k.EV_FORCEONESHOT]) {
       const [kq, fifo] = [newQueue(), newFifo()]
       change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ADD })
@@ -124,7 +124,7 @@ describe('flags of a change', () => {
     ).toEqual([1, 2])
   })
 
-  test('F12: a queue cannot watch itself', () => {
+  test('a queue cannot watch itself', () => {
     const kq = newQueue()
     const ident = kq.descriptor
     expect(
@@ -253,7 +253,7 @@ describe('level, CLEAR, ONESHOT, DISABLE', () => {
     expect(due(kq)).toMatchObject([{ data: 1 }])
   })
 
-  test('L8: a knote that is in the ring is silent once it is disabled', () => {
+  test('a knote that is in the ring is silent once it is disabled', () => {
     const kq = newQueue()
     change(kq, { ident: 1, filter: EVFILT_USER, flags: EV_ADD, fflags: k.NOTE_TRIGGER })
     change(kq, { ident: 1, filter: EVFILT_USER, flags: EV_DISABLE })

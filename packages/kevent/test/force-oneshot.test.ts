@@ -39,7 +39,7 @@ describe('EV_FORCEONESHOT', () => {
     expect(EV_FORCEOS).toBe(EV_FORCEONESHOT)
   })
 
-  test('O1, O2: an idle knote is delivered now, once, and then is gone', () => {
+  test('O2: an idle knote is delivered now, once, and then is gone', () => {
     const { kq, name } = watched(EV_DISPATCH)
     change(kq, { ...name, flags: EV_FORCEONESHOT })
     expect(due(kq)).toMatchObject([{ flags: FORCED | EV_DISPATCH, data: 0 }])
@@ -59,7 +59,7 @@ describe('EV_FORCEONESHOT', () => {
     gone(kq, name)
   })
 
-  test('O4: with EV_ENABLE a held one is delivered now', () => {
+  test('with EV_ENABLE a held one is delivered now', () => {
     const { kq, fifo, name } = watched(EV_DISPATCH)
     fifo.write('x')
     due(kq)
@@ -85,7 +85,7 @@ describe('EV_FORCEONESHOT', () => {
     gone(kq, name)
   })
 
-  test('O7: with EV_DELETE it is removed and not delivered', () => {
+  test('with EV_DELETE it is removed and not delivered', () => {
     const { kq, name } = watched()
     change(kq, { ...name, flags: EV_FORCEONESHOT | EV_DELETE })
     gone(kq, name)
@@ -111,7 +111,7 @@ describe('EV_FORCEONESHOT', () => {
     }
   })
 
-  test('O10: in the EV_ADD that makes a knote it has no effect', () => {
+  test('in the EV_ADD that makes a knote it has no effect', () => {
     const { kq, fifo } = watched(EV_FORCEONESHOT)
     expect(due(kq)).toEqual([])
     fifo.write('x')
@@ -134,7 +134,7 @@ describe('EV_FORCEONESHOT', () => {
     gone(kq, name)
   })
 
-  test('O13: of an absent knote it is ENOENT', () => {
+  test('of an absent knote it is ENOENT', () => {
     const { kq, name } = watched()
     change(kq, { ...name, flags: EV_DELETE })
     expect(
@@ -206,7 +206,7 @@ describe('EV_FORCEONESHOT', () => {
     gone(kq, name)
   })
 
-  test('O16: of USER and TIMER; a timer is forced before its time, and does not fire afterwards', () => {
+  test('of USER and TIMER; a timer is forced before its time, and does not fire afterwards', () => {
     const kq = newQueue()
     change(
       kq,

@@ -31,7 +31,7 @@ describe('kevent', () => {
     expect(due(kq)).toHaveLength(1)
   })
 
-  test('C3: so is a receipt', () => {
+  test('so is a receipt', () => {
     const kq = withReady()
     expect(kq.kevent([user(2, EV_ADD | EV_RECEIPT)], 8)).toMatchObject([
       { ident: 2, flags: EV_ERROR, data: 0 },
@@ -55,7 +55,7 @@ describe('kevent', () => {
     expect(kq.list()).toMatchObject([{ ident: 1 }])
   })
 
-  test('C6: with room, changes behind a failed one are applied', () => {
+  test('with room, changes behind a failed one are applied', () => {
     const kq = newQueue()
     expect(kq.kevent([bad, user(2, EV_ADD)], 1)).toEqual([badResult])
     expect(kq.list()).toMatchObject([{ ident: 2 }])
@@ -68,7 +68,7 @@ describe('kevent', () => {
     expect(codeOf(() => kq.kevent(null, -1, -1))).toBe('EINVAL')
   })
 
-  test('C8, C9, C10: a timeout that is none is EINVAL, once the changes are applied', () => {
+  test('C8, C10: a timeout that is none is EINVAL, once the changes are applied', () => {
     for (const timeout of [-1, -0.001, NaN, -Infinity]) {
       const kq = newQueue()
       expect(codeOf(() => kq.kevent([user(1, EV_ADD)], 1, timeout))).toBe('EINVAL')
@@ -83,7 +83,7 @@ describe('kevent', () => {
     expect(newQueue().kevent([], 0, 10_000)).toEqual([])
   })
 
-  test('C12: one list for changes and events, also for receipts', () => {
+  test('one list for changes and events, also for receipts', () => {
     const kq = newQueue()
     const list = new KEventList(2)
     for (const index of [0, 1])
@@ -112,7 +112,7 @@ describe('kevent', () => {
     expect(events.at(0)).toMatchObject({ ident: 1_000_000, flags: EV_ERROR, data: 9 })
   })
 
-  test('C15: EV_RECEIPT given to EV_ADD is a flag of the knote, and comes with its events', () => {
+  test('EV_RECEIPT given to EV_ADD is a flag of the knote, and comes with its events', () => {
     const kq = newQueue()
     kq.kevent([{ ...user(1, EV_ADD | EV_RECEIPT), fflags: NOTE_TRIGGER }], 1)
     expect(due(kq)).toMatchObject([{ flags: EV_RECEIPT }])
@@ -129,7 +129,7 @@ describe('kevent', () => {
     }
   })
 
-  test('C18: a timeout beyond 68 years waits for ever, and not for a moment', () => {
+  test('a timeout beyond 68 years waits for ever, and not for a moment', () => {
     const kq = newQueue()
     change(kq, { ident: 1, filter: -7, flags: EV_ADD | 0x10, data: 20 })
     expect(kq.kevent(null, 1, Number.MAX_VALUE)).toHaveLength(1)

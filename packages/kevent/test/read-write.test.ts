@@ -35,7 +35,7 @@ describe('READ', () => {
     expect(due(kq)).toMatchObject([{ data: 3 }])
   })
 
-  test('W3: LOWAT holds back fewer bytes than its data', () => {
+  test('LOWAT holds back fewer bytes than its data', () => {
     const [kq, fifo] = [newQueue(), newFifo()]
     change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ADD, fflags: k.NOTE_LOWAT, data: 3 })
     fifo.write('ab')
@@ -120,7 +120,7 @@ describe('READ', () => {
     expect(due(kq)).toEqual([])
   })
 
-  test('W12: an empty datagram is an event', async () => {
+  test('an empty datagram is an event', async () => {
     const kq = newQueue()
     const socket = dgram.createSocket('udp4')
     socket.bind(0, '127.0.0.1')
@@ -160,7 +160,7 @@ describe('WRITE', () => {
     expect(due(kq)).toMatchObject([{ data: 65500 }])
   })
 
-  test('W15: of a full FIFO comes when there is room again', () => {
+  test('of a full FIFO comes when there is room again', () => {
     const [kq, fifo] = [newQueue(), newFifo()]
     fifo.fill()
     change(kq, { ident: fifo.fd, filter: EVFILT_WRITE, flags: EV_ADD })
@@ -175,7 +175,7 @@ describe('WRITE', () => {
     expect(due(kq)).toEqual([])
   })
 
-  test('W18: of a connected socket comes at once, and a half-closing peer is no EOF', async () => {
+  test('of a connected socket comes at once, and a half-closing peer is no EOF', async () => {
     const [kq, { near, far }] = [newQueue(), await connect()]
     far.end()
     await once(far, 'finish')

@@ -21,7 +21,7 @@ const block = (ms: number): void => {
 }
 
 describe('TIMER', () => {
-  test('T1, T2: a negative span, unknown fflags and two units are EINVAL', () => {
+  test('T1: a negative span, unknown fflags and two units are EINVAL', () => {
     const kq = newQueue()
     for (const fields of [{ data: -1 }, { fflags: 0x20 }, { fflags: NOTE_SECONDS | NOTE_MSECONDS }]) {
       expect(
@@ -53,7 +53,7 @@ describe('TIMER', () => {
     expect(due(kq)).toEqual([])
   })
 
-  test('T5: EV_DELETE drops what it counted', () => {
+  test('EV_DELETE drops what it counted', () => {
     const kq = newQueue()
     change(kq, { ...name, flags: EV_ADD, data: 5 })
     block(20)
@@ -77,7 +77,7 @@ describe('TIMER', () => {
     }
   })
 
-  test('T8: it counts while a handler holds it', () => {
+  test('it counts while a handler holds it', () => {
     const kq = newQueue()
     change(kq, { ...name, flags: EV_ADD | EV_DISPATCH, data: 5 })
     expect(kq.kevent(null, 1, 1000)).toHaveLength(1)
@@ -109,7 +109,7 @@ describe('TIMER', () => {
     expect(fired.sort()).toEqual([0, 1, 2, 3])
   })
 
-  test('T10, T11: ABSTIME fires at its time, at once if that has passed', () => {
+  test('T10: ABSTIME fires at its time, at once if that has passed', () => {
     const kq = newQueue()
     const at = Date.now() + 150
     change(kq, { ...name, flags: EV_ADD | EV_ONESHOT, fflags: NOTE_ABSTIME | NOTE_USECONDS, data: at * 1000 })
@@ -146,7 +146,7 @@ describe('TIMER', () => {
     }
   })
 
-  test('T14: disabled it goes on; from absolute to relative and back it is one knote', () => {
+  test('disabled it goes on; from absolute to relative and back it is one knote', () => {
     const kq = newQueue()
     change(kq, { ...name, flags: EV_ADD | EV_DISABLE, data: 5 })
     expect(kq.kevent(null, 1, 20)).toEqual([])

@@ -35,7 +35,7 @@ describe('USER', () => {
     expect(due(kq)).toEqual([])
   })
 
-  test('U3: and, or, copy, nop of the 24 flags', () => {
+  test('and, or, copy, nop of the 24 flags', () => {
     const kq = withKnote({ flags: EV_CLEAR, fflags: NOTE_FFCOPY | 0xf0 })
     const steps = [
       [NOTE_FFOR | 0x0f, 0xff],
@@ -61,7 +61,7 @@ describe('USER', () => {
     expect(due(kq)).toEqual([])
   })
 
-  test('U6: a trigger while it is disabled is delivered once it is enabled', () => {
+  test('a trigger while it is disabled is delivered once it is enabled', () => {
     const kq = withKnote({ flags: EV_DISABLE })
     change(kq, { ...name, fflags: NOTE_TRIGGER })
     expect(due(kq)).toEqual([])
@@ -93,7 +93,7 @@ describe('USER', () => {
     expect(due(kq)).toEqual([])
   })
 
-  test('U9: EV_DISPATCH; a trigger while a handler holds it is delivered at EV_ENABLE', () => {
+  test('EV_DISPATCH; a trigger while a handler holds it is delivered at EV_ENABLE', () => {
     const kq = withKnote({ flags: EV_DISPATCH | EV_CLEAR })
     change(kq, { ...name, fflags: NOTE_TRIGGER })
     expect(due(kq)).toHaveLength(1)
@@ -111,7 +111,7 @@ describe('USER', () => {
     expect(due(withKnote({ fflags: NOTE_TRIGGER }))).toHaveLength(1)
   })
 
-  test('U12: any integer is an ident, and each is a knote of its own', () => {
+  test('any integer is an ident, and each is a knote of its own', () => {
     const kq = newQueue()
     const idents = [0, -1, 2 ** 40, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER]
     change(kq, ...idents.map((ident) => ({ ...name, ident, flags: EV_ADD, fflags: NOTE_TRIGGER })))
