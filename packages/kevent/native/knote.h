@@ -23,7 +23,8 @@ using Slot = uint32_t;  // index into the knote table; 0 is none
 // kActive, and if the knote is locked the holder of the lock queues it in Unlock.
 //
 // Invariant: kQueued is set if and only if the ready ring, or the hand of one thread that harvests, holds
-// exactly one entry for the slot. A dropped knote that is still queued keeps its slot until that entry is taken.
+// exactly one entry for the slot. A dropped knote that is still queued keeps its slot until that entry is
+// taken.
 constexpr uint32_t kLocked = 1u << 0;
 constexpr uint32_t kLive = 1u << 1;
 constexpr uint32_t kActive = 1u << 2;

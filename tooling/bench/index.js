@@ -1,0 +1,2 @@
+export { measureTreeCpu, treeCpuSeconds } from './cpu.js'
+export { median, ratio, table } from './table.js'
