@@ -13,16 +13,10 @@ interface Waiter {
  */
 export class Readiness {
   readonly #queue = new KQueue()
-  readonly #consumption: Consumption
+  // Begun with the first wait: the first queue that a thread consumes waits in its event loop's place, which
+  // makes it cheaper by a quarter, and that is to be the shared one.
+  #consumption: Consumption | undefined
   readonly #waiters = new Map<string, Waiter>()
-
-  constructor() {
-    const events = new KEventList(64)
-    this.#consumption = this.#queue.consume({ changes: new KEventList(1), events }, (count) => {
-      for (let index = 0; index < count; index++) this.#fire(events.ident(index), events.filter(index))
-      return 0
-    })
-  }
 
   readable(descriptor: number): Promise<void> {
     return this.#wait(descriptor, EVFILT_READ)
@@ -41,7 +35,7 @@ export class Readiness {
   }
 
   close(): void {
-    this.#consumption.stop()
+    this.#consumption?.stop()
     this.#queue.close()
   }
 
@@ -49,6 +43,7 @@ export class Readiness {
     const name = key(descriptor, filter)
     const known = this.#waiters.get(name)
     if (known !== undefined) return known.promise
+    this.#consumption ??= this.#consume()
     this.#queue.kevent([{ ident: descriptor, filter, flags: EV_ADD | EV_ONESHOT, fflags: NOTE_NODATA }])
     let resolve!: () => void
     const promise = new Promise<void>((done) => {
@@ -56,6 +51,14 @@ export class Readiness {
     })
     this.#waiters.set(name, { promise, resolve })
     return promise
+  }
+
+  #consume(): Consumption {
+    const events = new KEventList(64)
+    return this.#queue.consume({ changes: new KEventList(1), events }, (count) => {
+      for (let index = 0; index < count; index++) this.#fire(events.ident(index), events.filter(index))
+      return 0
+    })
   }
 
   #fire(descriptor: number, filter: number): void {
