@@ -11,6 +11,7 @@ import {
 } from '../src/index.ts'
 import { EV_RECEIPT, KEventList, NOTE_TRIGGER } from '../src/index.ts'
 import type { KQueue } from '../src/index.ts'
+import { program } from './fixtures/program.ts'
 import { change, codeOf, due, newFifo, newQueue } from './fixtures/queue.ts'
 
 const bad = { ident: 1_000_000, filter: EVFILT_READ, flags: EV_ADD, udata: 7 }
@@ -143,6 +144,17 @@ describe('kevent', () => {
     for (let time = 0; time < 10; time++) fifo.write('x')
     expect(due(kq)).toMatchObject([{ data: 10 }])
     expect(due(kq)).toEqual([])
+  })
+
+  test('C17: a signal does not end the wait of a thread; its handler in JavaScript runs afterwards', async () => {
+    const { output } = await program(`
+      import { spawn } from 'node:child_process'
+      process.on('SIGUSR1', () => { console.log('handler'); process.exit() })
+      spawn('sh', ['-c', 'kill -USR1 ' + process.pid])
+      const timer = { ident: 1, filter: k.EVFILT_TIMER, flags: k.EV_ADD | k.EV_ONESHOT, data: 500 }
+      console.log(kq.kevent([timer], 1).length)
+      setTimeout(() => undefined, 5000)`)
+    expect(output).toBe('1\nhandler')
   })
 
   test('changes never take events: what was due before a change is due after it', () => {

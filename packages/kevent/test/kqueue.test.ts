@@ -128,34 +128,6 @@ describe('KQueue', () => {
     expect(due(kq)).toEqual([])
   })
 
-  test('X8: closeDescriptor removes the knotes although a duplicate lives', () => {
-    const [kq, fifo] = [newQueue(), newFifo()]
-    fifo.open(2)
-    change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ADD })
-    fifo.write('x')
-    kq.closeDescriptor(fifo.fd)
-    fifo.forget()
-    expect(due(kq)).toEqual([])
-    expect(kq.list()).toEqual([])
-    expect(
-      codeOf(() => {
-        kq.closeDescriptor(fifo.fd)
-      }),
-    ).toBe('EBADF')
-  })
-
-  test('X9: a copy in another process brings no more events after closeDescriptor', () => {
-    const [kq, fifo] = [newQueue(), newFifo()]
-    change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ADD })
-    kq.closeDescriptor(fifo.fd)
-    fifo.forget()
-    const other = fifo.open(2)
-    spawnSync('sh', ['-c', 'echo x >&3'], { stdio: ['ignore', 'inherit', 'inherit', other] })
-    const before = kq.counters()
-    expect(due(kq)).toEqual([])
-    expect(kq.counters().stale).toBe(before.stale)
-  })
-
   test('closeDescriptor and detach refuse what is no descriptor, and close nothing', () => {
     const kq = newQueue()
     for (const wrong of [NaN, -1, 1.5, 2 ** 32, undefined as unknown as number]) {

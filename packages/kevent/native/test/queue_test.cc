@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -246,6 +247,31 @@ void InterruptAndClose() {
   CHECK(queue->counters().slept.load() <= 51 * kThreads);
 }
 
+// C17: a signal that has a handler ends the wait with EINTR; the changes of the call are applied.
+void SignalInterrupts() {
+  const auto queue = MakeQueue();
+  const auto consumer = queue->MakeConsumer();
+  struct sigaction action {};
+  action.sa_handler = [](int) {};
+  CHECK(sigaction(SIGUSR1, &action, nullptr) == 0);
+  int result = 0;
+  std::atomic<bool> done{false};
+  std::thread sleeper([&] {
+    KEvent event{1, kevent::EVFILT_USER, kevent::EV_ADD, 0, 0, 0};
+    result = queue->Kevent(&event, 1, &event, 1, Queue::kForever, consumer.get());
+    done.store(true);
+  });
+  while (queue->counters().slept.load() == 0) std::this_thread::yield();
+  // It has counted itself, and may not sleep yet: a signal that comes too early is followed by others.
+  while (!done.load()) {
+    pthread_kill(sleeper.native_handle(), SIGUSR1);
+    std::this_thread::yield();
+  }
+  sleeper.join();
+  CHECK(result == -EINTR);
+  CHECK(queue->List().size() == 1);
+}
+
 // X5: a thread that only polls may be the one that finds Close's wake-up; the sleepers get it all the same.
 void CloseAgainstPoller() {
   for (int round = 0; round < 50; round++) {
@@ -404,6 +430,7 @@ int main() {
   TriggerAgainstRemove(5'000);
   Timers(4, 500);
   InterruptAndClose();
+  SignalInterrupts();
   CloseAgainstPoller();
   LevelIsNeverMissed(2, 10'000);
   OneshotAgainstAdd(kevent::EVFILT_READ, 5'000);
