@@ -39,7 +39,6 @@ class Handle : public Napi::ObjectWrap<Handle> {
                            InstanceMethod<&Handle::CloseDescriptor>("closeDescriptor"),
                            InstanceMethod<&Handle::Detach>("detach"),
                            InstanceMethod<&Handle::List>("list"),
-                           InstanceMethod<&Handle::CountersNow>("counters"),
                            InstanceMethod<&Handle::CloseQueue>("close"),
                            InstanceMethod<&Handle::Release>("release"),
                            InstanceAccessor<&Handle::Id>("id"),
@@ -48,16 +47,23 @@ class Handle : public Napi::ObjectWrap<Handle> {
                        });
   }
 
-  // new Handle() makes a queue; new Handle(id) attaches to one. `error` tells of failure.
+  // new Handle(counters: Uint8Array over 64 shared bytes) makes a queue; with an id as well it attaches to
+  // the one that has these counters. `error` tells of failure.
+  //
+  // The queue writes to memory that JavaScript owns, and only in calls by handles. Each handle keeps that
+  // memory from its own isolate's collector, so that it is there for as long as one of them is.
   explicit Handle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Handle>(info) {
     int error = 0;
-    if (info.Length() > 0 && info[0].IsNumber()) {
-      queue_ = Registry::Get()->Retain(info[0].As<Napi::Number>().Uint32Value());
-      if (!queue_ || queue_->closed()) {
+    auto memory = info[0].As<Napi::Uint8Array>();
+    memory_ = Napi::Reference<Napi::Uint8Array>::New(memory, 1);
+    auto* counters = reinterpret_cast<Counters*>(memory.Data());
+    if (info.Length() > 1 && info[1].IsNumber()) {
+      queue_ = Registry::Get()->Retain(info[1].As<Napi::Number>().Uint32Value());
+      if (!queue_ || queue_->closed() || &queue_->counters() != counters) {
         queue_ = {};
         error = EBADF;
       }
-    } else if (auto made = Queue::Make(&error); made != nullptr) {
+    } else if (auto made = Queue::Make(&error, counters); made != nullptr) {
       queue_ = Registry::Get()->Add(std::move(made));
     }
     if (queue_) consumer_ = queue_->MakeConsumer();
@@ -189,19 +195,6 @@ class Handle : public Napi::ObjectWrap<Handle> {
     return rows;
   }
 
-  Napi::Value CountersNow(const Napi::CallbackInfo& info) {
-    const Napi::Env env = info.Env();
-    if (!queue_) return Napi::Float64Array::New(env, 0);
-    const Counters& counters = queue_->counters();
-    auto values = Napi::Float64Array::New(env, 6);
-    size_t at = 0;
-    for (const auto* counter : {&counters.delivered, &counters.forced, &counters.stale, &counters.slept,
-                                &counters.woken, &counters.interrupted}) {
-      values[at++] = static_cast<double>(counter->load(std::memory_order_relaxed));
-    }
-    return values;
-  }
-
   // Ends the queue for every thread.
   Napi::Value CloseQueue(const Napi::CallbackInfo& info) {
     if (queue_) queue_->Close();
@@ -215,6 +208,7 @@ class Handle : public Napi::ObjectWrap<Handle> {
     return info.Env().Undefined();
   }
 
+  Napi::Reference<Napi::Uint8Array> memory_;  // outlives queue_
   Registry::Share queue_;
   std::unique_ptr<Consumer> consumer_;
   Consumption* consumption_ = nullptr;  // until it has stopped, whoever stops it

@@ -53,20 +53,23 @@ int64_t MonotonicNow() {
 
 }  // namespace
 
-std::unique_ptr<Queue> Queue::Make(int* error) {
+std::unique_ptr<Queue> Queue::Make(int* error, Counters* counters) {
   Descriptor epoll(epoll_create1(EPOLL_CLOEXEC));
   *error = errno;
   if (!epoll.valid()) return nullptr;
   Descriptor wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   *error = errno;
   if (!wake.valid()) return nullptr;
-  std::unique_ptr<Queue> queue(new (std::nothrow) Queue(std::move(epoll), std::move(wake)));
+  std::unique_ptr<Queue> queue(new (std::nothrow) Queue(std::move(epoll), std::move(wake), counters));
   *error = ENOMEM;
   if (queue == nullptr || !queue->Start(error)) return nullptr;
   return queue;
 }
 
-Queue::Queue(Descriptor epoll, Descriptor wake) : epoll_(std::move(epoll)), wake_(std::move(wake)) {}
+Queue::Queue(Descriptor epoll, Descriptor wake, Counters* counters)
+    : epoll_(std::move(epoll)),
+      wake_(std::move(wake)),
+      counters_(counters == nullptr ? &own_counters_ : counters) {}
 
 Queue::~Queue() = default;
 
@@ -119,7 +122,7 @@ void Queue::WakeOne() {
   do {
     if ((seen & kSleeperMask) <= seen >> 32) return;
   } while (!sleepers_.compare_exchange_weak(seen, seen + kOneWake, std::memory_order_seq_cst));
-  counters_.woken.fetch_add(1, std::memory_order_relaxed);
+  counters_->woken.fetch_add(1, std::memory_order_relaxed);
   WriteWake();
 }
 
@@ -169,7 +172,7 @@ int Queue::Sleep(int64_t timeout, int max, Hand* hand, Consumer* consumer) {
   const bool alone = (sleepers_.fetch_add(1, std::memory_order_seq_cst) & kSleeperMask) == 0;
   if (ring_.Size() == 0 && !consumer->interrupted_.load(std::memory_order_seq_cst) &&
       !closed_.load(std::memory_order_seq_cst)) {
-    counters_.slept.fetch_add(1, std::memory_order_relaxed);
+    counters_->slept.fetch_add(1, std::memory_order_relaxed);
     result = Harvest(timeout, alone ? Hand::kMostEdges : std::min(max, Hand::kMostEdges), hand);
   }
   sleepers_.fetch_sub(1, std::memory_order_seq_cst);
@@ -204,8 +207,8 @@ int Queue::Wait(KEvent* events, int max, int64_t timeout, Consumer* consumer) {
     if (count == 0 && timeout > 0) left = std::max<int64_t>(deadline - MonotonicNow(), 0);
   }
   if (ring_.Size() > 0) WakeOne();
-  counters_.delivered.fetch_add(static_cast<uint64_t>(count), std::memory_order_relaxed);
-  if (slept == -ECANCELED && count == 0) counters_.interrupted.fetch_add(1, std::memory_order_relaxed);
+  counters_->delivered.fetch_add(static_cast<uint64_t>(count), std::memory_order_relaxed);
+  if (slept == -ECANCELED && count == 0) counters_->interrupted.fetch_add(1, std::memory_order_relaxed);
   return count == 0 ? slept : count;
 }
 

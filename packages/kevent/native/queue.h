@@ -26,7 +26,8 @@
 
 namespace kevent {
 
-// Statistics: relaxed throughout, nothing is ordered by them.
+// Statistics: relaxed throughout, nothing is ordered by them. They may be in memory that others read, as an
+// array of 64-bit numbers in this order.
 struct Counters {
   std::atomic<uint64_t> delivered{0};    // events returned by kevent()
   std::atomic<uint64_t> forced{0};       // of these, delivered because of EV_FORCEONESHOT
@@ -34,7 +35,10 @@ struct Counters {
   std::atomic<uint64_t> slept{0};        // times that a thread went to sleep
   std::atomic<uint64_t> woken{0};        // wake-ups that a push sent to a sleeper
   std::atomic<uint64_t> interrupted{0};  // waits that were ended from outside
+  std::atomic<uint64_t> duplicates{0};   // edges dropped, for a knote that had one to be delivered already
+  std::atomic<uint64_t> ring_high{0};    // the most knotes that a claim found in the ring
 };
+static_assert(sizeof(Counters) == 64 && std::atomic<uint64_t>::is_always_lock_free);
 
 // One thread's end of a queue: who holds a dispatched knote, and how its wait is ended from outside.
 class Consumer {
@@ -65,8 +69,9 @@ class Queue {
  public:
   static constexpr int64_t kForever = -1;
 
-  // Null and an errno when the kernel refuses a descriptor.
-  static std::unique_ptr<Queue> Make(int* error);
+  // Null and an errno when the kernel refuses a descriptor. `counters`, if given, are zero, and outlive every
+  // call of a member but the destructor.
+  static std::unique_ptr<Queue> Make(int* error, Counters* counters = nullptr);
   Queue(const Queue&) = delete;
   Queue& operator=(const Queue&) = delete;
   ~Queue();
@@ -102,14 +107,14 @@ class Queue {
   void Disarm();
 
   std::vector<KnoteView> List();
-  const Counters& counters() const { return counters_; }
+  const Counters& counters() const { return *counters_; }
 
  private:
   struct Recheck;  // enabled knotes of a changelist whose level is read together
   struct Level;    // what a filter says of its source now
   struct Hand;     // due knotes that a thread has taken from epoll and may keep
 
-  Queue(Descriptor epoll, Descriptor wake);
+  Queue(Descriptor epoll, Descriptor wake, Counters* counters);
   bool Start(int* error);
 
   // Changes.
@@ -176,7 +181,8 @@ class Queue {
   std::atomic<bool> exposed_{false};
   std::atomic<bool> closed_{false};
   std::atomic<uint32_t> next_consumer_{1};
-  Counters counters_;
+  Counters own_counters_;
+  Counters* const counters_;
 };
 
 }  // namespace kevent

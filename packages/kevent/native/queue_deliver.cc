@@ -106,6 +106,8 @@ void Queue::Activate(uint64_t tag, uint32_t events, Hand* hand) {
       } else {
         ring_.Push(slot);
       }
+    } else if ((state & (kLive | kActive)) == (kLive | kActive)) {
+      counters_->duplicates.fetch_add(1, std::memory_order_relaxed);
     }
   }
 }
@@ -151,6 +153,10 @@ int Queue::ClaimUpTo(int max, KEvent* events, Consumer* consumer) {
 // One pass: a level-triggered knote that goes back to the tail is not met again in the same call.
 int Queue::ClaimFromRing(int max, size_t budget, KEvent* events, Consumer* consumer) {
   if (budget == 0 || max == 0) return 0;
+  uint64_t high = counters_->ring_high.load(std::memory_order_relaxed);
+  while (high < budget &&
+         !counters_->ring_high.compare_exchange_weak(high, budget, std::memory_order_relaxed)) {
+  }
   claims_.fetch_add(1, std::memory_order_seq_cst);
   int count = 0;
   Slot slot = 0;
@@ -190,7 +196,7 @@ bool Queue::Claim(Slot slot, KEvent* event, Consumer* consumer) {
     Deliver(knote, slot, before, level, event, consumer);
     return true;
   } else {
-    counters_.stale.fetch_add(1, std::memory_order_relaxed);
+    counters_->stale.fetch_add(1, std::memory_order_relaxed);
   }
   if (knote->Unlock()) ring_.Push(slot);
   return false;
@@ -249,7 +255,7 @@ void Queue::Deliver(Knote* knote, Slot slot, uint64_t state, const Level& level,
   if (forced) flags |= EV_FORCEONESHOT;
   *event = {knote->ident, knote->filter, static_cast<uint16_t>(flags),
             level.fflags, level.data,    knote->udata};
-  if (forced) counters_.forced.fetch_add(1, std::memory_order_relaxed);
+  if (forced) counters_->forced.fetch_add(1, std::memory_order_relaxed);
   if ((knote->flags & EV_ONESHOT) != 0) {
     if (knote->filter == EVFILT_TIMER) HeapOf(*knote)->Disarm(knote);  // forced before it expired
     knote->Drop();

@@ -16,13 +16,13 @@ export interface NativeHandle {
   closeDescriptor(descriptor: number): number
   detach(descriptor: number): number
   list(): Float64Array
-  counters(): Float64Array
   close(): void
   release(): void
 }
 
 interface Binding {
-  Handle: new (id?: number) => NativeHandle
+  /** Makes a queue that counts in `counters` (64 bytes, shared), or attaches to the one that does. */
+  Handle: new (counters: Uint8Array, id?: number) => NativeHandle
 }
 
 const load = (): Binding => {

@@ -11,6 +11,8 @@ import type { WaitOptions } from './loop-waits.ts'
 const EBADF = -9
 const EINVAL = -22
 const NANOSECONDS = 1e6
+/** Fields of {@link KQueueCounters}, 8 bytes each. */
+const COUNTERS = 8
 const nothing = new Uint8Array(0)
 
 /** Beyond this, in ms, a timeout is for ever, as in FreeBSD. */
@@ -34,6 +36,8 @@ const checkDescriptor = (descriptor: number, syscall: string): void => {
 export interface KQueueHandle {
   readonly kqueue: number
   readonly pid: number
+  /** Where the queue counts: see {@link KQueue.counters}. */
+  readonly counters: SharedArrayBuffer
 }
 
 /** A knote as it stands. */
@@ -60,6 +64,10 @@ export interface KQueueCounters {
   woken: number
   /** Waits ended from outside. */
   interrupted: number
+  /** Edges that told nothing new: the knote had one already that was not delivered yet. */
+  duplicates: number
+  /** The most due knotes that a thread has found waiting. */
+  ringHighWater: number
 }
 
 /** Lists that {@link KQueue.consume} reads changes from and writes events to. */
@@ -86,15 +94,18 @@ export interface Consumption {
 export class KQueue {
   readonly #native: NativeHandle
   readonly #waits: LoopWaits
+  readonly #memory: SharedArrayBuffer
   #changes = new KEventList(16)
   #events = new KEventList(16)
 
   /**
-   * Makes a queue. Throws KEventError EMFILE, ENFILE or ENOMEM. (`id` is for {@link KQueue.attach}, which says
-   * clearly what is wrong with it.)
+   * Makes a queue. Throws KEventError EMFILE, ENFILE or ENOMEM. (`handle` is for {@link KQueue.attach}, which
+   * says clearly what is wrong with it.)
    */
-  constructor(id?: number) {
-    this.#native = id === undefined ? new binding.Handle() : new binding.Handle(id)
+  constructor(handle?: KQueueHandle) {
+    this.#memory = handle?.counters ?? new SharedArrayBuffer(COUNTERS * 8)
+    const bytes = new Uint8Array(this.#memory)
+    this.#native = handle === undefined ? new binding.Handle(bytes) : new binding.Handle(bytes, handle.kqueue)
     if (this.#native.error !== 0) throw new KEventError(-this.#native.error, 'kqueue')
     this.#waits = new LoopWaits(this.#native)
   }
@@ -104,13 +115,15 @@ export class KQueue {
    * when that queue is closed or of another process: a kqueue is not inherited and cannot be sent.
    */
   static attach(handle: KQueueHandle): KQueue {
-    if (!Number.isInteger(handle.kqueue) || handle.pid !== process.pid) throw new KEventError(EBADF, 'kqueue')
-    return new KQueue(handle.kqueue)
+    const { kqueue, pid, counters } = handle
+    const ours = Number.isInteger(kqueue) && pid === process.pid && counters instanceof SharedArrayBuffer
+    if (!ours) throw new KEventError(EBADF, 'kqueue')
+    return new KQueue(handle)
   }
 
   /** What {@link KQueue.attach} takes in another thread. */
   share(): KQueueHandle {
-    return { kqueue: this.#native.id, pid: process.pid }
+    return { kqueue: this.#native.id, pid: process.pid, counters: this.#memory }
   }
 
   /** This thread's number among the queue's consumers, as {@link Knote.holder} names it. */
@@ -278,11 +291,22 @@ export class KQueue {
     )
   }
 
-  /** See {@link KQueueCounters}. */
+  /**
+   * See {@link KQueueCounters}. They are read from shared memory: no call into the queue, no lock, and they
+   * stand when it is closed.
+   */
   counters(): KQueueCounters {
-    const [delivered = 0, forced = 0, stale = 0, slept = 0, woken = 0, interrupted = 0] =
-      this.#native.counters()
-    return { delivered, forced, stale, slept, woken, interrupted }
+    const [
+      delivered = 0,
+      forced = 0,
+      stale = 0,
+      slept = 0,
+      woken = 0,
+      interrupted = 0,
+      duplicates = 0,
+      ringHighWater = 0,
+    ] = Array.from(new BigUint64Array(this.#memory), Number)
+    return { delivered, forced, stale, slept, woken, interrupted, duplicates, ringHighWater }
   }
 
   /** Ends this thread's part. The queue lives on in the others; with the last one it is gone. */

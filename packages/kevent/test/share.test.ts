@@ -161,7 +161,7 @@ describe('threads that share a queue', () => {
     expect(codeOf(() => KQueue.attach({ ...handle, pid: process.pid + 1 }))).toBe('EBADF')
     kq.close()
     expect(codeOf(() => KQueue.attach(handle))).toBe('EBADF')
-    expect(codeOf(() => KQueue.attach({ kqueue: 0.5, pid: process.pid }))).toBe('EBADF')
+    expect(codeOf(() => KQueue.attach({ ...handle, kqueue: 0.5 }))).toBe('EBADF')
   })
 
   test('the queue lives until its last thread lets go', () => {
