@@ -133,12 +133,21 @@ export class RequestDispatch {
     const gone = error instanceof Http1Error && error.code === 'ERR_HTTP_CLIENT_GONE'
     if (status === undefined && !gone) {
       const { prefix, generation } = lease.mount
-      const fields = { err: error, mount: prefix, generation, method: request.method, target: request.target }
-      this.#log.error(fields, 'the handler failed')
+      this.#log.error({ err: error, mount: prefix, generation, ...named(request) }, 'the handler failed')
     }
     // A client that is gone reads no answer, but only an answer ends its connection.
     const body = `${status}: ${error instanceof Error ? error.message : ''}\n`
     this.#answer(request, status === undefined ? failed : { status, headers: plain, body })
+  }
+}
+
+/** What the log names a request by. Of one that is over, as after a body that failed, it may be gone. */
+function named(request: HttpRequest): { method?: string; target?: string; request: string } {
+  const { id } = request
+  try {
+    return { request: id, method: request.method, target: request.target }
+  } catch {
+    return { request: id }
   }
 }
 

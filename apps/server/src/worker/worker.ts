@@ -46,12 +46,18 @@ async function prepare(spec: MountSpec, mount: Mount<MountSpec>): Promise<Mounte
 const cleanups = new Set<Promise<void>>()
 
 async function dispose(handler: MountedHandler): Promise<void> {
-  const cleanup = Promise.resolve(handler.module.cleanup?.(handler.context('')))
+  const cleanup = cleanUp(handler)
   cleanups.add(cleanup)
+  await cleanup
+  cleanups.delete(cleanup)
+}
+
+async function cleanUp(handler: MountedHandler): Promise<void> {
   try {
-    await cleanup
-  } finally {
-    cleanups.delete(cleanup)
+    await handler.module.cleanup?.(handler.context(''))
+  } catch (error) {
+    const { prefix, generation } = handler.mount
+    log.error({ err: error, mount: prefix, generation, worker: data.worker }, 'the cleanup failed')
   }
 }
 

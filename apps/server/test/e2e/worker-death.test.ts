@@ -56,3 +56,11 @@ test('a handler that throws, rejects, returns nothing, or answers with what cann
   expect((await connection.get('/faulty'))?.body).toBe('well')
   expect(await server.references()).toEqual([0, 0, 0])
 })
+
+test('a cleanup that throws is a log line, and the server stops all the same', async () => {
+  await using server = await ServerProcess.start({ mounts })
+  server.signal('SIGTERM')
+  const { mount } = await server.logged(({ msg }) => msg === 'the cleanup failed')
+  expect(mount).toBe('/faulty')
+  expect(await server.exited()).toBe(0)
+})

@@ -34,3 +34,7 @@ export function handle(request, ctx) {
       return { body: 'well' }
   }
 }
+
+export function cleanup() {
+  throw new Error('not cleaned up on purpose')
+}
