@@ -26,12 +26,10 @@ function accept(port = 0, threads = 2, idle = 10_000) {
     kq.detach(fd) // before it is closed: only this thread closes, and only what no other thread has in hand
     socket.destroy()
   }
-  for (let thread = 0; thread < threads; thread++) {
-    const data = { queue: kq.share(), lastUse }
-    new Worker(new URL(import.meta.url), { workerData: data }).on('message', tearDown)
-  }
+  const options = { workerData: { queue: kq.share(), lastUse } }
+  for (let n = 0; n < threads; n++) new Worker(new URL(import.meta.url), options).on('message', tearDown)
   const look = (connection) => {
-    const { id, fd } = connection
+    const { fd } = connection
     const left = lastUse[fd] + idle - Date.now()
     if (left > 0) connection.timer = setTimeout(look, left, connection)
     // Whichever thread has the connection now, or gets it next, is told so, once, and nobody has it afterwards.
@@ -39,12 +37,12 @@ function accept(port = 0, threads = 2, idle = 10_000) {
   }
   // Paused, a socket keeps its descriptor open and reads nothing: the threads borrow the number.
   const server = createServer({ pauseOnConnect: true }, (socket) => {
-    const connection = { id: ++accepted, fd: socket._handle.fd, socket }
-    const { id, fd } = connection
-    open.set(id, connection)
+    const { fd } = socket._handle
+    const connection = { fd, socket, timer: undefined }
+    open.set(++accepted, connection)
     lastUse[fd] = Date.now()
     connection.timer = setTimeout(look, idle, connection)
-    kq.kevent([{ ident: fd, filter: EVFILT_READ, flags: EV_ADD | EV_DOD, udata: id }])
+    kq.kevent([{ ident: fd, filter: EVFILT_READ, flags: EV_ADD | EV_DOD, udata: accepted }])
   })
   server.listen(port, () => console.log(`port ${server.address().port}`))
   process.on('SIGTERM', () => {
@@ -71,8 +69,8 @@ function serve({ queue, lastUse }) {
     const fd = events.ident(0)
     const goesOn = echo(fd) && (events.flags(0) & EV_FORCEOS) === 0
     lastUse[fd] = Date.now()
-    enabled = goesOn ? 1 : 0
     changes.set(0, fd, EVFILT_READ, EV_ENABLE | EV_KEEPUDATA)
+    enabled = goesOn ? 1 : 0
     if (!goesOn) parentPort.postMessage(events.udata(0))
   }
 }

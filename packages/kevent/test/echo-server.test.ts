@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { own } from './fixtures/queue.ts'
 
-const example = `${fileURLToPath(new URL('..', import.meta.url))}examples/echo-server.js`
+const root = fileURLToPath(new URL('..', import.meta.url))
+const example = `${root}examples/echo-server.js`
 const idle = 1500
 
 /** Sends random bytes at random times, reads its echo, and then is idle. Returns when it was cut off, and how. */
