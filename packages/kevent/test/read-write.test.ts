@@ -120,7 +120,7 @@ describe('READ', () => {
     expect(due(kq)).toEqual([])
   })
 
-  test('an empty datagram is an event', async () => {
+  test('W17: an empty datagram is an event, and an unconnected socket is writable at once', async () => {
     const kq = newQueue()
     const socket = dgram.createSocket('udp4')
     socket.bind(0, '127.0.0.1')
@@ -134,7 +134,7 @@ describe('READ', () => {
       `import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"", ("127.0.0.1", ${socket.address().port}))`,
     ])
     expect(kq.kevent(null, 8, second)).toMatchObject([{ data: 0, flags: EV_CLEAR }])
-    // W17: an unconnected one is writable at once
+    // Nothing waits to be sent.
     change(kq, { ident, filter: EVFILT_WRITE, flags: EV_ADD | EV_CLEAR })
     expect(due(kq).filter(({ filter }) => filter === EVFILT_WRITE)).toHaveLength(1)
     kq.detach(ident)
