@@ -6,4 +6,4 @@ export type {
   HttpRequest,
   MountSpec,
   ResponseLike,
-} from './handlers/handler.ts'
+} from './handler.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { groupCounters } from '../src/control/counters.ts'
+import { groupCounters } from '../src/status/counters.ts'
 
 test('totals and the counters of each worker are told apart, workers in the order of their numbers', () => {
   const counters = {

@@ -6,7 +6,7 @@ import { createServer, request as httpRequest } from 'node:http'
 import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
-import type { HandlerContext, HandlerModule, MountSpec } from '../src/handlers/handler.ts'
+import type { HandlerContext, HandlerModule, MountSpec } from '../src/handler.ts'
 
 export interface Answer {
   status: number

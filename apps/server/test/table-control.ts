@@ -8,9 +8,9 @@ import type {
   UnmountRequest,
 } from '../src/control/control-protocol.ts'
 import { loadHandler } from '../src/handlers/handler-module.ts'
-import type { HandlerModule, MountSpec } from '../src/handlers/handler.ts'
-import { mountRow } from '../src/control/mount-row.ts'
-import type { MountRow } from '../src/control/mount-row.ts'
+import type { HandlerModule, MountSpec } from '../src/handler.ts'
+import { mountRow } from '../src/status/mount-row.ts'
+import type { MountRow } from '../src/status/mount-row.ts'
 
 /** A mount table of one thread behind the control's interface: all of a server but its connections. */
 export class TableControl implements Control, Disposable {

@@ -1,6 +1,6 @@
 import type { MountInfo } from '@x/mounttable'
 import { expect, onTestFinished, test } from 'vitest'
-import type { MountSpec } from '../src/handlers/handler.ts'
+import type { MountSpec } from '../src/handler.ts'
 import { welcome } from '../src/handlers/welcome/welcome.ts'
 import { ServedHandler } from './served-handler.ts'
 

@@ -1,7 +1,7 @@
 import type { Place } from './command-line.ts'
 import type { ControlClient } from '../control/control-client.ts'
 import { mountName } from '../config/mount-name.ts'
-import type { MountRow } from '../control/mount-row.ts'
+import type { MountRow } from '../status/mount-row.ts'
 
 const refreshEvery = 500
 

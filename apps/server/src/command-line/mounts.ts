@@ -1,5 +1,5 @@
 import type { Target } from './command-line.ts'
-import type { MountRow } from '../control/mount-row.ts'
+import type { MountRow } from '../status/mount-row.ts'
 import { readableDuration, renderTable } from './terminal-table.ts'
 import { targetClient } from './target-client.ts'
 

@@ -1,5 +1,5 @@
 import type { Place, Target } from './command-line.ts'
-import type { MountSpec } from '../handlers/handler.ts'
+import type { MountSpec } from '../handler.ts'
 import { mountName } from '../config/mount-name.ts'
 import { showingDrain } from './drain-progress.ts'
 import { targetClient } from './target-client.ts'

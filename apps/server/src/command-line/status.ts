@@ -1,6 +1,6 @@
 import type { Target } from './command-line.ts'
 import type { ServerStatus } from '../control/control-protocol.ts'
-import { groupCounters } from '../control/counters.ts'
+import { groupCounters } from '../status/counters.ts'
 import { readableDuration, renderTable } from './terminal-table.ts'
 import { targetClient } from './target-client.ts'
 

@@ -12,7 +12,7 @@ import {
 } from './control-protocol.ts'
 import type { MountRequest, ReplaceRequest, ServerStatus, UnmountRequest } from './control-protocol.ts'
 import { ControlError, codeOf, messageOf } from '../errors.ts'
-import type { MountRow } from './mount-row.ts'
+import type { MountRow } from '../status/mount-row.ts'
 
 /** Milliseconds for an answer that waits for nothing. */
 const promptly = 10_000

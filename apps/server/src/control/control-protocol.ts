@@ -1,9 +1,9 @@
 import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
-import type { MountSpec } from '../handlers/handler.ts'
+import type { MountSpec } from '../handler.ts'
 import { hostSchema, prefixSchema } from '../config/mount-name.ts'
-import { mountRowSchema } from './mount-row.ts'
-import type { MountRow } from './mount-row.ts'
+import { mountRowSchema } from '../status/mount-row.ts'
+import type { MountRow } from '../status/mount-row.ts'
 import { show, strictObject, text, wholeNumber } from '../config/strict-object.ts'
 
 /*

@@ -2,12 +2,12 @@ import { statSync } from 'node:fs'
 import { isAbsolute } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { HandlerModuleError, messageOf } from '../errors.ts'
-import type { HandlerModule, MountSpec } from './handler.ts'
+import type { HandlerModule, MountSpec } from '../handler.ts'
 import { staticFiles } from './static-files/static-files.ts'
 import { welcome } from './welcome/welcome.ts'
 import { mountName } from '../config/mount-name.ts'
 
-export type { HandlerContext, HandlerLog, HandlerModule, MountSpec, ResponseLike } from './handler.ts'
+export type { HandlerContext, HandlerLog, HandlerModule, MountSpec, ResponseLike } from '../handler.ts'
 
 const builtins: Readonly<Record<string, (options: unknown) => HandlerModule>> = {
   'builtin:welcome': welcome,

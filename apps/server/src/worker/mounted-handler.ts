@@ -1,6 +1,6 @@
 import type { MountInfo, Mount } from '@x/mounttable'
 import type { Logger } from 'pino'
-import type { HandlerContext, HandlerLog, HandlerModule, MountSpec } from '../handlers/handler.ts'
+import type { HandlerContext, HandlerLog, HandlerModule, MountSpec } from '../handler.ts'
 
 /** What the whole thread gives to its handlers. */
 export interface HandlerHost {

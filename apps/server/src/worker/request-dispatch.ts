@@ -3,7 +3,7 @@ import type { Engine, HttpRequest } from '@x/http1'
 import { MountTableError } from '@x/mounttable'
 import type { Lease, MountTableMember } from '@x/mounttable'
 import type { Logger } from 'pino'
-import type { MountSpec, ResponseLike } from '../handlers/handler.ts'
+import type { MountSpec, ResponseLike } from '../handler.ts'
 import type { MountedHandler } from './mounted-handler.ts'
 import type { ServerMemory } from './server-memory.ts'
 

@@ -2,7 +2,7 @@ import type { Limits, Timeouts } from '@x/http1'
 import type { KQueueHandle } from '@x/kevent'
 import type { MountInfo, MountTableHandle } from '@x/mounttable'
 import type { LogLevel } from '../config/config.ts'
-import type { MountSpec } from '../handlers/handler.ts'
+import type { MountSpec } from '../handler.ts'
 
 /** What a worker is started with. */
 export interface WorkerData {

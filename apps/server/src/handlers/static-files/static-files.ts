@@ -4,13 +4,13 @@ import { fileBody } from '@x/http1'
 import type { HttpRequest, ResponseLike } from '@x/http1'
 import * as v from 'valibot'
 import { codeOf } from '../../errors.ts'
-import type { HandlerContext, HandlerModule } from '../handler.ts'
+import type { HandlerContext, HandlerModule } from '../../handler.ts'
 import { issueLines } from '../../config/strict-object.ts'
 import { parseByteRange } from './byte-range.ts'
 import { contentType } from './content-type.ts'
 import { evaluatePreconditions, httpDate, rangeStillApplies } from './preconditions.ts'
-import { staticFilesOptions } from './static-files-options.ts'
-import type { StaticFilesOptions } from './static-files-options.ts'
+import { staticFilesOptions } from '../../config/static-files-options.ts'
+import type { StaticFilesOptions } from '../../config/static-files-options.ts'
 
 /** Files below this many bytes are read at once: that costs less than handing a descriptor on. */
 const readAtOnce = 16 * 1024

@@ -1,8 +1,8 @@
 import type { HttpRequest, ResponseLike } from '@x/http1'
 import * as v from 'valibot'
-import { groupCounters } from '../../control/counters.ts'
-import type { HandlerContext, HandlerModule } from '../handler.ts'
-import { mountRow } from '../../control/mount-row.ts'
+import { groupCounters } from '../../status/counters.ts'
+import type { HandlerContext, HandlerModule } from '../../handler.ts'
+import { mountRow } from '../../status/mount-row.ts'
 import { issueLines, strictObject } from '../../config/strict-object.ts'
 import { welcomePage, welcomePolicy } from './welcome-page.ts'
 

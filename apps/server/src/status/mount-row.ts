@@ -1,6 +1,6 @@
 import type { MountInfo, MountState } from '@x/mounttable'
 import * as v from 'valibot'
-import type { MountSpec } from '../handlers/handler.ts'
+import type { MountSpec } from '../handler.ts'
 
 /** A generation of a mount as operators see it, in the control protocol and on the welcome page. */
 export interface MountRow {

@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { show, strictObject, text, wholeNumber } from '../../config/strict-object.ts'
+import { show, strictObject, text, wholeNumber } from './strict-object.ts'
 
 const boolean = v.boolean((issue) => `${show(issue.input)} is not true or false; write one of the two`)
 
