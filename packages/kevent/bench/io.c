@@ -1,6 +1,7 @@
 // What the measured programs do with an event, at the price that it has in epoll.c: a batch in one call, no
 // JavaScript between a read and its write. Descriptors are read from the records of a KEventList.
 #define _GNU_SOURCE
+#include <malloc.h>
 #include <node_api.h>
 #include <stdint.h>
 #include <string.h>
@@ -72,6 +73,13 @@ static napi_value Stamp(napi_env env, napi_callback_info info) {
 static napi_value NowNumber(napi_env env, napi_callback_info info) {
   (void)info;
   return Number(env, (double)Now());
+}
+
+// heap(): bytes that malloc(3) has given out in this process. V8's heap is not among them.
+static napi_value Heap(napi_env env, napi_callback_info info) {
+  (void)info;
+  const struct mallinfo2 now = mallinfo2();
+  return Number(env, (double)(now.uordblks + now.hblkhd));
 }
 
 // open(count, pairs): descriptors of `count` socket pairs that have one byte under way each, or of `count`
@@ -148,6 +156,7 @@ NAPI_MODULE_INIT() {
   Define(env, exports, "echo", Echo);
   Define(env, exports, "stamp", Stamp);
   Define(env, exports, "now", NowNumber);
+  Define(env, exports, "heap", Heap);
   Define(env, exports, "open", Open);
   Define(env, exports, "pairs", Pairs);
   Define(env, exports, "close", Close);

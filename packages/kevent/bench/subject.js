@@ -19,7 +19,7 @@ import {
 } from '../dist/index.js'
 
 const require = createRequire(import.meta.url)
-/** @type {{ echo(records: Uint8Array, count: number): number, stamp(fd: number): number, now(): number, open(count: number, pairs: boolean): number[] }} */
+/** @type {{ echo(records: Uint8Array, count: number): number, stamp(fd: number): number, now(): number, heap(): number, open(count: number, pairs: boolean): number[] }} */
 const io = require('./build/io.node')
 
 /** Descriptors as in epoll.c: 64 that are always ready, or 64 pairs. */
@@ -177,16 +177,14 @@ const kinds = {
     const list = new KEventList(1024)
     const kq = new KQueue()
     addAll(kq, opened.slice(0, 1), NOTE_NODATA)
-    const kilobytes = () =>
-      Number(/^Pss_Anon:\s+(\d+)/m.exec(readFileSync('/proc/self/smaps_rollup', 'utf8'))?.[1])
     const slab = () =>
       readFileSync('/proc/slabinfo', 'utf8')
         .split('\n')
         .filter((line) => line.startsWith('eventpoll'))
         .map((line) => line.split(/\s+/).map(Number))
         .reduce((sum, [, active = 0, , size = 0]) => sum + active * size, 0)
-    kilobytes()
-    const before = { user: kilobytes(), slab: slab(), cpu: cpu() }
+    slab()
+    const before = { user: io.heap(), slab: slab(), cpu: cpu() }
     for (let at = 1; at < opened.length;) {
       let count = 0
       while (count < list.capacity && at < opened.length) {
@@ -196,7 +194,7 @@ const kinds = {
     }
     const added = cpu() - before.cpu
     print({
-      user: ((kilobytes() - before.user) * 1024) / opened.length,
+      user: (io.heap() - before.user) / opened.length,
       slab: (slab() - before.slab) / opened.length,
       add: added / opened.length,
     })
