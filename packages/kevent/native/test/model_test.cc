@@ -13,7 +13,6 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
-#include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -61,12 +60,10 @@ class Random {
 std::vector<std::string> history;
 uint64_t episode_seed = 0;
 
-__attribute__((format(printf, 1, 2))) std::string Format(const char* format, ...) {
+template <typename... Arguments>
+std::string Format(const char* format, Arguments... arguments) {
   char text[256];
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(text, sizeof(text), format, arguments);
-  va_end(arguments);
+  snprintf(text, sizeof(text), format, arguments...);
   return text;
 }
 
@@ -433,7 +430,8 @@ class Episode {
       }
       At(end).full = true;
     } else {
-      const ssize_t count = write(kFirstDescriptor + end, block, static_cast<size_t>(1 + random_.Below(20)));
+      const int size = 1 + random_.Below(20);
+      const ssize_t count = write(kFirstDescriptor + end, block, static_cast<size_t>(size));
       Require(count > 0, "written");
       written = static_cast<int>(count);
     }
@@ -679,9 +677,9 @@ class Crowd {
       int both[2];
       Require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, both) == 0, "a pair");
       for (int end = 0; end < 2; end++) {
-        ends_[static_cast<size_t>(pair * 2 + end)] = Descriptor(both[end]);
-        const KEvent change{both[end], EVFILT_READ, EV_ADD | EV_DISPATCH,
-                            0,         0,           static_cast<double>(pair * 2 + end)};
+        const int index = pair * 2 + end;
+        ends_[static_cast<size_t>(index)] = Descriptor(both[end]);
+        const KEvent change{both[end], EVFILT_READ, EV_ADD | EV_DISPATCH, 0, 0, static_cast<double>(index)};
         Require(queue_->Kevent(&change, 1, nullptr, 0, 0, consumer.get()) == 0, "EV_ADD");
       }
       Require(write(both[0], "t", 1) == 1, "a token");
@@ -864,7 +862,7 @@ class Crowd {
 int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
   const uint64_t first = argc > 1 ? strtoull(argv[1], nullptr, 10) : 1;
-  const int episodes = argc > 2 ? atoi(argv[2]) : 3'000 / kScale;
+  const int episodes = argc > 2 ? static_cast<int>(strtol(argv[2], nullptr, 10)) : 3'000 / kScale;
   constexpr int kSteps = 200;
   for (int index = 0; index < episodes; index++) {
     episode_seed = first + static_cast<uint64_t>(index);
@@ -872,7 +870,7 @@ int main(int argc, char** argv) {
     Episode(episode_seed).Run(kSteps);
   }
   history.clear();
-  const int crowds = std::max(episodes / 300, 1);
+  const int crowds = std::max(episodes / 500, 1);
   for (int index = 0; index < crowds; index++) {
     episode_seed = first + static_cast<uint64_t>(index);
     for (int threads = 2; threads <= 4; threads++) Crowd(episode_seed, threads, 10'000 / kScale);
