@@ -32,7 +32,7 @@ const checkDescriptor = (descriptor: number, syscall: string): void => {
   }
 }
 
-/** What a worker needs to attach to a queue: plain data, for `workerData` or `postMessage`. */
+/** What a worker needs to attach to a queue, for `workerData` or `postMessage`. JSON would lose its memory. */
 export interface KQueueHandle {
   readonly kqueue: number
   readonly pid: number
