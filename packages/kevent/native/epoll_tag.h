@@ -10,6 +10,19 @@ namespace kevent {
 constexpr uint64_t kWakeTag = ~uint64_t{0};
 constexpr uint64_t kMonotonicTag = ~uint64_t{1};
 constexpr uint64_t kRealtimeTag = ~uint64_t{2};
+constexpr uint64_t kVnodeTag = ~uint64_t{3};
+constexpr uint64_t kSignalTag = ~uint64_t{4};
+constexpr uint64_t kMountTag = ~uint64_t{5};
+constexpr uint64_t kProbeTag = ~uint64_t{6};
+
+// A knote with a registration of its own: its slot is below 2^21, so that it is none of those above either.
+constexpr uint64_t kKnoteTag = uint64_t{1} << 63;
+inline uint64_t MakeKnoteTag(uint32_t slot, uint32_t generation) {
+  return kKnoteTag | uint64_t{slot} << 32 | generation;
+}
+inline uint32_t TagSlot(uint64_t tag) {
+  return static_cast<uint32_t>((tag & ~kKnoteTag) >> 32);
+}
 
 inline uint64_t MakeTag(int descriptor, uint32_t generation) {
   return uint64_t{static_cast<uint32_t>(descriptor)} << 32 | generation;

@@ -7,6 +7,8 @@ namespace kevent {
 namespace {
 
 constexpr uint32_t kDescriptorNotes = NOTE_LOWAT | NOTE_DRAINED | NOTE_NODATA;
+constexpr uint32_t kVnodeNotes = NOTE_DELETE | NOTE_WRITE | NOTE_EXTEND | NOTE_ATTRIB | NOTE_LINK |
+                                 NOTE_RENAME | NOTE_OPEN | NOTE_CLOSE | NOTE_CLOSE_WRITE | NOTE_READ;
 constexpr uint32_t kTimerUnits = NOTE_SECONDS | NOTE_MSECONDS | NOTE_USECONDS | NOTE_NSECONDS;
 constexpr uint32_t kUserNotes = NOTE_FFCTRLMASK | NOTE_FFLAGSMASK | NOTE_TRIGGER;
 
@@ -16,6 +18,20 @@ int CheckTimer(const KEvent& change) {
   if ((units & (units - 1)) != 0) return EINVAL;  // two units are none
   if ((change.flags & EV_ADD) != 0 && change.data < 0) return EINVAL;
   return 0;
+}
+
+// A descriptor, and of an EV_ADD no notes but these: a returned event, used again as a change, has others
+// there.
+int CheckDescriptor(const KEvent& change, uint32_t notes) {
+  if (change.ident < 0 || change.ident > std::numeric_limits<int32_t>::max()) return EBADF;
+  const bool adding = (change.flags & (EV_ADD | EV_DELETE)) == EV_ADD;
+  return adding && (change.fflags & ~notes) != 0 ? EINVAL : 0;
+}
+
+// Of a filter whose fflags say what is asked for.
+int CheckWishes(const KEvent& change, uint32_t notes) {
+  const bool adding = (change.flags & (EV_ADD | EV_DELETE)) == EV_ADD;
+  return adding && (change.fflags == 0 || (change.fflags & ~notes) != 0) ? EINVAL : 0;
 }
 
 }  // namespace
@@ -29,12 +45,25 @@ int CheckChange(const KEvent& change) {
   const bool deleting = (change.flags & EV_DELETE) != 0;
   switch (change.filter) {
     case EVFILT_READ:
+      return CheckDescriptor(change, kDescriptorNotes | NOTE_FILE_POLL);
     case EVFILT_WRITE:
-      // The two share a record by descriptor, a 32-bit number.
-      if (change.ident < 0 || change.ident > std::numeric_limits<int32_t>::max()) return EBADF;
-      // A returned event, used again as a change, has the socket's error there: only an EV_ADD must be right.
-      return (change.flags & EV_ADD) != 0 && !deleting && (change.fflags & ~kDescriptorNotes) != 0 ? EINVAL
-                                                                                                   : 0;
+      return CheckDescriptor(change, kDescriptorNotes);
+    case EVFILT_VNODE:
+      return CheckDescriptor(change, kVnodeNotes);
+    case EVFILT_PROCDESC:
+      if (const int error = CheckDescriptor(change, NOTE_EXIT); error != 0) return error;
+      return CheckWishes(change, NOTE_EXIT);
+    case EVFILT_PROC:
+      return CheckWishes(change, NOTE_EXIT);
+    case EVFILT_SIGNAL:
+      return !deleting && (change.flags & EV_ADD) != 0 && change.fflags != 0 ? EINVAL : 0;
+    case EVFILT_FS:
+      if (change.ident != 0) return EINVAL;
+      return CheckWishes(change, VQ_MOUNT | VQ_UNMOUNT);
+    case EVFILT_EMPTY:
+      // With EV_CLEAR it would have to be told of the next time that the last byte leaves: nothing tells.
+      if ((change.flags & (EV_ADD | EV_CLEAR)) == (EV_ADD | EV_CLEAR)) return EINVAL;
+      return CheckDescriptor(change, 0);
     case EVFILT_TIMER:
       return deleting ? 0 : CheckTimer(change);
     case EVFILT_USER:

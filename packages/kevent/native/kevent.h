@@ -18,11 +18,17 @@ struct KEvent {
 };
 static_assert(sizeof(KEvent) == 32 && offsetof(KEvent, fflags) == 12 && offsetof(KEvent, udata) == 24);
 
-enum Filter : int16_t {
+enum FilterNumber : int16_t {
   EVFILT_READ = -1,
   EVFILT_WRITE = -2,
+  EVFILT_VNODE = -4,
+  EVFILT_PROC = -5,
+  EVFILT_SIGNAL = -6,
   EVFILT_TIMER = -7,
+  EVFILT_PROCDESC = -8,
+  EVFILT_FS = -9,
   EVFILT_USER = -11,
+  EVFILT_EMPTY = -13,
   // FreeBSD's last one; anything beyond is no filter at all.
   EVFILT_LAST = -15,
 };
@@ -50,6 +56,8 @@ constexpr uint16_t kStickyFlags = EV_ONESHOT | EV_CLEAR | EV_RECEIPT | EV_DISPAT
 enum Note : uint32_t {
   // EVFILT_READ, EVFILT_WRITE
   NOTE_LOWAT = 0x00000001,
+  // EVFILT_READ of a regular file: ready at its end, too.
+  NOTE_FILE_POLL = 0x00000002,
   // Ours: with EV_ENABLE, the handler has seen recv(2) return less than it asked for, so that only a new
   // edge can make the descriptor ready: the level is not read again.
   NOTE_DRAINED = 0x00010000,
@@ -59,6 +67,22 @@ enum Note : uint32_t {
   // done
   // when the handler enables it, by a last, forced event. No filter returns this bit.
   NOTE_DEFER = 0x02000000,
+  // EVFILT_VNODE
+  NOTE_DELETE = 0x00000001,
+  NOTE_WRITE = 0x00000002,
+  NOTE_EXTEND = 0x00000004,
+  NOTE_ATTRIB = 0x00000008,
+  NOTE_LINK = 0x00000010,
+  NOTE_RENAME = 0x00000020,
+  NOTE_OPEN = 0x00000080,
+  NOTE_CLOSE = 0x00000100,
+  NOTE_CLOSE_WRITE = 0x00000200,
+  NOTE_READ = 0x00000400,
+  // EVFILT_PROC, EVFILT_PROCDESC
+  NOTE_EXIT = 0x80000000,
+  // EVFILT_FS
+  VQ_MOUNT = 0x00000008,
+  VQ_UNMOUNT = 0x00000010,
   // EVFILT_USER
   NOTE_FFNOP = 0x00000000,
   NOTE_FFAND = 0x40000000,

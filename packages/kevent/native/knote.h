@@ -34,19 +34,29 @@ constexpr uint32_t kForced = 1u << 5;
 constexpr uint32_t kSawEof = 1u << 6;    // EPOLLRDHUP or EPOLLHUP came with an edge
 constexpr uint32_t kSawError = 1u << 7;  // EPOLLERR came with an edge
 
+// What tells of the descriptor of a READ or WRITE knote.
+enum class Source : uint8_t {
+  kEpoll,
+  kNever,  // READ of a descriptor that is open for writing only, or the reverse: never ready
+  kFile,   // a regular file, which epoll refuses: VnodeFilter
+};
+
 struct Knote {
   std::atomic<uint64_t> state{0};
   int64_t ident = 0;
   double udata = 0;
-  int64_t data = 0;         // given: low-water mark, period in ns, user data
-  int64_t pending = 0;      // TIMER: expirations not yet delivered; USER: 1 when triggered
+  int64_t data = 0;  // given: low-water mark, period in ns, user data
+  // Not yet delivered. TIMER: expirations; USER: 1 when triggered; SIGNAL: signals; VNODE, FS: notes.
+  // READ, WRITE, EMPTY: ms until the next look.
+  int64_t pending = 0;
   uint32_t fflags = 0;      // given
   Slot next_free = 0;       // link of the table's free list
-  uint32_t heap_index = 0;  // TIMER: place in its heap plus one, 0 when not armed
+  uint32_t heap_index = 0;  // TIMER, or looks_again: place in its heap plus one, 0 when not armed
   uint32_t holder = 0;      // consumer that a dispatched knote was delivered to, 0 for none
   int16_t filter = 0;
-  uint16_t flags = 0;      // kStickyFlags
-  bool wrong_way = false;  // READ of a descriptor that is open for writing only, or the reverse: never ready
+  uint16_t flags = 0;  // kStickyFlags
+  Source source = Source::kEpoll;
+  bool looks_again = false;  // a timer of the queue's is set for it: see Queue::LookAgain
 
   static uint32_t Generation(uint64_t state) { return static_cast<uint32_t>(state >> 32); }
   uint32_t generation() const { return Generation(state.load(std::memory_order_relaxed)); }

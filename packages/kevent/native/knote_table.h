@@ -29,6 +29,7 @@ struct DescriptorRecord {
       if (spins > 64) sched_yield();
     }
   }
+  bool TryLock() { return lock.exchange(1, std::memory_order_acquire) == 0; }
   void Unlock() { lock.store(0, std::memory_order_release); }
 };
 static_assert(sizeof(DescriptorRecord) == 16);

@@ -137,9 +137,9 @@ void Queue::Disarm() {
   sleepers_.fetch_sub(1, std::memory_order_seq_cst);
 }
 
-// Takes up to `most` of what epoll has into the caller's hand, or, without one, into the ring; timers always
-// go to the ring. Whoever takes the wake-up event must look at the ring afterwards, since the push that sent
-// it came before.
+// Takes up to `most` of what epoll has into the caller's hand, or, without one, into the ring; the rest
+// goes to the ring. Whoever takes the wake-up event must look at the ring afterwards, since the push that
+// sent it came before.
 int Queue::Harvest(int64_t timeout, int most, Hand* hand) {
   epoll_event events[Hand::kMostEdges];
   const int count = EpollWait(epoll_.get(), events, most, timeout);
@@ -155,6 +155,14 @@ int Queue::Harvest(int64_t timeout, int most, Hand* hand) {
       RunTimers(&monotonic_);
     } else if (tag == kRealtimeTag) {
       RunTimers(&realtime_);
+    } else if (tag == kVnodeTag) {
+      RunFilter(&vnode_);
+    } else if (tag == kSignalTag) {
+      RunFilter(&signal_);
+    } else if (tag == kMountTag) {
+      RunFilter(&mount_);
+    } else if ((tag & kKnoteTag) != 0) {
+      ActivateKnote(tag);
     } else {
       Activate(tag, events[index].events, hand);
     }
@@ -187,6 +195,7 @@ int Queue::Wait(KEvent* events, int max, int64_t timeout, Consumer* consumer) {
     consumer->claims_since_harvest_ = 0;
     Harvest(0, Hand::kMostEdges, nullptr);
   }
+  if (signal_.any()) signal_.Restore();
   int count = ClaimUpTo(max, events, consumer);
   if (count == 0 && timeout == 0) {
     consumer->claims_since_harvest_ = 0;
@@ -203,6 +212,8 @@ int Queue::Wait(KEvent* events, int max, int64_t timeout, Consumer* consumer) {
     Hand hand;
     slept = Sleep(left, max, &hand, consumer);
     if (closed_.load(std::memory_order_seq_cst)) return -EBADF;
+    // A signal that this queue counts is an event, before it is an interruption.
+    if (slept == -EINTR && signal_.any()) Harvest(0, Hand::kMostEdges, &hand);
     count = ClaimHand(hand, max, events, consumer);
     if (count == 0 && timeout > 0) left = std::max<int64_t>(deadline - MonotonicNow(), 0);
   }

@@ -18,6 +18,12 @@
 #include <vector>
 
 #include "descriptor.h"
+#include "filter.h"
+#include "filter_empty.h"
+#include "filter_mount.h"
+#include "filter_process.h"
+#include "filter_signal.h"
+#include "filter_vnode.h"
 #include "kevent.h"
 #include "knote.h"
 #include "knote_table.h"
@@ -103,6 +109,8 @@ class Queue {
   // Expose once, which counts as a sleeper for ever.
   int descriptor() const { return epoll_.get(); }
   void Expose();
+  // How many knotes are due, as a queue that watches this one tells.
+  size_t CountDue();
   bool Arm();
   void Disarm();
 
@@ -111,7 +119,6 @@ class Queue {
 
  private:
   struct Recheck;  // enabled knotes of a changelist whose level is read together
-  struct Level;    // what a filter says of its source now
   struct Hand;     // due knotes that a thread has taken from epoll and may keep
 
   Queue(Descriptor epoll, Descriptor wake, Counters* counters);
@@ -123,13 +130,18 @@ class Queue {
   int RegisterName(const KEvent& change);
   int MakeDescriptorKnote(const KEvent& change, DescriptorRecord* record);
   int MakeNamedKnote(const KEvent& change);
+  Slot FindNamed(const KEvent& change);
+  bool DetachNamed(int descriptor);
+  void DropNamed(Knote* knote, Slot slot);
+  void LetGo(Knote* knote, Slot slot);
+  Filter* FilterOf(const Knote& knote);
   int Modify(Slot slot, const KEvent& change, Recheck* recheck);
   int Remove(const KEvent& change);
   bool Defer(Knote* knote, const KEvent& change);
   Slot NewKnote(const KEvent& change);
   void Touch(Knote* knote, Slot slot, const KEvent& change, bool creating);
   void TouchUser(Knote* knote, const KEvent& change);
-  int PrepareTimer(const KEvent& change);
+  int Prepare(const KEvent& change);
   void ArmTimer(Knote* knote, Slot slot);
   TimerHeap* HeapOf(const Knote& knote);
   int ReadLevels(Recheck* recheck, KEvent* errors, int room, int* failed);
@@ -138,6 +150,8 @@ class Queue {
   // Descriptor registration; called with the record's lock held.
   int Watch(int descriptor, DescriptorRecord* record, bool adding);
   bool Forget(int descriptor, DescriptorRecord* record);
+  bool IsRegistered(int descriptor);
+  bool IsAnother(int64_t descriptor, Slot slot);
   bool DropDescriptorKnote(DescriptorRecord* record, int which, const KEvent* removal = nullptr);
 
   // Delivery.
@@ -146,17 +160,23 @@ class Queue {
   int ClaimFromRing(int max, size_t budget, KEvent* events, Consumer* consumer);
   int ClaimUpTo(int max, KEvent* events, Consumer* consumer);
   int ClaimSettled(int max, KEvent* events, Consumer* consumer);
-  bool Claim(Slot slot, KEvent* event, Consumer* consumer);
-  bool Evaluate(const Knote& knote, uint64_t state, Level* level);
+  bool Claim(Slot slot, KEvent* event, Consumer* consumer, bool fresh);
+  Verdict Confirm(const Knote& knote);
+  Verdict Evaluate(Knote* knote, Slot slot, uint64_t state, Level* level);
+  Verdict EvaluateRead(const Knote& knote, uint64_t state, Level* level);
+  Verdict EvaluateWrite(Knote* knote, Slot slot, Level* level);
   void Deliver(Knote* knote, Slot slot, uint64_t state, const Level& level, KEvent* event,
                Consumer* consumer);
-  void FinishOneshot(Slot slot, int64_t ident, int16_t filter);
+  void Finish(Knote* knote, Slot slot);
+  void LookAgain(Knote* knote, Slot slot);
   void Release(Slot slot, Knote* knote);
 
   // Waiting.
   int Harvest(int64_t timeout, int most, Hand* hand);
   void Activate(uint64_t tag, uint32_t events, Hand* hand);
   void RunTimers(TimerHeap* heap);
+  void RunFilter(Filter* filter);
+  void ActivateKnote(uint64_t tag);
   int Wait(KEvent* events, int max, int64_t timeout, Consumer* consumer);
   int Sleep(int64_t timeout, int max, Hand* hand, Consumer* consumer);
   void WakeOne();
@@ -167,7 +187,13 @@ class Queue {
   KnoteTable knotes_;
   DescriptorTable descriptors_;
   NameTable names_;
+  std::atomic<uint32_t> named_by_descriptor_{0};  // knotes in names_ whose idents are descriptors
   ReadyRing ring_;
+  VnodeFilter vnode_{epoll_.get()};
+  ProcessFilter process_{epoll_.get()};
+  SignalFilter signal_{epoll_.get()};
+  MountFilter mount_{epoll_.get()};
+  EmptyFilter empty_;
   TimerHeap monotonic_{CLOCK_MONOTONIC};
   TimerHeap realtime_{CLOCK_REALTIME};
 

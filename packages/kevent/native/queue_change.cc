@@ -2,8 +2,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <limits>
 #include <mutex>
 
@@ -13,6 +17,14 @@
 namespace kevent {
 
 namespace {
+
+// Descriptors are their idents, but not in epoll: their knotes are found by name, as other filters' are.
+constexpr int16_t kNamedByDescriptor[] = {EVFILT_VNODE, EVFILT_PROCDESC, EVFILT_EMPTY};
+
+bool IsNamedByDescriptor(int16_t filter) {
+  return std::find(std::begin(kNamedByDescriptor), std::end(kNamedByDescriptor), filter) !=
+         std::end(kNamedByDescriptor);
+}
 
 int WhichOf(int16_t filter) {
   return filter == EVFILT_READ ? DescriptorRecord::kRead : DescriptorRecord::kWrite;
@@ -123,6 +135,7 @@ int Queue::Kevent(const KEvent* changes, int change_count, KEvent* events, int m
 int Queue::Register(const KEvent& change, Recheck* recheck) {
   if (const int error = CheckChange(change); error != 0) return error;
   if ((change.flags & EV_DELETE) != 0) return Remove(change);
+  if (const int error = Prepare(change); error != 0) return error;
   return IsDescriptorFilter(change.filter) ? RegisterDescriptor(change, recheck) : RegisterName(change);
 }
 
@@ -149,12 +162,15 @@ int Queue::RegisterDescriptor(const KEvent& change, Recheck* recheck) {
     return MakeDescriptorKnote(change, record);
   }
   // The knote may be of a file that was closed behind the queue's back, its number given to another since.
-  const int error = Watch(descriptor, record, false);
+  Knote* knote = knotes_.At(slot);
+  const bool file = knote->source == Source::kFile && !vnode_.IsGone(*knote, slot);
+  const int error = file ? 0 : Watch(descriptor, record, false);
   // Registered anew, epoll reports what is ready by itself.
   if (error == 0) return Modify(slot, change, nullptr);
   DropDescriptorKnote(record, DescriptorRecord::kRead);
   DropDescriptorKnote(record, DescriptorRecord::kWrite);
-  return error == ENOENT ? MakeDescriptorKnote(change, record) : error;
+  // EPERM: the other is a regular file.
+  return error == ENOENT || error == EPERM ? MakeDescriptorKnote(change, record) : error;
 }
 
 int Queue::MakeDescriptorKnote(const KEvent& change, DescriptorRecord* record) {
@@ -171,7 +187,15 @@ int Queue::MakeDescriptorKnote(const KEvent& change, DescriptorRecord* record) {
     DropDescriptorKnote(record, other);
     error = Watch(static_cast<int>(change.ident), record, true);
   }
+  if (error == EPERM && change.filter == EVFILT_READ) {
+    error = vnode_.Attach(knote, slot);
+    if (error == 0) {
+      knote->source = Source::kFile;
+      knote->Update(kActive, 0);  // no edge tells of what is there already
+    }
+  }
   if (error != 0) {
+    if (error == ELOOP) error = EINVAL;  // a queue that watches this one, or too long a chain of queues
     record->slots[which].store(0, std::memory_order_release);
     knote->Drop();
     Release(slot, knote);
@@ -193,7 +217,9 @@ Slot Queue::NewKnote(const KEvent& change) {
   knote->pending = 0;
   knote->fflags = 0;
   knote->holder = 0;
-  knote->wrong_way = IsDescriptorFilter(change.filter) && IsWrongWay(change);
+  knote->looks_again = false;
+  const bool wrong_way = IsDescriptorFilter(change.filter) && IsWrongWay(change);
+  knote->source = wrong_way ? Source::kNever : Source::kEpoll;
   Touch(knote, slot, change, true);
   knote->Update(kLive | ((change.flags & EV_DISABLE) != 0 ? kDisabled : 0), 0);
   return slot;
@@ -215,6 +241,17 @@ void Queue::Touch(Knote* knote, Slot slot, const KEvent& change, bool creating) 
       if ((change.fflags & NOTE_ABSTIME) == 0) knote->flags |= EV_CLEAR;
       knote->Update(0, kActive);
       ArmTimer(knote, slot);
+      break;
+    case EVFILT_VNODE:
+    case EVFILT_PROC:
+    case EVFILT_PROCDESC:
+    case EVFILT_SIGNAL:
+    case EVFILT_FS:
+    case EVFILT_EMPTY:
+      if ((change.flags & EV_ADD) == 0) break;  // as OpenBSD: else each EV_ENABLE would have to repeat them
+      knote->fflags = change.fflags;
+      knote->data = change.data;
+      if (knote->filter == EVFILT_VNODE || knote->filter == EVFILT_FS) knote->pending &= change.fflags;
       break;
     default:
       knote->fflags = change.fflags & ~uint32_t{NOTE_DRAINED};
@@ -250,7 +287,7 @@ void Queue::TouchUser(Knote* knote, const KEvent& change) {
 }
 
 TimerHeap* Queue::HeapOf(const Knote& knote) {
-  return (knote.fflags & NOTE_ABSTIME) != 0 ? &realtime_ : &monotonic_;
+  return knote.filter == EVFILT_TIMER && (knote.fflags & NOTE_ABSTIME) != 0 ? &realtime_ : &monotonic_;
 }
 
 void Queue::ArmTimer(Knote* knote, Slot slot) {
@@ -266,9 +303,18 @@ void Queue::ArmTimer(Knote* knote, Slot slot) {
   knote->Update(kActive, 0);
 }
 
-// The heap's timerfd, registered in epoll. Before a knote is made, so that nothing has to be undone.
-int Queue::PrepareTimer(const KEvent& change) {
-  const bool absolute = (change.fflags & NOTE_ABSTIME) != 0;
+// Before a change: what it needs of the queue's own. A heap's timerfd, registered in epoll, so that nothing
+// has to be undone when there can be none.
+int Queue::Prepare(const KEvent& change) {
+  // What came before the EV_ADD is not for it.
+  if (change.filter == EVFILT_VNODE && (change.flags & EV_ADD) != 0) {
+    RunFilter(&vnode_);
+    if (ring_.Size() > 0) WakeOne();
+  }
+  const bool waits = change.filter == EVFILT_WRITE && (change.fflags & NOTE_LOWAT) != 0;
+  const bool timer = change.filter == EVFILT_TIMER && (change.flags & EV_ADD) != 0;
+  if (!timer && !waits && change.filter != EVFILT_EMPTY) return 0;
+  const bool absolute = timer && (change.fflags & NOTE_ABSTIME) != 0;
   TimerHeap* heap = absolute ? &realtime_ : &monotonic_;
   bool made = false;
   if (const int error = heap->Open(&made); error != 0) return error;
@@ -277,13 +323,67 @@ int Queue::PrepareTimer(const KEvent& change) {
   return epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, heap->descriptor(), &registration) < 0 ? errno : 0;
 }
 
+// With the names' lock: the slot of a live knote, or 0. One whose descriptor is closed, or is another's now,
+// goes.
+Slot Queue::FindNamed(const KEvent& change) {
+  const Slot slot = names_.Find(change.ident, change.filter);
+  if (slot == 0) return 0;
+  Knote* knote = knotes_.At(slot);
+  if (!IsNamedByDescriptor(change.filter)) return knote->Is(change.ident, change.filter) ? slot : 0;
+  knote->Lock();
+  const bool there = knote->Is(change.ident, change.filter);
+  if (there && FilterOf(*knote)->IsGone(*knote, slot)) {
+    DropNamed(knote, slot);
+    return 0;
+  }
+  if (knote->Unlock()) Push(slot);
+  return there ? slot : 0;
+}
+
+// With the names' lock, and the live knote's.
+void Queue::DropNamed(Knote* knote, Slot slot) {
+  LetGo(knote, slot);
+  names_.Erase(knote->ident, knote->filter, slot);
+  knote->Drop();
+  Release(slot, knote);
+}
+
+// A locked knote's source forgets it.
+void Queue::LetGo(Knote* knote, Slot slot) {
+  if (knote->filter == EVFILT_TIMER || knote->looks_again) HeapOf(*knote)->Disarm(knote);
+  if (IsNamedByDescriptor(knote->filter)) named_by_descriptor_.fetch_sub(1, std::memory_order_relaxed);
+  if (Filter* filter = FilterOf(*knote); filter != nullptr) filter->Detach(*knote, slot);
+}
+
+Filter* Queue::FilterOf(const Knote& knote) {
+  switch (knote.filter) {
+    case EVFILT_READ:
+      return knote.source == Source::kFile ? &vnode_ : nullptr;
+    case EVFILT_VNODE:
+      return &vnode_;
+    case EVFILT_PROC:
+    case EVFILT_PROCDESC:
+      return &process_;
+    case EVFILT_SIGNAL:
+      return &signal_;
+    case EVFILT_FS:
+      return &mount_;
+    case EVFILT_EMPTY:
+      return &empty_;
+    default:
+      return nullptr;
+  }
+}
+
 int Queue::RegisterName(const KEvent& change) {
   Slot slot = 0;
   {
     std::lock_guard<std::mutex> guard(names_.lock());
-    slot = names_.Find(change.ident, change.filter);
-    const bool there = slot != 0 && knotes_.At(slot)->Is(change.ident, change.filter);
-    if (!there) return (change.flags & EV_ADD) == 0 ? ENOENT : MakeNamedKnote(change);
+    slot = FindNamed(change);
+    if (slot == 0) {
+      if ((change.flags & EV_ADD) != 0) return MakeNamedKnote(change);
+      return IsNamedByDescriptor(change.filter) ? Absent(static_cast<int>(change.ident)) : ENOENT;
+    }
   }
   const int error = Modify(slot, change, nullptr);
   // It went away between the two: an EV_ADD makes it anew.
@@ -291,13 +391,20 @@ int Queue::RegisterName(const KEvent& change) {
 }
 
 int Queue::MakeNamedKnote(const KEvent& change) {
-  if (change.filter == EVFILT_TIMER) {
-    if (const int error = PrepareTimer(change); error != 0) return error;
-  }
   const Slot slot = NewKnote(change);
   if (slot == 0) return ENOMEM;
+  Knote* knote = knotes_.At(slot);
+  if (Filter* filter = FilterOf(*knote); filter != nullptr) {
+    if (const int error = filter->Attach(knote, slot); error != 0) {
+      knote->Drop();
+      Release(slot, knote);
+      return error;
+    }
+  }
+  if (change.filter == EVFILT_EMPTY) knote->Update(kActive, 0);  // it is looked at, no edge tells
+  if (IsNamedByDescriptor(change.filter)) named_by_descriptor_.fetch_add(1, std::memory_order_relaxed);
   names_.Set(change.ident, change.filter, slot);
-  if (knotes_.At(slot)->Unlock()) Push(slot);
+  if (knote->Unlock()) Push(slot);
   return 0;
 }
 
@@ -305,15 +412,16 @@ int Queue::MakeNamedKnote(const KEvent& change) {
 // an enabled knote's source is looked at again.
 int Queue::Modify(Slot slot, const KEvent& change, Recheck* recheck) {
   Knote* knote = knotes_.At(slot);
-  if (change.filter == EVFILT_TIMER && (change.flags & EV_ADD) != 0) {
-    if (const int error = PrepareTimer(change); error != 0) return error;
-  }
   knote->Lock();
   if (!knote->Is(change.ident, change.filter)) {
     if (knote->Unlock()) Push(slot);
     return ENOENT;
   }
   Touch(knote, slot, change, false);
+  int error = 0;
+  if (Filter* filter = FilterOf(*knote); filter != nullptr && (change.flags & (EV_ADD | EV_ENABLE)) != 0) {
+    error = filter->Readjust(*knote, slot);
+  }
   uint64_t state = knote->state.load(std::memory_order_relaxed);
   // Forced before, it stays due although the change has reset it.
   if ((change.flags & EV_FORCEONESHOT) != 0 || (state & kForced) != 0) {
@@ -327,6 +435,7 @@ int Queue::Modify(Slot slot, const KEvent& change, Recheck* recheck) {
     clear = kDisabled;
     // A USER knote without EV_CLEAR stays triggered; a timer may have expired meanwhile.
     if (!IsDescriptorFilter(knote->filter) && knote->pending != 0) set = kActive;
+    if (knote->filter == EVFILT_EMPTY) set = kActive;  // no edge tells
   } else if ((change.flags & EV_DISABLE) != 0) {
     set = kDisabled;
   }
@@ -340,14 +449,14 @@ int Queue::Modify(Slot slot, const KEvent& change, Recheck* recheck) {
       recheck->Add(slot, *knote, change);
     }
   }
-  if (!knote->Unlock(set, clear)) return 0;
+  if (!knote->Unlock(set, clear)) return error;
   if (recheck == nullptr) {
     Push(slot);
   } else {
     ring_.Push(slot);
     recheck->pushed++;
   }
-  return 0;
+  return error;
 }
 
 // One poll(2) for all: those that are ready become active. A descriptor that is not open any more is
@@ -359,21 +468,25 @@ int Queue::ReadLevels(Recheck* recheck, KEvent* errors, int room, int* failed) {
   do {
     ready = poll(recheck->polls, static_cast<nfds_t>(recheck->count), 0);
   } while (ready < 0 && errno == EINTR);
-  for (int index = 0; ready > 0 && index < recheck->count; index++) {
-    const short seen = recheck->polls[index].revents;
-    if (seen == 0) continue;
+  for (int index = 0; index < recheck->count; index++) {
+    const short seen = ready > 0 ? recheck->polls[index].revents : 0;
     const Slot slot = recheck->slots[index];
-    if ((seen & POLLNVAL) != 0) {
-      const KEvent& change = recheck->changes[index];
+    const KEvent& change = recheck->changes[index];
+    const bool closed = (seen & POLLNVAL) != 0;
+    // NOTE_NODATA promises not to look.
+    const bool another = !closed && (change.fflags & NOTE_NODATA) == 0 && IsAnother(change.ident, slot);
+    if (closed || another) {
       if (knotes_.At(slot)->generation() != recheck->generations[index]) continue;
       Detach(static_cast<int>(change.ident));
+      const int error = closed ? EBADF : ENOENT;
       if (written < room) {
-        errors[written++] = {change.ident, change.filter, EV_ERROR, 0, EBADF, change.udata};
+        errors[written++] = {change.ident, change.filter, EV_ERROR, 0, error, change.udata};
       } else if (*failed == 0) {
-        *failed = EBADF;
+        *failed = error;
       }
       continue;
     }
+    if (seen == 0) continue;
     const uint32_t more =
         ((seen & recheck->EndOf(index)) != 0 ? kSawEof : 0) | ((seen & POLLERR) != 0 ? kSawError : 0);
     if (knotes_.At(slot)->Activate(recheck->generations[index], more)) {
@@ -401,8 +514,10 @@ bool Queue::Defer(Knote* knote, const KEvent& change) {
 int Queue::Remove(const KEvent& change) {
   if (!IsDescriptorFilter(change.filter)) {
     std::lock_guard<std::mutex> guard(names_.lock());
-    const Slot slot = names_.Find(change.ident, change.filter);
-    if (slot == 0) return ENOENT;
+    const Slot slot = FindNamed(change);
+    const int absent =
+        IsNamedByDescriptor(change.filter) ? Absent(static_cast<int>(change.ident)) : int{ENOENT};
+    if (slot == 0) return absent;
     Knote* knote = knotes_.At(slot);
     knote->Lock();
     const bool there = knote->Is(change.ident, change.filter);
@@ -410,18 +525,13 @@ int Queue::Remove(const KEvent& change) {
       if (knote->Unlock()) Push(slot);
       return EINPROGRESS;
     }
-    if (there) {
-      if (knote->filter == EVFILT_TIMER) HeapOf(*knote)->Disarm(knote);
-      names_.Erase(change.ident, change.filter, slot);
-      knote->Drop();
-    }
     // A one-shot that was just delivered is not here any more; who delivered it cleans up.
     if (there) {
-      Release(slot, knote);
+      DropNamed(knote, slot);
     } else if (knote->Unlock()) {
       Push(slot);
     }
-    return there ? 0 : ENOENT;
+    return there ? 0 : absent;
   }
   const auto descriptor = static_cast<int>(change.ident);
   DescriptorRecord* record = descriptors_.Find(descriptor);
@@ -431,7 +541,9 @@ int Queue::Remove(const KEvent& change) {
   const Slot slot = record->slots[which].load(std::memory_order_acquire);
   if (slot == 0 || !knotes_.At(slot)->Is(change.ident, change.filter)) return Absent(descriptor);
   const bool may_defer = (change.fflags & NOTE_DEFER) != 0 && fcntl(descriptor, F_GETFD) >= 0;
+  const bool file = knotes_.At(slot)->source == Source::kFile;
   if (!DropDescriptorKnote(record, which, may_defer ? &change : nullptr)) return EINPROGRESS;
+  if (file) return fcntl(descriptor, F_GETFD) < 0 ? errno : 0;
   return Forget(descriptor, record) ? 0 : errno;
 }
 
@@ -449,6 +561,7 @@ bool Queue::DropDescriptorKnote(DescriptorRecord* record, int which, const KEven
   }
   record->slots[which].store(0, std::memory_order_release);
   if (live) {
+    LetGo(knote, slot);
     knote->Drop();
     Release(slot, knote);
   } else if (knote->Unlock()) {
@@ -460,6 +573,29 @@ bool Queue::DropDescriptorKnote(DescriptorRecord* record, int which, const KEven
 // Unlocks a dropped knote, and frees its slot unless the ring still names it.
 void Queue::Release(Slot slot, Knote* knote) {
   if ((knote->Update(0, kLocked) & kQueued) == 0) knotes_.Free(slot);
+}
+
+// Whether epoll has this very file under this number: an EPOLL_CTL_ADD is refused with EEXIST then, without
+// any effect. With the record's lock, for an ADD that succeeds is undone.
+bool Queue::IsRegistered(int descriptor) {
+  epoll_event probe{0, {.u64 = kProbeTag}};
+  // By number: ThreadSanitizer would object to a question about a descriptor that another thread closes,
+  // which is the very question.
+  if (syscall(SYS_epoll_ctl, epoll_.get(), EPOLL_CTL_ADD, descriptor, &probe) < 0) return errno == EEXIST;
+  syscall(SYS_epoll_ctl, epoll_.get(), EPOLL_CTL_DEL, descriptor, &probe);
+  return false;
+}
+
+// Whether the descriptor of a knote was closed behind the queue's back, its number given to another file.
+bool Queue::IsAnother(int64_t descriptor, Slot slot) {
+  DescriptorRecord* record = descriptors_.Find(descriptor);
+  RecordGuard guard(record);
+  Knote* knote = knotes_.At(slot);
+  if (knote->source != Source::kFile) return !IsRegistered(static_cast<int>(descriptor));
+  knote->Lock();
+  const bool gone = knote->source == Source::kFile && vnode_.IsGone(*knote, slot);
+  if (knote->Unlock()) Push(slot);
+  return gone;
 }
 
 int Queue::Watch(int descriptor, DescriptorRecord* record, bool adding) {
@@ -495,13 +631,35 @@ bool Queue::Forget(int descriptor, DescriptorRecord* record) {
   return epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, descriptor, &unused) == 0;
 }
 
+// The knotes that have a descriptor for a name. False: there are none.
+bool Queue::DetachNamed(int descriptor) {
+  // A hint, which a thread sees of its own changes: most queues have none.
+  if (named_by_descriptor_.load(std::memory_order_relaxed) == 0) return false;
+  bool any = false;
+  std::lock_guard<std::mutex> guard(names_.lock());
+  for (const int16_t filter : kNamedByDescriptor) {
+    const Slot slot = names_.Find(descriptor, filter);
+    if (slot == 0) continue;
+    Knote* knote = knotes_.At(slot);
+    knote->Lock();
+    if (knote->Is(descriptor, filter)) {
+      DropNamed(knote, slot);
+      any = true;
+    } else if (knote->Unlock()) {
+      Push(slot);
+    }
+  }
+  return any;
+}
+
 int Queue::Detach(int descriptor) {
+  const bool named = DetachNamed(descriptor);
   DescriptorRecord* record = descriptors_.Find(descriptor);
-  if (record == nullptr) return ENOENT;
+  if (record == nullptr) return named ? 0 : ENOENT;
   RecordGuard guard(record);
   const bool any = record->slots[DescriptorRecord::kRead].load(std::memory_order_relaxed) != 0 ||
                    record->slots[DescriptorRecord::kWrite].load(std::memory_order_relaxed) != 0;
-  if (!any) return ENOENT;
+  if (!any) return named ? 0 : ENOENT;
   DropDescriptorKnote(record, DescriptorRecord::kRead);
   DropDescriptorKnote(record, DescriptorRecord::kWrite);
   // Fails only when the descriptor is closed already, and then epoll has forgotten it.

@@ -1,6 +1,6 @@
 // Delivery: from an edge or a push to an event in the caller's list, and what becomes of the knote.
 #include <fcntl.h>
-#include <linux/sockios.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -8,21 +8,21 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "epoll_tag.h"
 #include "hand.h"
 #include "queue.h"
+#include "registry.h"
 
 namespace kevent {
 
-struct Queue::Level {
-  int64_t data = 0;
-  uint32_t fflags = 0;
-  bool eof = false;
-};
-
 namespace {
+
+int64_t LowWater(const Knote& knote) {
+  return (knote.fflags & NOTE_LOWAT) != 0 && knote.data > 1 ? knote.data : 1;
+}
 
 short PollNow(int descriptor, short events) {
   pollfd poll_descriptor{descriptor, events, 0};
@@ -58,13 +58,15 @@ int64_t AcceptQueue(int descriptor) {
   return known && info.tcpi_unacked > 0 ? info.tcpi_unacked : 1;
 }
 
+// Of a socket as the kernel counts it, with what buffers cost beside their bytes: so that it is room.
 int64_t WriteRoom(int descriptor) {
-  int buffer = 0;
   int queued = 0;
-  socklen_t size = sizeof(buffer);
-  if (getsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &buffer, &size) == 0) {
-    if (ioctl(descriptor, SIOCOUTQ, &queued) < 0) queued = 0;
-    return buffer > queued ? buffer - queued : 1;
+  std::array<uint32_t, SK_MEMINFO_VARS> memory{};
+  socklen_t size = sizeof(memory);
+  constexpr int kMemoryInfo = 55;  // SO_MEMINFO, since Linux 4.12
+  if (getsockopt(descriptor, SOL_SOCKET, kMemoryInfo, memory.data(), &size) == 0) {
+    const int64_t used = std::max(memory[SK_MEMINFO_WMEM_ALLOC], memory[SK_MEMINFO_WMEM_QUEUED]);
+    return std::max<int64_t>(int64_t{memory[SK_MEMINFO_SNDBUF]} - used, 1);
   }
   constexpr int kGetPipeSize = 1032;  // F_GETPIPE_SZ
   const int capacity = fcntl(descriptor, kGetPipeSize);
@@ -112,6 +114,46 @@ void Queue::Activate(uint64_t tag, uint32_t events, Hand* hand) {
   }
 }
 
+// Of a knote that has a registration of its own.
+void Queue::ActivateKnote(uint64_t tag) {
+  const Slot slot = TagSlot(tag);
+  if (knotes_.At(slot)->Activate(TagGeneration(tag), 0)) ring_.Push(slot);
+}
+
+// What a filter's descriptor tells goes to its knotes.
+void Queue::RunFilter(Filter* filter) {
+  std::vector<Occurrence> found;
+  filter->Collect(&found);
+  for (const Occurrence& occurrence : found) {
+    Knote* knote = knotes_.At(occurrence.slot);
+    const uint64_t state = knote->Lock();
+    const bool same = Knote::Generation(state) == occurrence.generation && (state & kLive) != 0;
+    if (same && filter->Note(knote, occurrence.what)) knote->Update(kActive, 0);
+    if (knote->Unlock()) ring_.Push(occurrence.slot);
+  }
+}
+
+size_t Queue::CountDue() {
+  if (closed()) return 0;
+  Harvest(0, Hand::kMostEdges, nullptr);
+  const size_t due = ring_.Size();
+  // What this took from epoll, threads that sleep on this queue do not get from there any more.
+  const uint64_t watchers = exposed_.load(std::memory_order_relaxed) ? 1 : 0;
+  if (due > 0 && static_cast<uint32_t>(sleepers_.load(std::memory_order_seq_cst)) > watchers) WakeOne();
+  return due;
+}
+
+// Nothing tells of what a knote waits for: no edge comes when the last byte leaves a send buffer, or when its
+// room passes a low-water mark while it is writable. While it waits, and is enabled, it is looked at by
+// timers, at most every 32 ms.
+void Queue::LookAgain(Knote* knote, Slot slot) {
+  constexpr int64_t kLongest = 32;
+  constexpr int64_t kMillisecond = 1'000'000;
+  knote->pending = std::clamp<int64_t>(knote->pending * 2, 1, kLongest);
+  knote->looks_again = true;
+  monotonic_.Arm(knote, slot, monotonic_.Now() + knote->pending * kMillisecond);
+}
+
 void Queue::RunTimers(TimerHeap* heap) {
   std::vector<TimerHeap::Timer> due;
   heap->TakeDue(&due);
@@ -121,6 +163,12 @@ void Queue::RunTimers(TimerHeap* heap) {
     const uint64_t state = knote->Lock();
     const bool same = Knote::Generation(state) == timer.generation && (state & kLive) != 0;
     if (same && knote->heap_index == 0) {  // else it was set anew meanwhile
+      if (knote->looks_again) {
+        knote->looks_again = false;
+        knote->Update(kActive, 0);
+        if (knote->Unlock()) ring_.Push(timer.slot);
+        continue;
+      }
       const bool periodic = heap == &monotonic_ && (knote->flags & EV_ONESHOT) == 0;
       const int64_t missed = periodic ? (now - timer.deadline) / knote->data : 0;
       knote->pending += 1 + missed;
@@ -139,7 +187,7 @@ int Queue::ClaimHand(const Hand& hand, int max, KEvent* events, Consumer* consum
   if (hand.count > 0) {
     claims_.fetch_add(1, std::memory_order_seq_cst);
     for (int index = 0; index < std::min(max, hand.count); index++) {
-      if (Claim(hand.slots[index], &events[count], consumer)) count++;
+      if (Claim(hand.slots[index], &events[count], consumer, true)) count++;
     }
     claims_.fetch_add((uint64_t{1} << 32) - 1, std::memory_order_seq_cst);
   }
@@ -161,7 +209,7 @@ int Queue::ClaimFromRing(int max, size_t budget, KEvent* events, Consumer* consu
   int count = 0;
   Slot slot = 0;
   while (count < max && budget-- > 0 && ring_.Pop(&slot)) {
-    if (Claim(slot, &events[count], consumer)) count++;
+    if (Claim(slot, &events[count], consumer, false)) count++;
   }
   claims_.fetch_add((uint64_t{1} << 32) - 1, std::memory_order_seq_cst);
   return count;
@@ -180,7 +228,8 @@ int Queue::ClaimSettled(int max, KEvent* events, Consumer* consumer) {
   }
 }
 
-bool Queue::Claim(Slot slot, KEvent* event, Consumer* consumer) {
+// `fresh`: its edge has just been taken from epoll, by this call.
+bool Queue::Claim(Slot slot, KEvent* event, Consumer* consumer, bool fresh) {
   Knote* knote = knotes_.At(slot);
   // kActive is cleared before the level is read: an edge from here on sets it anew and is not lost.
   const uint64_t before = knote->Lock(kQueued | kActive);
@@ -188,63 +237,104 @@ bool Queue::Claim(Slot slot, KEvent* event, Consumer* consumer) {
     Release(slot, knote);
     return false;
   }
+  if ((before & kDisabled) != 0) {
+    if (knote->Unlock(kActive)) ring_.Push(slot);  // kept for the EV_ENABLE to come
+    return false;
+  }
   Level level;
-  const bool disabled = (before & kDisabled) != 0;
-  if (disabled) {
-    knote->Update(kActive, 0);  // kept for the EV_ENABLE to come
-  } else if (Evaluate(*knote, before, &level) || (before & kForced) != 0) {
+  Verdict verdict = Evaluate(knote, slot, before, &level);
+  if (verdict == Verdict::kNothing && (before & kForced) != 0) verdict = Verdict::kDue;
+  if (verdict == Verdict::kDue && !fresh) verdict = Confirm(*knote);
+  if (verdict == Verdict::kDue) {
     Deliver(knote, slot, before, level, event, consumer);
     return true;
-  } else {
-    counters_->stale.fetch_add(1, std::memory_order_relaxed);
   }
-  if (knote->Unlock()) ring_.Push(slot);
+  counters_->stale.fetch_add(1, std::memory_order_relaxed);
+  if (verdict == Verdict::kGone) {
+    Finish(knote, slot);
+  } else if (knote->Unlock(verdict == Verdict::kLater ? kActive : 0)) {
+    ring_.Push(slot);
+  }
   return false;
 }
 
-// What the filter says of its source now (f_event). False: nothing to deliver.
-bool Queue::Evaluate(const Knote& knote, uint64_t state, Level* level) {
-  if (knote.filter == EVFILT_USER || knote.filter == EVFILT_TIMER) {
-    level->data = knote.filter == EVFILT_USER ? knote.data : knote.pending;
-    level->fflags = knote.filter == EVFILT_USER ? knote.fflags : 0;
-    return knote.pending != 0;
+// What stood in the ring may be of a file that was closed meanwhile, its number given to another: whether the
+// descriptor of a locked knote still is the one that epoll watches. NOTE_NODATA promises not to look.
+Verdict Queue::Confirm(const Knote& knote) {
+  const bool epoll =
+      (knote.filter == EVFILT_READ || knote.filter == EVFILT_WRITE) && knote.source != Source::kFile;
+  if (!epoll || (knote.fflags & NOTE_NODATA) != 0) return Verdict::kDue;
+  DescriptorRecord* record = descriptors_.Find(knote.ident);
+  // Locks are taken the other way round: whoever has this one may wait for the knote.
+  if (!record->TryLock()) return Verdict::kLater;
+  const bool registered = IsRegistered(static_cast<int>(knote.ident));
+  record->Unlock();
+  return registered ? Verdict::kDue : Verdict::kGone;
+}
+
+// What the filter says of its source now (f_event).
+Verdict Queue::Evaluate(Knote* knote, Slot slot, uint64_t state, Level* level) {
+  if (knote->filter == EVFILT_USER || knote->filter == EVFILT_TIMER) {
+    level->data = knote->filter == EVFILT_USER ? knote->data : knote->pending;
+    level->fflags = knote->filter == EVFILT_USER ? knote->fflags : 0;
+    return knote->pending != 0 ? Verdict::kDue : Verdict::kNothing;
   }
-  if (knote.wrong_way) return false;
-  const auto descriptor = static_cast<int>(knote.ident);
-  // A FIFO's end of file is over when another process opens it: asked again once it was seen.
-  const bool was_eof = (state & kSawEof) != 0;
-  if ((knote.fflags & NOTE_NODATA) != 0) {
+  if (Filter* filter = FilterOf(*knote); filter != nullptr) {
+    const Verdict verdict = filter->Evaluate(knote, slot, level);
+    if (verdict == Verdict::kNothing && knote->filter == EVFILT_EMPTY) LookAgain(knote, slot);
+    return verdict;
+  }
+  if (knote->source == Source::kNever) return Verdict::kNothing;
+  const auto descriptor = static_cast<int>(knote->ident);
+  if ((knote->fflags & NOTE_NODATA) != 0) {
     // A level-triggered one comes round until somebody sees that it is not ready any more.
-    const bool level_triggered = (knote.flags & (EV_ONESHOT | EV_CLEAR | EV_DISPATCH)) == 0;
-    if (level_triggered && !IsReady(descriptor, knote.filter)) return false;
-    level->eof = was_eof && AtEof(descriptor, knote.filter);
-    return true;
+    const bool level_triggered = (knote->flags & (EV_ONESHOT | EV_CLEAR | EV_DISPATCH)) == 0;
+    if (level_triggered && !IsReady(descriptor, knote->filter)) return Verdict::kNothing;
+    level->eof = (state & kSawEof) != 0 && AtEof(descriptor, knote->filter);
+    return Verdict::kDue;
   }
   if ((state & kSawError) != 0) level->fflags = SocketError(descriptor);
-  const int64_t low_water = (knote.fflags & NOTE_LOWAT) != 0 && knote.data > 1 ? knote.data : 1;
-  if (knote.filter == EVFILT_WRITE) {
-    const short seen = PollNow(descriptor, POLLOUT);
-    level->eof = (seen & kWriterEof) != 0;
-    if (level->eof) return true;
-    if ((seen & POLLOUT) == 0) return false;
-    level->data = WriteRoom(descriptor);
-    return level->data >= low_water;
-  }
+  return knote->filter == EVFILT_WRITE ? EvaluateWrite(knote, slot, level)
+                                       : EvaluateRead(*knote, state, level);
+}
+
+Verdict Queue::EvaluateWrite(Knote* knote, Slot slot, Level* level) {
+  const auto descriptor = static_cast<int>(knote->ident);
+  const short seen = PollNow(descriptor, POLLOUT);
+  if ((seen & POLLNVAL) != 0) return Verdict::kGone;
+  level->eof = (seen & kWriterEof) != 0;
+  if (level->eof) return Verdict::kDue;
+  if ((seen & POLLOUT) == 0) return Verdict::kNothing;
+  level->data = WriteRoom(descriptor);
+  if (level->data >= LowWater(*knote)) return Verdict::kDue;
+  LookAgain(knote, slot);
+  return Verdict::kNothing;
+}
+
+Verdict Queue::EvaluateRead(const Knote& knote, uint64_t state, Level* level) {
+  const auto descriptor = static_cast<int>(knote.ident);
   int available = 0;
-  const bool counted = ioctl(descriptor, FIONREAD, &available) == 0;
-  const bool listening = !counted && errno == EINVAL;
+  const int error = ioctl(descriptor, FIONREAD, &available) == 0 ? 0 : errno;
+  if (error == EBADF) return Verdict::kGone;
+  if (error != 0) {
+    if (const Registry::Share queue = Registry::Get()->FindDescriptor(descriptor)) {
+      level->data = static_cast<int64_t>(queue->CountDue());
+      return level->data > 0 ? Verdict::kDue : Verdict::kNothing;
+    }
+  }
   level->data = available;
-  if (counted && available >= low_water) {
-    level->eof = was_eof && AtEof(descriptor, knote.filter);
-    return true;
+  if (error == 0 && available >= LowWater(knote)) {
+    // A FIFO's end of file is over when another process opens it: asked again once it was seen.
+    level->eof = (state & kSawEof) != 0 && AtEof(descriptor, knote.filter);
+    return Verdict::kDue;
   }
   const short seen = PollNow(descriptor, POLLIN | POLLRDHUP);
   level->eof = (seen & kReaderEof) != 0;
-  if (level->eof) return true;
-  if ((seen & POLLIN) == 0) return false;
+  if (level->eof) return Verdict::kDue;
+  if ((seen & POLLIN) == 0) return Verdict::kNothing;
   // Readable without a count: a listener, an eventfd, an empty datagram.
-  if (!counted) level->data = listening ? AcceptQueue(descriptor) : 1;
-  return available == 0;
+  if (error != 0) level->data = error == EINVAL ? AcceptQueue(descriptor) : 1;
+  return available == 0 ? Verdict::kDue : Verdict::kNothing;
 }
 
 void Queue::Deliver(Knote* knote, Slot slot, uint64_t state, const Level& level, KEvent* event,
@@ -257,13 +347,10 @@ void Queue::Deliver(Knote* knote, Slot slot, uint64_t state, const Level& level,
             level.fflags, level.data,    knote->udata};
   if (forced) counters_->forced.fetch_add(1, std::memory_order_relaxed);
   if ((knote->flags & EV_ONESHOT) != 0) {
-    if (knote->filter == EVFILT_TIMER) HeapOf(*knote)->Disarm(knote);  // forced before it expired
-    knote->Drop();
-    knote->Update(0, kLocked);
-    FinishOneshot(slot, event->ident, event->filter);
+    Finish(knote, slot);
     return;
   }
-  if ((knote->flags & EV_CLEAR) != 0) knote->pending = 0;
+  if ((knote->flags & EV_CLEAR) != 0 || knote->filter == EVFILT_EMPTY) knote->pending = 0;
   uint32_t set = 0;
   if ((knote->flags & EV_DISPATCH) != 0) {
     knote->holder = consumer->id();
@@ -274,9 +361,14 @@ void Queue::Deliver(Knote* knote, Slot slot, uint64_t state, const Level& level,
   if (knote->Unlock(set)) ring_.Push(slot);
 }
 
-// The knote is dropped and unlocked; now its name goes. A knote's lock is never held while a name's is
-// taken, so that a new knote may have the name already.
-void Queue::FinishOneshot(Slot slot, int64_t ident, int16_t filter) {
+// The live, locked knote has had its last event, or never will. Its name goes when it is unlocked: a knote's
+// lock is never held while a name's is taken. A new knote may have the name by then.
+void Queue::Finish(Knote* knote, Slot slot) {
+  const int64_t ident = knote->ident;
+  const int16_t filter = knote->filter;
+  LetGo(knote, slot);
+  knote->Drop();
+  knote->Update(0, kLocked);
   if (filter != EVFILT_READ && filter != EVFILT_WRITE) {
     std::lock_guard<std::mutex> guard(names_.lock());
     names_.Erase(ident, filter, slot);

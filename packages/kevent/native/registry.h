@@ -67,6 +67,17 @@ class Registry {
     return {id, found->second.queue.get()};
   }
 
+  // The queue that a descriptor is; empty for any other file.
+  Share FindDescriptor(int descriptor) {
+    std::lock_guard<std::mutex> guard(mutex_);
+    for (auto& [id, entry] : queues_) {
+      if (entry.queue->descriptor() != descriptor) continue;
+      entry.shares++;
+      return {id, entry.queue.get()};
+    }
+    return {};
+  }
+
  private:
   struct Entry {
     std::unique_ptr<Queue> queue;

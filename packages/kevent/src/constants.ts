@@ -7,10 +7,36 @@
 export const EVFILT_READ = -1
 /** Writable: `data` is the free room in bytes. */
 export const EVFILT_WRITE = -2
+/**
+ * What happens to a file that is open: `fflags` says what to tell of, and in an event what has happened. Not for
+ * pipes and sockets (EINVAL).
+ */
+export const EVFILT_VNODE = -4
+/**
+ * The end of the process whose id is the `ident`, with `NOTE_EXIT`: `data` is its wait status as in wait(2), and
+ * stays there for the parent to take. Of a process that is no child, or that its parent has reaped before the
+ * event was taken, the status is known on Linux 6.15 and later, once it is reaped; else `data` is -1. The event
+ * has EV_EOF and is the knote's last. Throws ESRCH when there is no such process.
+ */
+export const EVFILT_PROC = -5
+/**
+ * A signal: `data` is how often it came since the last event, whoever else handles it, and even if it is ignored.
+ * One per process and not per thread. See the README for what libuv does to it.
+ */
+export const EVFILT_SIGNAL = -6
 /** A timer of the queue's own; costs no descriptor. `data` of an event is the number of expirations. */
 export const EVFILT_TIMER = -7
+/** As {@link EVFILT_PROC}; the `ident` is a pidfd. */
+export const EVFILT_PROCDESC = -8
+/** File systems are mounted or unmounted; the `ident` is 0, `fflags` {@link VQ_MOUNT} and {@link VQ_UNMOUNT}. */
+export const EVFILT_FS = -9
 /** Triggered by `NOTE_TRIGGER` from any thread; costs no descriptor. */
 export const EVFILT_USER = -11
+/**
+ * A socket's send buffer is empty: the peer has acknowledged all. A listener's always is. Linux tells nobody when
+ * that happens: while the knote waits the socket is looked at by a timer, every 1 to 32 ms. Not with EV_CLEAR.
+ */
+export const EVFILT_EMPTY = -13
 
 /** Make the knote, or modify the one that is there (its flags and its disabled state stay as they are). */
 export const EV_ADD = 0x0001
@@ -61,6 +87,38 @@ export const NOTE_NODATA = 0x00020000
  * handler's EV_ENABLE, which brings a last event with EV_ONESHOT and EV_FORCEONESHOT. Else it is removed at once.
  */
 export const NOTE_DEFER = 0x02000000
+
+/** READ of a regular file: an event at its end, too. */
+export const NOTE_FILE_POLL = 0x00000002
+
+/** VNODE: a name of the file was removed; of a directory, its own. */
+export const NOTE_DELETE = 0x00000001
+/** VNODE: written to; of a directory: an entry came, went or was renamed. */
+export const NOTE_WRITE = 0x00000002
+/** VNODE: longer than before; of a directory: an entry came from another directory, or went to one. */
+export const NOTE_EXTEND = 0x00000004
+/** VNODE: mode, owner, times or extended attributes were changed. */
+export const NOTE_ATTRIB = 0x00000008
+/** VNODE: the number of links has changed; of a directory: a subdirectory came or went. */
+export const NOTE_LINK = 0x00000010
+/** VNODE: renamed. */
+export const NOTE_RENAME = 0x00000020
+/** VNODE: opened. */
+export const NOTE_OPEN = 0x00000080
+/** VNODE: closed, by somebody who could not write. */
+export const NOTE_CLOSE = 0x00000100
+/** VNODE: closed, by somebody who could write. */
+export const NOTE_CLOSE_WRITE = 0x00000200
+/** VNODE: read from; of a directory: listed. */
+export const NOTE_READ = 0x00000400
+
+/** PROC, PROCDESC: the process has ended. The only note of theirs that Linux can give. */
+export const NOTE_EXIT = 0x80000000
+
+/** FS: something was mounted. */
+export const VQ_MOUNT = 0x00000008
+/** FS: something was unmounted. */
+export const VQ_UNMOUNT = 0x00000010
 
 /** USER: ignore the flags given. */
 export const NOTE_FFNOP = 0x00000000

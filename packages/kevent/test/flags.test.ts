@@ -49,7 +49,7 @@ describe('flags of a change', () => {
 
   test('filters that this queue does not have are ENXIO', () => {
     const kq = newQueue()
-    for (const filter of [-3, -4, -5, -6, -8, -9, -10, -12, -13, -14, -15]) {
+    for (const filter of [-3, -10, -12, -14, -15]) {
       expect(
         codeOf(() => {
           change(kq, { ident: 1, filter, flags: EV_ADD })
@@ -170,12 +170,12 @@ describe('flags of a change', () => {
     ).toBe('EINVAL')
   })
 
-  test('a regular file is EPERM', async () => {
+  test('WRITE of a regular file is EPERM', async () => {
     const { openSync, closeSync } = await import('node:fs')
     const [kq, fd] = [newQueue(), openSync(import.meta.filename, 'r')]
     expect(
       codeOf(() => {
-        change(kq, { ident: fd, filter: EVFILT_READ, flags: EV_ADD })
+        change(kq, { ident: fd, filter: EVFILT_WRITE, flags: EV_ADD })
       }),
     ).toBe('EPERM')
     expect(kq.list()).toEqual([])
