@@ -11,7 +11,7 @@ const remedies: Readonly<Record<string, string>> = {
   ENOENT: 'no such knote in this queue; add it with EV_ADD',
   ENOTSUP: 'this environment has no libuv loop to wait in',
   ENXIO: 'this filter does not exist on Linux',
-  EPERM: 'epoll cannot watch this kind of file; regular files are always ready',
+  EPERM: 'this kind of file cannot be watched so; of regular files READ and VNODE can',
 }
 
 const unknownToNode: ReadonlyMap<number, [string, string]> = new Map([

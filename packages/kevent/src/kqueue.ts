@@ -147,7 +147,7 @@ export class KQueue {
    * thread end the wait. A signal does not, unlike in C: what handles it in JavaScript runs after the call.
    *
    * Throws KEventError: EBADF (queue closed; with no room, descriptor closed), EINVAL (flags, fflags, filter,
-   * timeout), ENOENT (no such knote), ENXIO (a filter that Linux does not have), EPERM (a regular file).
+   * timeout), ENOENT (no such knote), ENXIO (a filter that Linux does not have), EPERM (WRITE of a regular file).
    */
   kevent(changes: readonly KEventChange[] | null, max = 0, timeout?: number): KEvent[] {
     const count = changes?.length ?? 0
