@@ -14,7 +14,11 @@ const newFile = (): {
   const path = join(newFolder(), 'file')
   fs.writeFileSync(path, 'abcd')
   const descriptor = fs.openSync(path, 'r')
-  own({ [Symbol.dispose]: () => fs.closeSync(descriptor) })
+  own({
+    [Symbol.dispose]: () => {
+      fs.closeSync(descriptor)
+    },
+  })
   return {
     descriptor,
     path,
@@ -136,7 +140,11 @@ describe('READ of a regular file', () => {
   test('WRITE of a regular file, READ of a directory: EPERM', () => {
     const [kq, file] = [newQueue(), newFile()]
     const folder = fs.openSync(newFolder(), 'r')
-    own({ [Symbol.dispose]: () => fs.closeSync(folder) })
+    own({
+      [Symbol.dispose]: () => {
+        fs.closeSync(folder)
+      },
+    })
     for (const [ident, filter] of [
       [file.descriptor, EVFILT_WRITE],
       [folder, EVFILT_READ],

@@ -23,7 +23,11 @@ const CHANGES = NOTE_DELETE | NOTE_WRITE | NOTE_EXTEND | NOTE_ATTRIB | NOTE_LINK
 
 const open = (path: string, flags = 'r'): number => {
   const descriptor = fs.openSync(path, flags)
-  own({ [Symbol.dispose]: () => fs.closeSync(descriptor) })
+  own({
+    [Symbol.dispose]: () => {
+      fs.closeSync(descriptor)
+    },
+  })
   return descriptor
 }
 
