@@ -8,9 +8,11 @@ const remedies: Readonly<Record<string, string>> = {
   EBUSY: 'this KQueue is consumed in the event loop already; stop that first, or attach another',
   EINPROGRESS: 'a handler has the event; the knote goes with the last one that its EV_ENABLE brings',
   EINVAL: 'unknown or contradictory flags, fflags, filter, or timeout',
+  EMFILE: 'no descriptor is left, or no inotify instance: see fs.inotify.max_user_instances',
   ENOENT: 'no such knote in this queue; add it with EV_ADD',
+  ENOSPC: 'no watch is left: see fs.inotify.max_user_watches and fs.epoll.max_user_watches',
   ENOTSUP: 'this environment has no libuv loop to wait in',
-  ENXIO: 'this filter does not exist on Linux',
+  ENXIO: 'this filter does not exist on Linux, or needs /proc, which is not mounted',
   EPERM: 'this kind of file cannot be watched so; of regular files READ and VNODE can',
 }
 

@@ -132,8 +132,8 @@ export class KQueue {
   }
 
   /**
-   * The queue's descriptor, borrowed: readable when something may be due, for a foreign event loop. It is
-   * -1 after close.
+   * The queue's descriptor, borrowed: readable when something may be due, for a foreign event loop, or for
+   * READ in another queue. It is -1 after close.
    */
   get descriptor(): number {
     return this.#native.descriptor
@@ -147,7 +147,9 @@ export class KQueue {
    * thread end the wait. A signal does not, unlike in C: what handles it in JavaScript runs after the call.
    *
    * Throws KEventError: EBADF (queue closed; with no room, descriptor closed), EINVAL (flags, fflags, filter,
-   * timeout), ENOENT (no such knote), ENXIO (a filter that Linux does not have), EPERM (WRITE of a regular file).
+   * timeout), ENOENT (no such knote), ENXIO (a filter that Linux does not have), EPERM (WRITE of a regular file,
+   * READ of a directory), ESRCH (PROC: no such process), EMFILE, ENOSPC, ENOMEM (no descriptor, watch or knote is
+   * left). The manual page of each filter has the rest.
    */
   kevent(changes: readonly KEventChange[] | null, max = 0, timeout?: number): KEvent[] {
     const count = changes?.length ?? 0
