@@ -19,6 +19,8 @@ export default defineConfig({
     pool: 'forks',
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    // A condition that is waited for may take its time on a busy machine.
+    expect: { poll: { timeout: 20_000 } },
     projects,
   },
 })

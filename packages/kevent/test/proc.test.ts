@@ -34,7 +34,7 @@ const add = (ident: number, fflags = NOTE_EXIT) => ({
 })
 
 describe('PROC', () => {
-  test('P1: a child’s end: its wait status, EOF, and the knote is gone', () => {
+  test('a child’s end: its wait status, EOF, and the knote is gone', () => {
     const kq = newQueue()
     const fifo = newFifo()
     const { pid } = start(`read x <${fifo.path}; exit 7`)
@@ -50,7 +50,7 @@ describe('PROC', () => {
     ).toBe('ENOENT')
   })
 
-  test('P1: killed by a signal', () => {
+  test('killed by a signal', () => {
     const kq = newQueue()
     const child = start('read x')
     change(kq, add(child.pid))
@@ -80,7 +80,7 @@ describe('PROC', () => {
     }
   })
 
-  test('P4: a process that is no child: the event comes, with what is known of its status', async () => {
+  test('a process that is no child: the event comes, with what is known of its status', async () => {
     const kq = newQueue()
     const fifo = newFifo()
     const parent = start(`sh -c "read x <${fifo.path}; exit 4" & echo $!; wait`)

@@ -25,7 +25,7 @@ const dispositions = (): string =>
   }).stdout
 
 describe('SIGNAL', () => {
-  test('S1: counts what the process is sent', () => {
+  test('counts what the process is sent', () => {
     const kq = watch(SIGWINCH)
     expect(due(kq)).toEqual([])
     process.kill(process.pid, SIGWINCH)
@@ -55,7 +55,7 @@ describe('SIGNAL', () => {
     expect(due(kq)).toMatchObject([{ data: 2 }])
   })
 
-  test('S4: an ignored signal is recorded, and stays ignored', () => {
+  test('an ignored signal is recorded, and stays ignored', () => {
     const before = dispositions()
     const kq = watch(SIGPIPE) // Node ignores it
     process.kill(process.pid, SIGPIPE)

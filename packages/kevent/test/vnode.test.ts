@@ -82,7 +82,7 @@ describe('VNODE of a file', () => {
     expect(notes(kq)).toBe(NOTE_WRITE)
   })
 
-  test('V2: links, attributes, names', () => {
+  test('links, attributes, names', () => {
     const { folder, path } = newFile()
     const kq = watch(open(path))
     fs.linkSync(path, join(folder, 'second'))
@@ -99,7 +99,7 @@ describe('VNODE of a file', () => {
     expect(notes(kq)).toBe(NOTE_DELETE | NOTE_LINK)
   })
 
-  test('V8: the file is watched, not its name: replaced by a rename it is deleted', () => {
+  test('the file is watched, not its name: replaced by a rename it is deleted', () => {
     const { folder, path } = newFile()
     const kq = watch(open(path))
     fs.writeFileSync(join(folder, 'new'), '')
