@@ -469,7 +469,7 @@ int Queue::ReadLevels(Recheck* recheck, KEvent* errors, int room, int* failed) {
     ready = poll(recheck->polls, static_cast<nfds_t>(recheck->count), 0);
   } while (ready < 0 && errno == EINTR);
   for (int index = 0; index < recheck->count; index++) {
-    const short seen = ready > 0 ? recheck->polls[index].revents : 0;
+    const int seen = ready > 0 ? recheck->polls[index].revents : 0;
     const Slot slot = recheck->slots[index];
     const KEvent& change = recheck->changes[index];
     const bool closed = (seen & POLLNVAL) != 0;

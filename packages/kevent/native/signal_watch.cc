@@ -63,7 +63,7 @@ void TakeDefaultAction(int signal) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, signal);
-  raise(signal);
+  static_cast<void>(raise(signal));  // fails for no signal that has come
   // On Linux the mask is this thread's alone; pthread_sigmask(3) would need a newer C library.
   // NOLINTNEXTLINE(concurrency-mt-unsafe)
   sigprocmask(SIG_UNBLOCK, &set, nullptr);

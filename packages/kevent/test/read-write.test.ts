@@ -1,8 +1,9 @@
 import { spawn, spawnSync } from 'node:child_process'
 import dgram from 'node:dgram'
 import { once } from 'node:events'
-import { constants } from 'node:fs'
+import { closeSync, constants, openSync } from 'node:fs'
 import net from 'node:net'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import * as k from '../src/index.ts'
 import {
@@ -15,6 +16,7 @@ import {
   EV_ENABLE,
   EV_EOF,
 } from '../src/index.ts'
+import { newFolder } from './fixtures/folder.ts'
 import { change, due, newFifo, newQueue, own } from './fixtures/queue.ts'
 import { connect, descriptorOf, listen, send } from './fixtures/sockets.ts'
 
@@ -120,6 +122,33 @@ describe('READ', () => {
     expect(due(kq)).toEqual([])
   })
 
+  test('of a terminal, data is what its lines hold; its end is EOF', async () => {
+    const kq = newQueue()
+    const program = `import json,os,pty,sys
+m,s=pty.openpty(); print(os.ttyname(s),flush=True)
+for line in sys.stdin: os.write(m,json.loads(line).encode())`
+    const peer = own(spawn('python3', ['-c', program], { stdio: ['pipe', 'pipe', 'inherit'] }))
+    const type = (text: string): void => void peer.stdin.write(`${JSON.stringify(text)}\n`)
+    const [path] = (await once(peer.stdout, 'data')) as [Buffer]
+    const ident = openSync(
+      path.toString().trim(),
+      constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK,
+    )
+    try {
+      change(kq, { ident, filter: EVFILT_READ, flags: EV_ADD | EV_CLEAR, udata: 3 })
+      type('ab') // no line yet
+      expect(due(kq)).toEqual([])
+      type('c\n')
+      const line = { ident, filter: EVFILT_READ, flags: EV_CLEAR, fflags: 0, data: 4, udata: 3 }
+      expect(await kq.wait({ timeout: 10 * second })).toEqual([line])
+      peer.stdin.end()
+      expect(await kq.wait({ timeout: 10 * second })).toMatchObject([{ ident, flags: EV_CLEAR | EV_EOF }])
+    } finally {
+      kq.detach(ident)
+      closeSync(ident)
+    }
+  })
+
   test('W17: an empty datagram is an event, and an unconnected socket is writable at once', async () => {
     const kq = newQueue()
     const socket = dgram.createSocket('udp4')
@@ -167,6 +196,30 @@ describe('WRITE', () => {
     expect(due(kq)).toEqual([])
     fifo.read(8192)
     expect(due(kq)).toMatchObject([{ data: 8192 }])
+  })
+
+  test('LOWAT of a socket: less room than that is none; it comes when the peer has read', async () => {
+    const kq = newQueue()
+    const path = join(newFolder(), 'socket')
+    const server = net.createServer({ pauseOnConnect: true }).listen(path)
+    await once(server, 'listening')
+    const accepted = once(server, 'connection') as Promise<[net.Socket]>
+    const near = net.connect(path)
+    const [far] = await accepted
+    for (const end of [near, far]) own({ [Symbol.dispose]: () => end.destroy() })
+    server.close()
+    const knote = { ident: descriptorOf(near), filter: EVFILT_WRITE }
+    change(kq, { ...knote, flags: EV_ADD })
+    const [idle] = due(kq)
+    const room = idle!.data
+    expect(room).toBeGreaterThan(1 << 14)
+    change(kq, { ...knote, flags: EV_ADD, fflags: k.NOTE_LOWAT, data: room })
+    expect(due(kq)).toMatchObject([{ data: room }])
+    await send(near, 'x'.repeat(1 << 14)) // poll(2) calls it writable all the same
+    expect(due(kq)).toEqual([])
+    const wait = kq.wait({ timeout: 10 * second })
+    far.resume()
+    expect(await wait).toMatchObject([{ ...knote, data: room }])
   })
 
   test('W16: of a listener comes never', async () => {
