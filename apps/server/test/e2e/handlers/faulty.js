@@ -16,6 +16,7 @@ export function handle(request, ctx) {
       })
       return new Promise(() => undefined)
     case '/crash-when-told':
+      ctx.log.info('begun')
       return request.text().then(() => {
         setImmediate(() => {
           throw new Error('crashed on purpose')
