@@ -165,8 +165,8 @@ int Queue::RegisterDescriptor(const KEvent& change, Recheck* recheck) {
   Knote* knote = knotes_.At(slot);
   const bool file = knote->source == Source::kFile && !vnode_.IsGone(*knote, slot);
   const int error = file ? 0 : Watch(descriptor, record, false);
-  // Registered anew, epoll reports what is ready by itself.
-  if (error == 0) return Modify(slot, change, nullptr);
+  // Registered anew, epoll reports what is ready by itself; of a regular file it knows nothing.
+  if (error == 0) return Modify(slot, change, file ? recheck : nullptr);
   DropDescriptorKnote(record, DescriptorRecord::kRead);
   DropDescriptorKnote(record, DescriptorRecord::kWrite);
   // EPERM: the other is a regular file.

@@ -81,6 +81,14 @@ describe('READ of a regular file', () => {
     expect(due(kq)).toEqual([])
   })
 
+  test('EV_ADD with EV_ENABLE enables it as well', () => {
+    const [kq, file] = [newQueue(), newFile()]
+    change(kq, { ident: file.descriptor, filter: EVFILT_READ, flags: EV_ADD | EV_DISPATCH })
+    expect(due(kq)).toHaveLength(1)
+    change(kq, { ident: file.descriptor, filter: EVFILT_READ, flags: EV_ADD | EV_ENABLE })
+    expect(due(kq)).toMatchObject([{ data: 4 }])
+  })
+
   test('NOTE_FILE_POLL: at its end, too', () => {
     const [kq, file] = [newQueue(), newFile()]
     file.read(4)
