@@ -108,7 +108,7 @@ class Supervisor implements RunningServer, Control {
       })
       await this.#workers.start()
       for (const { prefix, host, spec } of config.mounts) {
-        await this.#table.mount(prefix, spec, host === undefined ? {} : { host })
+        await this.#table.mount(prefix, spec, named(host))
       }
       this.#showMounts()
       this.#startTimers()
