@@ -65,6 +65,7 @@ const stricter = [
 /** What we take on purpose and llhttp does not. */
 const laxer = [
   /HTTP\/1\.[2-9]\r\n/, // RFC 9110 section 2.5: a higher minor version is served as 1.1
+  /\r\ncontent-length:[ \t]*\d+ *\t[ \t]*\r\n/i, // RFC 9112 section 5.1: blanks behind a value, tabs too, are not of it
 ]
 
 const seeds = [
