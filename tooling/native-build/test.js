@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// native-test [asan|tsan|ubsan …]: compiles native/test/*_test.cc of the package in the working directory,
-// together with its core (every native/*.cc that is not the addon), under each sanitizer, and runs them.
+// native-test [asan|tsan|ubsan …]: compiles the core of the package in the working directory (every native/*.cc
+// that is not the addon) and native/test/*_test.cc under each sanitizer, and runs the tests.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, statSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
@@ -45,18 +45,24 @@ const run = (command, args, timeout) => {
   if (status !== 0) fail(1, `${command} ended with ${error?.message ?? signal ?? status}`)
 }
 
-/** The sanitized program of one test. Compiled under another name first: two runs may want it at once. */
-const compile = (test, mode) => {
-  const out = join(native, 'build/test')
-  const binary = join(out, `${basename(test, '.cc')}.${mode}`)
-  if (existsSync(binary) && statSync(binary).mtimeMs > lastChange) return binary
+const out = join(native, 'build/test')
+const strict = ['-std=c++20', '-O1', '-g', '-Wall', '-Wextra', '-Werror', '-pthread', `-I${native}`]
+
+/** Makes `name` of the files, unless it is there. Under another name first: two runs may want it at once. */
+const compile = (name, mode, files, how) => {
+  const made = join(out, name)
+  if (existsSync(made) && statSync(made).mtimeMs > lastChange) return made
   mkdirSync(out, { recursive: true })
-  const partial = `${binary}.${process.pid}`
-  const strict = ['-std=c++20', '-O1', '-g', '-Wall', '-Wextra', '-Werror', '-pthread', `-I${native}`]
-  const files = [join(native, 'test', test), ...core.map((name) => join(native, name))]
-  run(process.env.CXX ?? 'g++', [...strict, ...flags[mode], ...files, '-o', partial], compileTimeout)
-  renameSync(partial, binary)
-  return binary
+  const partial = join(out, `${process.pid}.${name}`)
+  run(process.env.CXX ?? 'g++', [...strict, ...flags[mode], ...how, ...files, '-o', partial], compileTimeout)
+  renameSync(partial, made)
+  return made
+}
+
+/** The core as one object that all tests are linked with. */
+const compileCore = (mode) => {
+  const files = core.map((name) => join(native, name))
+  return compile(`core.${mode}.o`, mode, files, ['-r', '-nostdlib'])
 }
 
 /** ThreadSanitizer finds no room for its shadow where the kernel randomises more than 28 bits of an address. */
@@ -66,8 +72,9 @@ const fixedAddresses = () => {
 }
 
 for (const mode of modes) {
+  const object = compileCore(mode)
   for (const test of tests) {
-    const binary = compile(test, mode)
+    const binary = compile(`${basename(test, '.cc')}.${mode}`, mode, [join(native, 'test', test), object], [])
     const [command, ...args] = mode === 'tsan' && fixedAddresses() ? ['setarch', '-R', binary] : [binary]
     run(command, args, runTimeout)
   }

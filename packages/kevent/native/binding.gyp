@@ -17,6 +17,7 @@
         'queue.cc',
         'queue_change.cc',
         'queue_deliver.cc',
+        'ready_queue.cc',
         'sentinel.cc',
         'signal_watch.cc',
         'timer_heap.cc',

@@ -14,7 +14,7 @@
 namespace kevent {
 
 int MountFilter::Attach(Knote* knote, Slot slot) {
-  knote->flags |= EV_CLEAR;
+  knote->Stick(EV_CLEAR);
   std::lock_guard<std::mutex> guard(mutex_);
   if (!table_.valid()) {
     Descriptor table(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
@@ -56,7 +56,7 @@ bool MountFilter::ReadTable(std::set<long>* mounts) {
 }
 
 Verdict MountFilter::Evaluate(Knote* knote, Slot /*slot*/, Level* level) {
-  level->fflags = static_cast<uint32_t>(knote->pending);
+  level->fflags = knote->pending;
   return knote->pending != 0 ? Verdict::kDue : Verdict::kNothing;
 }
 

@@ -62,7 +62,7 @@ int64_t WaitStatus(int pidfd) {
 }
 
 Descriptor OpenProcess(const Knote& knote) {
-  if (knote.filter == EVFILT_PROCDESC) {
+  if (knote.filter() == EVFILT_PROCDESC) {
     return Descriptor(fcntl(static_cast<int>(knote.ident), F_DUPFD_CLOEXEC, 0));
   }
   return Descriptor(static_cast<int>(syscall(kPidfdOpen, static_cast<pid_t>(knote.ident), 0)));
@@ -72,7 +72,7 @@ Descriptor OpenProcess(const Knote& knote) {
 
 int ProcessFilter::Attach(Knote* knote, Slot slot) {
   Descriptor process;
-  if (knote->filter == EVFILT_PROCDESC) {
+  if (knote->filter() == EVFILT_PROCDESC) {
     process = OpenProcess(*knote);
     if (!process.valid()) return errno;
     const long id = ProcessOf(process.get());
@@ -86,7 +86,7 @@ int ProcessFilter::Attach(Knote* knote, Slot slot) {
       return errno == EINVAL || errno == ENOENT ? ESRCH : errno;  // a thread, not a process
   }
   // One event is all there will be, and it is this knote's last.
-  knote->flags |= EV_CLEAR;
+  knote->Stick(EV_CLEAR);
   epoll_event registration{EPOLLIN | EPOLLET, {.u64 = MakeKnoteTag(slot, knote->generation())}};
   if (epoll_ctl(epoll_, EPOLL_CTL_ADD, process.get(), &registration) < 0) return errno;
   std::lock_guard<std::mutex> guard(mutex_);
@@ -113,7 +113,7 @@ int ProcessFilter::ProcessFor(Slot slot) {
 }
 
 bool ProcessFilter::IsGone(const Knote& knote, Slot slot) {
-  return knote.filter == EVFILT_PROCDESC &&
+  return knote.filter() == EVFILT_PROCDESC &&
          ProcessOf(static_cast<int>(knote.ident)) != ProcessOf(ProcessFor(slot));
 }
 
@@ -125,7 +125,7 @@ Verdict ProcessFilter::Evaluate(Knote* knote, Slot slot, Level* level) {
   level->data = WaitStatus(pidfd);
   level->fflags = NOTE_EXIT;
   level->eof = true;
-  knote->flags |= EV_ONESHOT;
+  knote->Stick(EV_ONESHOT);
   return Verdict::kDue;
 }
 

@@ -43,7 +43,7 @@ void SignalFilter::ListenToBlocked() {
 int SignalFilter::Attach(Knote* knote, Slot slot) {
   if (knote->ident < 1 || knote->ident > signal_watch::kLast) return EINVAL;
   const auto signal = static_cast<int>(knote->ident);
-  knote->flags |= EV_CLEAR;
+  knote->Stick(EV_CLEAR);
   const std::lock_guard<std::mutex> guard(mutex_);
   if (const int error = Open(); error != 0) return error;
   if (const int error = signal_watch::Add(signal); error != 0) return error;
@@ -77,7 +77,7 @@ Verdict SignalFilter::Evaluate(Knote* knote, Slot slot, Level* level) {
   {
     // One that came after the last look belongs to this event.
     const std::lock_guard<std::mutex> guard(mutex_);
-    knote->pending += TakeNew(&watchers_[slot]);
+    knote->Count(TakeNew(&watchers_[slot]));
   }
   level->data = knote->pending;
   return knote->pending != 0 ? Verdict::kDue : Verdict::kNothing;
@@ -97,7 +97,7 @@ void SignalFilter::Collect(std::vector<Occurrence>* found) {
 }
 
 bool SignalFilter::Note(Knote* knote, int64_t what) {
-  knote->pending += what;
+  knote->Count(what);
   return true;
 }
 

@@ -64,7 +64,7 @@ int VnodeFilter::Attach(Knote* knote, Slot slot) {
   file.generation = knote->generation();
   file.descriptor = static_cast<int>(knote->ident);
   if (!ReadStatus(file.descriptor, &file.seen)) return errno;
-  const bool reading = knote->filter == EVFILT_READ;
+  const bool reading = knote->filter() == EVFILT_READ;
   if (reading ? !S_ISREG(file.seen.stx_mode) : !IsWatchable(file.seen.stx_mode))
     return reading ? EPERM : EINVAL;
   std::lock_guard<std::mutex> guard(mutex_);
@@ -126,7 +126,7 @@ void VnodeFilter::Detach(const Knote& /*knote*/, Slot slot) {
 
 int VnodeFilter::Readjust(const Knote& knote, Slot slot) {
   std::lock_guard<std::mutex> guard(mutex_);
-  return Watch(slot, &files_[slot], knote.fflags, knote.filter == EVFILT_READ);
+  return Watch(slot, &files_[slot], knote.fflags, knote.filter() == EVFILT_READ);
 }
 
 bool VnodeFilter::IsGone(const Knote& knote, Slot slot) {
@@ -139,8 +139,8 @@ bool VnodeFilter::IsGone(const Knote& knote, Slot slot) {
 
 Verdict VnodeFilter::Evaluate(Knote* knote, Slot slot, Level* level) {
   if (IsGone(*knote, slot)) return Verdict::kGone;
-  if (knote->filter == EVFILT_VNODE) {
-    level->fflags = static_cast<uint32_t>(knote->pending);
+  if (knote->filter() == EVFILT_VNODE) {
+    level->fflags = knote->pending;
     level->data = 0;
     return knote->pending != 0 ? Verdict::kDue : Verdict::kNothing;
   }
@@ -154,7 +154,7 @@ Verdict VnodeFilter::Evaluate(Knote* knote, Slot slot, Level* level) {
 }
 
 bool VnodeFilter::Note(Knote* knote, int64_t what) {
-  if (knote->filter == EVFILT_READ) return true;
+  if (knote->filter() == EVFILT_READ) return true;
   knote->pending |= what & knote->fflags;
   return knote->pending != 0;
 }

@@ -8,18 +8,24 @@ KnoteTable::~KnoteTable() {
   for (auto& slab : slabs_) delete[] slab.load(std::memory_order_relaxed);
 }
 
+Slot KnoteTable::Allocate() {
+  std::lock_guard<std::mutex> guard(mutex_);
+  if (free_ == 0 && !AddSlab()) return 0;
+  const Slot slot = free_;
+  free_ = At(slot)->link;
+  return slot;
+}
+
 bool KnoteTable::AddSlab() {
-  const Slot index =
-      static_cast<Slot>(count_ == 0 ? 0 : limit_.load(std::memory_order_relaxed) / kSlabKnotes);
+  const Slot index = limit_.load(std::memory_order_relaxed) / kSlabKnotes;
   if (index >= kSlabs) return false;
   auto* slab = new (std::nothrow) Knote[kSlabKnotes];
   if (slab == nullptr) return false;
   // Chained so that low slots are handed out first; slot 0 means none and is never handed out.
   const Slot first = index * kSlabKnotes;
   for (Slot offset = kSlabKnotes; offset-- > (index == 0 ? 1u : 0u);) {
-    slab[offset].next_free = free_;
+    slab[offset].link = free_;
     free_ = first + offset;
-    count_++;
   }
   slabs_[index].store(slab, std::memory_order_release);  // pairs with the acquire in At
   limit_.store(first + kSlabKnotes, std::memory_order_release);
@@ -28,7 +34,7 @@ bool KnoteTable::AddSlab() {
 
 void KnoteTable::Free(Slot slot) {
   std::lock_guard<std::mutex> guard(mutex_);
-  At(slot)->next_free = free_;
+  At(slot)->link = free_;
   free_ = slot;
 }
 

@@ -17,22 +17,32 @@ namespace kevent {
 struct DescriptorRecord {
   enum Which { kRead = 0, kWrite = 1 };
 
-  // 1 while a knote of this descriptor is made or removed; held across epoll_ctl(2).
-  std::atomic<uint32_t> lock{0};
-  // Raised with each registration in epoll: an event that carries another number is stale.
-  std::atomic<uint32_t> generation{0};
+  // Bit 0 is the lock: set while a knote of this descriptor is made or removed, held across epoll_ctl(2). The
+  // others are the generation, raised with each registration in epoll: an event that carries another number
+  // is stale.
+  std::atomic<uint32_t> word{0};
   std::atomic<Slot> slots[2] = {0, 0};
 
   void Lock() {
-    // Acquire pairs with the release in Unlock.
-    for (int spins = 0; lock.exchange(1, std::memory_order_acquire) != 0; spins++) {
+    for (int spins = 0; !TryLock(); spins++) {
       if (spins > 64) sched_yield();
     }
   }
-  bool TryLock() { return lock.exchange(1, std::memory_order_acquire) == 0; }
-  void Unlock() { lock.store(0, std::memory_order_release); }
+  bool TryLock() {
+    // Acquire pairs with the release in Unlock.
+    return (word.fetch_or(kLock, std::memory_order_acquire) & kLock) == 0;
+  }
+  void Unlock() { word.fetch_and(~kLock, std::memory_order_release); }
+
+  // Acquire pairs with the release in Raise: who sees the number sees the knotes that it was raised for.
+  uint32_t generation() const { return word.load(std::memory_order_acquire) >> 1; }
+  // With the lock. Returns the new number.
+  uint32_t Raise() { return (word.fetch_add(2, std::memory_order_release) + 2) >> 1; }
+
+ private:
+  static constexpr uint32_t kLock = 1;
 };
-static_assert(sizeof(DescriptorRecord) == 16);
+static_assert(sizeof(DescriptorRecord) == 12);
 
 // Knotes in slabs that never move, so that a slot can be followed without a lock.
 class KnoteTable {
@@ -42,24 +52,15 @@ class KnoteTable {
   KnoteTable& operator=(const KnoteTable&) = delete;
   ~KnoteTable();
 
-  // A free slot, or 0 when the table is full (ENOMEM). `grown` is called under the table's lock with the
-  // number of knotes that now exist, before the slot is handed out.
-  template <typename Grown>
-  Slot Allocate(Grown grown) {
-    std::lock_guard<std::mutex> guard(mutex_);
-    if (free_ == 0 && !AddSlab()) return 0;
-    grown(count_);
-    const Slot slot = free_;
-    free_ = At(slot)->next_free;
-    return slot;
-  }
+  // A free slot, or 0 when the table is full (ENOMEM).
+  Slot Allocate();
   void Free(Slot slot);
 
   Knote* At(Slot slot) const {
     // Acquire pairs with the release in AddSlab.
     return &slabs_[slot / kSlabKnotes].load(std::memory_order_acquire)[slot % kSlabKnotes];
   }
-  // Slots below this have been handed out at some time.
+  // Slots below this exist. Acquire pairs with the release in AddSlab.
   Slot limit() const { return limit_.load(std::memory_order_acquire); }
 
  private:
@@ -69,10 +70,9 @@ class KnoteTable {
   bool AddSlab();
 
   std::array<std::atomic<Knote*>, kSlabs> slabs_{};
-  std::atomic<Slot> limit_{1};
+  std::atomic<Slot> limit_{0};
   std::mutex mutex_;
-  Slot free_ = 0;     // guarded by mutex_
-  size_t count_ = 0;  // guarded by mutex_
+  Slot free_ = 0;  // guarded by mutex_
 };
 
 // Descriptor number -> record, readable without a lock.

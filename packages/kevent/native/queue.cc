@@ -105,7 +105,7 @@ void Queue::Expose() {
   // Relaxed: it only makes sure that the count is raised once.
   if (exposed_.exchange(true, std::memory_order_relaxed)) return;
   sleepers_.fetch_add(1, std::memory_order_seq_cst);
-  if (ring_.Size() > 0) WakeOne();
+  if (ready_.Size() > 0) WakeOne();
 }
 
 void Queue::WriteWake() {
@@ -128,7 +128,7 @@ void Queue::WakeOne() {
 
 bool Queue::Arm() {
   sleepers_.fetch_add(1, std::memory_order_seq_cst);
-  if (ring_.Size() == 0 && !closed_.load(std::memory_order_seq_cst)) return true;
+  if (ready_.Size() == 0 && !closed_.load(std::memory_order_seq_cst)) return true;
   Disarm();
   return false;
 }
@@ -161,6 +161,8 @@ int Queue::Harvest(int64_t timeout, int most, Hand* hand) {
       RunFilter(&signal_);
     } else if (tag == kMountTag) {
       RunFilter(&mount_);
+    } else if (tag == kProbeTag) {
+      // See IsRegistered: another thread's question, which a hang-up of its descriptor has answered to us.
     } else if ((tag & kKnoteTag) != 0) {
       ActivateKnote(tag);
     } else {
@@ -178,7 +180,7 @@ int Queue::Sleep(int64_t timeout, int max, Hand* hand, Consumer* consumer) {
   consumer->thread_.store(interrupt_signal::Block(), std::memory_order_seq_cst);
   int result = 0;
   const bool alone = (sleepers_.fetch_add(1, std::memory_order_seq_cst) & kSleeperMask) == 0;
-  if (ring_.Size() == 0 && !consumer->interrupted_.load(std::memory_order_seq_cst) &&
+  if (ready_.Size() == 0 && !consumer->interrupted_.load(std::memory_order_seq_cst) &&
       !closed_.load(std::memory_order_seq_cst)) {
     counters_->slept.fetch_add(1, std::memory_order_relaxed);
     result = Harvest(timeout, alone ? Hand::kMostEdges : std::min(max, Hand::kMostEdges), hand);
@@ -217,7 +219,7 @@ int Queue::Wait(KEvent* events, int max, int64_t timeout, Consumer* consumer) {
     count = ClaimHand(hand, max, events, consumer);
     if (count == 0 && timeout > 0) left = std::max<int64_t>(deadline - MonotonicNow(), 0);
   }
-  if (ring_.Size() > 0) WakeOne();
+  if (ready_.Size() > 0) WakeOne();
   counters_->delivered.fetch_add(static_cast<uint64_t>(count), std::memory_order_relaxed);
   if (slept == -ECANCELED && count == 0) counters_->interrupted.fetch_add(1, std::memory_order_relaxed);
   return count == 0 ? slept : count;

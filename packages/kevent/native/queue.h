@@ -27,7 +27,7 @@
 #include "kevent.h"
 #include "knote.h"
 #include "knote_table.h"
-#include "ready_ring.h"
+#include "ready_queue.h"
 #include "timer_heap.h"
 
 namespace kevent {
@@ -188,7 +188,7 @@ class Queue {
   DescriptorTable descriptors_;
   NameTable names_;
   std::atomic<uint32_t> named_by_descriptor_{0};  // knotes in names_ whose idents are descriptors
-  ReadyRing ring_;
+  ReadyQueue ready_{&knotes_};
   VnodeFilter vnode_{epoll_.get()};
   ProcessFilter process_{epoll_.get()};
   SignalFilter signal_{epoll_.get()};
@@ -198,8 +198,8 @@ class Queue {
   TimerHeap realtime_{CLOCK_REALTIME};
 
   // Low half: threads and loops that sleep, or are about to. High half: wake-ups written for them and not
-  // yet taken. Pairs with ReadyRing::Size: a sleeper counts itself, then looks at the ring; a pusher fills
-  // the ring, then looks at the count; in the one total order of these operations one of them sees the other.
+  // yet taken. Pairs with ReadyQueue::Size: a sleeper counts itself, then looks at the ring; a pusher fills
+  // it, then looks at the count; in the one total order of these operations one of them sees the other.
   std::atomic<uint64_t> sleepers_{0};
   // Low half: threads that take from the ring now. High half: how often one of them has finished. An empty
   // ring is not the last word while another thread has a level-triggered knote in its hands, on its way back.

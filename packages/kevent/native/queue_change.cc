@@ -83,7 +83,7 @@ struct Queue::Recheck {
     slots[count] = slot;
     generations[count] = knote.generation();
     changes[count] = change;
-    const bool read = knote.filter == EVFILT_READ;
+    const bool read = knote.filter() == EVFILT_READ;
     polls[count] = {static_cast<int>(knote.ident), static_cast<short>(read ? POLLIN | POLLRDHUP : POLLOUT),
                     0};
     count++;
@@ -163,7 +163,7 @@ int Queue::RegisterDescriptor(const KEvent& change, Recheck* recheck) {
   }
   // The knote may be of a file that was closed behind the queue's back, its number given to another since.
   Knote* knote = knotes_.At(slot);
-  const bool file = knote->source == Source::kFile && !vnode_.IsGone(*knote, slot);
+  const bool file = knote->source() == Source::kFile && !vnode_.IsGone(*knote, slot);
   const int error = file ? 0 : Watch(descriptor, record, false);
   // Registered anew, epoll reports what is ready by itself; of a regular file it knows nothing.
   if (error == 0) return Modify(slot, change, file ? recheck : nullptr);
@@ -190,7 +190,7 @@ int Queue::MakeDescriptorKnote(const KEvent& change, DescriptorRecord* record) {
   if (error == EPERM && change.filter == EVFILT_READ) {
     error = vnode_.Attach(knote, slot);
     if (error == 0) {
-      knote->source = Source::kFile;
+      knote->Update(Knote::SourceBits(Source::kFile), kSourceMask);
       knote->Update(kActive, 0);  // no edge tells of what is there already
     }
   }
@@ -207,19 +207,19 @@ int Queue::MakeDescriptorKnote(const KEvent& change, DescriptorRecord* record) {
 
 // A live, locked knote with the change's values, or 0.
 Slot Queue::NewKnote(const KEvent& change) {
-  const Slot slot = knotes_.Allocate([this](size_t count) { ring_.Reserve(count); });
+  const Slot slot = knotes_.Allocate();
   if (slot == 0) return 0;
   Knote* knote = knotes_.At(slot);
   knote->Lock();
   knote->ident = change.ident;
-  knote->filter = change.filter;
-  knote->flags = static_cast<uint16_t>(change.flags & kStickyFlags);
   knote->pending = 0;
   knote->fflags = 0;
   knote->holder = 0;
-  knote->looks_again = false;
+  knote->link = 0;
   const bool wrong_way = IsDescriptorFilter(change.filter) && IsWrongWay(change);
-  knote->source = wrong_way ? Source::kNever : Source::kEpoll;
+  knote->Update(Knote::FilterBits(change.filter) | Knote::FlagsBits(change.flags & kStickyFlags) |
+                    Knote::SourceBits(wrong_way ? Source::kNever : Source::kEpoll),
+                0);
   Touch(knote, slot, change, true);
   knote->Update(kLive | ((change.flags & EV_DISABLE) != 0 ? kDisabled : 0), 0);
   return slot;
@@ -227,7 +227,7 @@ Slot Queue::NewKnote(const KEvent& change) {
 
 void Queue::Touch(Knote* knote, Slot slot, const KEvent& change, bool creating) {
   if ((change.flags & EV_KEEPUDATA) == 0) knote->udata = change.udata;
-  switch (knote->filter) {
+  switch (knote->filter()) {
     case EVFILT_USER:
       TouchUser(knote, change);
       break;
@@ -236,9 +236,9 @@ void Queue::Touch(Knote* knote, Slot slot, const KEvent& change, bool creating) 
       if (!creating) HeapOf(*knote)->Disarm(knote);
       knote->pending = 0;
       knote->fflags = change.fflags;
-      knote->data = Period(change, knote->flags);
+      knote->data = Period(change, knote->flags());
       // Every relative timer counts from delivery to delivery.
-      if ((change.fflags & NOTE_ABSTIME) == 0) knote->flags |= EV_CLEAR;
+      if ((change.fflags & NOTE_ABSTIME) == 0) knote->Stick(EV_CLEAR);
       knote->Update(0, kActive);
       ArmTimer(knote, slot);
       break;
@@ -251,7 +251,7 @@ void Queue::Touch(Knote* knote, Slot slot, const KEvent& change, bool creating) 
       if ((change.flags & EV_ADD) == 0) break;  // as OpenBSD: else each EV_ENABLE would have to repeat them
       knote->fflags = change.fflags;
       knote->data = change.data;
-      if (knote->filter == EVFILT_VNODE || knote->filter == EVFILT_FS) knote->pending &= change.fflags;
+      if (knote->filter() == EVFILT_VNODE || knote->filter() == EVFILT_FS) knote->pending &= change.fflags;
       break;
     default:
       knote->fflags = change.fflags & ~uint32_t{NOTE_DRAINED};
@@ -287,7 +287,7 @@ void Queue::TouchUser(Knote* knote, const KEvent& change) {
 }
 
 TimerHeap* Queue::HeapOf(const Knote& knote) {
-  return knote.filter == EVFILT_TIMER && (knote.fflags & NOTE_ABSTIME) != 0 ? &realtime_ : &monotonic_;
+  return knote.filter() == EVFILT_TIMER && (knote.fflags & NOTE_ABSTIME) != 0 ? &realtime_ : &monotonic_;
 }
 
 void Queue::ArmTimer(Knote* knote, Slot slot) {
@@ -309,7 +309,7 @@ int Queue::Prepare(const KEvent& change) {
   // What came before the EV_ADD is not for it.
   if (change.filter == EVFILT_VNODE && (change.flags & EV_ADD) != 0) {
     RunFilter(&vnode_);
-    if (ring_.Size() > 0) WakeOne();
+    if (ready_.Size() > 0) WakeOne();
   }
   const bool waits = change.filter == EVFILT_WRITE && (change.fflags & NOTE_LOWAT) != 0;
   const bool timer = change.filter == EVFILT_TIMER && (change.flags & EV_ADD) != 0;
@@ -343,22 +343,22 @@ Slot Queue::FindNamed(const KEvent& change) {
 // With the names' lock, and the live knote's.
 void Queue::DropNamed(Knote* knote, Slot slot) {
   LetGo(knote, slot);
-  names_.Erase(knote->ident, knote->filter, slot);
+  names_.Erase(knote->ident, knote->filter(), slot);
   knote->Drop();
   Release(slot, knote);
 }
 
 // A locked knote's source forgets it.
 void Queue::LetGo(Knote* knote, Slot slot) {
-  if (knote->filter == EVFILT_TIMER || knote->looks_again) HeapOf(*knote)->Disarm(knote);
-  if (IsNamedByDescriptor(knote->filter)) named_by_descriptor_.fetch_sub(1, std::memory_order_relaxed);
+  if (knote->filter() == EVFILT_TIMER || knote->looks_again()) HeapOf(*knote)->Disarm(knote);
+  if (IsNamedByDescriptor(knote->filter())) named_by_descriptor_.fetch_sub(1, std::memory_order_relaxed);
   if (Filter* filter = FilterOf(*knote); filter != nullptr) filter->Detach(*knote, slot);
 }
 
 Filter* Queue::FilterOf(const Knote& knote) {
-  switch (knote.filter) {
+  switch (knote.filter()) {
     case EVFILT_READ:
-      return knote.source == Source::kFile ? &vnode_ : nullptr;
+      return knote.source() == Source::kFile ? &vnode_ : nullptr;
     case EVFILT_VNODE:
       return &vnode_;
     case EVFILT_PROC:
@@ -425,7 +425,7 @@ int Queue::Modify(Slot slot, const KEvent& change, Recheck* recheck) {
   uint64_t state = knote->state.load(std::memory_order_relaxed);
   // Forced before, it stays due although the change has reset it.
   if ((change.flags & EV_FORCEONESHOT) != 0 || (state & kForced) != 0) {
-    knote->flags |= EV_ONESHOT;
+    knote->Stick(EV_ONESHOT);
     state = knote->Update(kForced | kActive, 0);
   }
   uint32_t set = 0;
@@ -434,8 +434,8 @@ int Queue::Modify(Slot slot, const KEvent& change, Recheck* recheck) {
     knote->holder = 0;
     clear = kDisabled;
     // A USER knote without EV_CLEAR stays triggered; a timer may have expired meanwhile.
-    if (!IsDescriptorFilter(knote->filter) && knote->pending != 0) set = kActive;
-    if (knote->filter == EVFILT_EMPTY) set = kActive;  // no edge tells
+    if (!IsDescriptorFilter(knote->filter()) && knote->pending != 0) set = kActive;
+    if (knote->filter() == EVFILT_EMPTY) set = kActive;  // no edge tells
   } else if ((change.flags & EV_DISABLE) != 0) {
     set = kDisabled;
   }
@@ -453,7 +453,7 @@ int Queue::Modify(Slot slot, const KEvent& change, Recheck* recheck) {
   if (recheck == nullptr) {
     Push(slot);
   } else {
-    ring_.Push(slot);
+    ready_.Push(slot);
     recheck->pushed++;
   }
   return error;
@@ -490,7 +490,7 @@ int Queue::ReadLevels(Recheck* recheck, KEvent* errors, int room, int* failed) {
     const uint32_t more =
         ((seen & recheck->EndOf(index)) != 0 ? kSawEof : 0) | ((seen & POLLERR) != 0 ? kSawError : 0);
     if (knotes_.At(slot)->Activate(recheck->generations[index], more)) {
-      ring_.Push(slot);
+      ready_.Push(slot);
       recheck->pushed++;
     }
   }
@@ -506,7 +506,7 @@ void Queue::WakeFor(const Recheck& recheck) {
 // it enables the knote is the last one.
 bool Queue::Defer(Knote* knote, const KEvent& change) {
   if ((change.fflags & NOTE_DEFER) == 0 || knote->holder == 0) return false;
-  knote->flags |= EV_ONESHOT;
+  knote->Stick(EV_ONESHOT);
   knote->Update(kForced | kActive, 0);
   return true;
 }
@@ -541,7 +541,7 @@ int Queue::Remove(const KEvent& change) {
   const Slot slot = record->slots[which].load(std::memory_order_acquire);
   if (slot == 0 || !knotes_.At(slot)->Is(change.ident, change.filter)) return Absent(descriptor);
   const bool may_defer = (change.fflags & NOTE_DEFER) != 0 && fcntl(descriptor, F_GETFD) >= 0;
-  const bool file = knotes_.At(slot)->source == Source::kFile;
+  const bool file = knotes_.At(slot)->source() == Source::kFile;
   if (!DropDescriptorKnote(record, which, may_defer ? &change : nullptr)) return EINPROGRESS;
   if (file) return fcntl(descriptor, F_GETFD) < 0 ? errno : 0;
   return Forget(descriptor, record) ? 0 : errno;
@@ -591,9 +591,9 @@ bool Queue::IsAnother(int64_t descriptor, Slot slot) {
   DescriptorRecord* record = descriptors_.Find(descriptor);
   RecordGuard guard(record);
   Knote* knote = knotes_.At(slot);
-  if (knote->source != Source::kFile) return !IsRegistered(static_cast<int>(descriptor));
+  if (knote->source() != Source::kFile) return !IsRegistered(static_cast<int>(descriptor));
   knote->Lock();
-  const bool gone = knote->source == Source::kFile && vnode_.IsGone(*knote, slot);
+  const bool gone = knote->source() == Source::kFile && vnode_.IsGone(*knote, slot);
   if (knote->Unlock()) Push(slot);
   return gone;
 }
@@ -604,10 +604,8 @@ int Queue::Watch(int descriptor, DescriptorRecord* record, bool adding) {
     events |= EPOLLIN | EPOLLRDHUP;
   }
   if (record->slots[DescriptorRecord::kWrite].load(std::memory_order_relaxed) != 0) events |= EPOLLOUT;
-  // A new registration is a new generation: what epoll still says of the old one is stale. Release pairs
-  // with the acquire in Activate.
-  uint32_t generation = record->generation.load(std::memory_order_relaxed);
-  if (adding) record->generation.store(++generation, std::memory_order_release);
+  // A new registration is a new generation: what epoll still says of the old one is stale.
+  const uint32_t generation = adding ? record->Raise() : record->generation();
   epoll_event registration{events, {.u64 = MakeTag(descriptor, generation)}};
   if (epoll_ctl(epoll_.get(), adding ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, descriptor, &registration) == 0)
     return 0;

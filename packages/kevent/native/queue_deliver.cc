@@ -78,7 +78,7 @@ int64_t WriteRoom(int descriptor) {
 }  // namespace
 
 void Queue::Push(Slot slot) {
-  ring_.Push(slot);
+  ready_.Push(slot);
   WakeOne();
 }
 
@@ -99,14 +99,14 @@ void Queue::Activate(uint64_t tag, uint32_t events, Hand* hand) {
     const uint64_t state = knote->state.load(std::memory_order_acquire);
     // Looked at after the knote: if the registration is still the tag's, the knote just seen belongs to it;
     // if the knote is dropped from here on, its generation moves and Activate does nothing.
-    if (record->generation.load(std::memory_order_acquire) != TagGeneration(tag)) return;
+    if (record->generation() != TagGeneration(tag)) return;
     // No wake-up: whoever harvests claims from the ring next, and passes on what is left.
     const uint32_t more = error | ((events & ends[which]) != 0 ? kSawEof : 0);
     if (knote->Activate(Knote::Generation(state), more)) {
       if (hand != nullptr) {
         hand->Add(slot);
       } else {
-        ring_.Push(slot);
+        ready_.Push(slot);
       }
     } else if ((state & (kLive | kActive)) == (kLive | kActive)) {
       counters_->duplicates.fetch_add(1, std::memory_order_relaxed);
@@ -117,7 +117,7 @@ void Queue::Activate(uint64_t tag, uint32_t events, Hand* hand) {
 // Of a knote that has a registration of its own.
 void Queue::ActivateKnote(uint64_t tag) {
   const Slot slot = TagSlot(tag);
-  if (knotes_.At(slot)->Activate(TagGeneration(tag), 0)) ring_.Push(slot);
+  if (knotes_.At(slot)->Activate(TagGeneration(tag), 0)) ready_.Push(slot);
 }
 
 // What a filter's descriptor tells goes to its knotes.
@@ -129,14 +129,14 @@ void Queue::RunFilter(Filter* filter) {
     const uint64_t state = knote->Lock();
     const bool same = Knote::Generation(state) == occurrence.generation && (state & kLive) != 0;
     if (same && filter->Note(knote, occurrence.what)) knote->Update(kActive, 0);
-    if (knote->Unlock()) ring_.Push(occurrence.slot);
+    if (knote->Unlock()) ready_.Push(occurrence.slot);
   }
 }
 
 size_t Queue::CountDue() {
   if (closed()) return 0;
   Harvest(0, Hand::kMostEdges, nullptr);
-  const size_t due = ring_.Size();
+  const size_t due = ready_.Size();
   // What this took from epoll, threads that sleep on this queue do not get from there any more.
   const uint64_t watchers = exposed_.load(std::memory_order_relaxed) ? 1 : 0;
   if (due > 0 && static_cast<uint32_t>(sleepers_.load(std::memory_order_seq_cst)) > watchers) WakeOne();
@@ -149,8 +149,8 @@ size_t Queue::CountDue() {
 void Queue::LookAgain(Knote* knote, Slot slot) {
   constexpr int64_t kLongest = 32;
   constexpr int64_t kMillisecond = 1'000'000;
-  knote->pending = std::clamp<int64_t>(knote->pending * 2, 1, kLongest);
-  knote->looks_again = true;
+  knote->pending = std::clamp<uint32_t>(knote->pending * 2, 1, kLongest);
+  knote->Update(kLooksAgain, 0);
   monotonic_.Arm(knote, slot, monotonic_.Now() + knote->pending * kMillisecond);
 }
 
@@ -162,27 +162,25 @@ void Queue::RunTimers(TimerHeap* heap) {
     Knote* knote = timer.knote;
     const uint64_t state = knote->Lock();
     const bool same = Knote::Generation(state) == timer.generation && (state & kLive) != 0;
-    if (same && knote->heap_index == 0) {  // else it was set anew meanwhile
-      if (knote->looks_again) {
-        knote->looks_again = false;
-        knote->Update(kActive, 0);
-        if (knote->Unlock()) ring_.Push(timer.slot);
+    if (same && knote->link == 0) {  // else it was set anew meanwhile
+      if (knote->looks_again()) {
+        if (knote->Unlock(kActive, kLooksAgain)) ready_.Push(timer.slot);
         continue;
       }
-      const bool periodic = heap == &monotonic_ && (knote->flags & EV_ONESHOT) == 0;
+      const bool periodic = heap == &monotonic_ && (knote->flags() & EV_ONESHOT) == 0;
       const int64_t missed = periodic ? (now - timer.deadline) / knote->data : 0;
-      knote->pending += 1 + missed;
+      knote->Count(1 + missed);
       if (periodic) heap->Arm(knote, timer.slot, timer.deadline + (1 + missed) * knote->data);
       knote->Update(kActive, 0);
     }
-    if (knote->Unlock()) ring_.Push(timer.slot);
+    if (knote->Unlock()) ready_.Push(timer.slot);
   }
 }
 
 // The harvester's own share needs no way through the ring, which the other threads contend for.
 int Queue::ClaimHand(const Hand& hand, int max, KEvent* events, Consumer* consumer) {
-  for (int index = max; index < hand.count; index++) ring_.Push(hand.slots[index]);
-  const size_t budget = ring_.Size();  // without what this call itself puts back
+  for (int index = max; index < hand.count; index++) ready_.Push(hand.slots[index]);
+  const size_t budget = ready_.Pass();  // without what this call itself puts back
   int count = 0;
   if (hand.count > 0) {
     claims_.fetch_add(1, std::memory_order_seq_cst);
@@ -195,20 +193,21 @@ int Queue::ClaimHand(const Hand& hand, int max, KEvent* events, Consumer* consum
 }
 
 int Queue::ClaimUpTo(int max, KEvent* events, Consumer* consumer) {
-  return ClaimFromRing(max, ring_.Size(), events, consumer);
+  return ClaimFromRing(max, ready_.Pass(), events, consumer);
 }
 
 // One pass: a level-triggered knote that goes back to the tail is not met again in the same call.
 int Queue::ClaimFromRing(int max, size_t budget, KEvent* events, Consumer* consumer) {
   if (budget == 0 || max == 0) return 0;
+  const uint64_t waiting = ready_.Size();
   uint64_t high = counters_->ring_high.load(std::memory_order_relaxed);
-  while (high < budget &&
-         !counters_->ring_high.compare_exchange_weak(high, budget, std::memory_order_relaxed)) {
+  while (high < waiting &&
+         !counters_->ring_high.compare_exchange_weak(high, waiting, std::memory_order_relaxed)) {
   }
   claims_.fetch_add(1, std::memory_order_seq_cst);
   int count = 0;
   Slot slot = 0;
-  while (count < max && budget-- > 0 && ring_.Pop(&slot)) {
+  while (count < max && budget-- > 0 && ready_.Pop(&slot)) {
     if (Claim(slot, &events[count], consumer, false)) count++;
   }
   claims_.fetch_add((uint64_t{1} << 32) - 1, std::memory_order_seq_cst);
@@ -238,7 +237,7 @@ bool Queue::Claim(Slot slot, KEvent* event, Consumer* consumer, bool fresh) {
     return false;
   }
   if ((before & kDisabled) != 0) {
-    if (knote->Unlock(kActive)) ring_.Push(slot);  // kept for the EV_ENABLE to come
+    if (knote->Unlock(kActive)) ready_.Push(slot);  // kept for the EV_ENABLE to come
     return false;
   }
   Level level;
@@ -253,7 +252,7 @@ bool Queue::Claim(Slot slot, KEvent* event, Consumer* consumer, bool fresh) {
   if (verdict == Verdict::kGone) {
     Finish(knote, slot);
   } else if (knote->Unlock(verdict == Verdict::kLater ? kActive : 0)) {
-    ring_.Push(slot);
+    ready_.Push(slot);
   }
   return false;
 }
@@ -262,7 +261,7 @@ bool Queue::Claim(Slot slot, KEvent* event, Consumer* consumer, bool fresh) {
 // descriptor of a locked knote still is the one that epoll watches. NOTE_NODATA promises not to look.
 Verdict Queue::Confirm(const Knote& knote) {
   const bool epoll =
-      (knote.filter == EVFILT_READ || knote.filter == EVFILT_WRITE) && knote.source != Source::kFile;
+      (knote.filter() == EVFILT_READ || knote.filter() == EVFILT_WRITE) && knote.source() != Source::kFile;
   if (!epoll || (knote.fflags & NOTE_NODATA) != 0) return Verdict::kDue;
   DescriptorRecord* record = descriptors_.Find(knote.ident);
   // Locks are taken the other way round: whoever has this one may wait for the knote.
@@ -274,28 +273,28 @@ Verdict Queue::Confirm(const Knote& knote) {
 
 // What the filter says of its source now (f_event).
 Verdict Queue::Evaluate(Knote* knote, Slot slot, uint64_t state, Level* level) {
-  if (knote->filter == EVFILT_USER || knote->filter == EVFILT_TIMER) {
-    level->data = knote->filter == EVFILT_USER ? knote->data : knote->pending;
-    level->fflags = knote->filter == EVFILT_USER ? knote->fflags : 0;
+  if (knote->filter() == EVFILT_USER || knote->filter() == EVFILT_TIMER) {
+    level->data = knote->filter() == EVFILT_USER ? knote->data : knote->pending;
+    level->fflags = knote->filter() == EVFILT_USER ? knote->fflags : 0;
     return knote->pending != 0 ? Verdict::kDue : Verdict::kNothing;
   }
   if (Filter* filter = FilterOf(*knote); filter != nullptr) {
     const Verdict verdict = filter->Evaluate(knote, slot, level);
-    if (verdict == Verdict::kNothing && knote->filter == EVFILT_EMPTY) LookAgain(knote, slot);
+    if (verdict == Verdict::kNothing && knote->filter() == EVFILT_EMPTY) LookAgain(knote, slot);
     return verdict;
   }
-  if (knote->source == Source::kNever) return Verdict::kNothing;
+  if (knote->source() == Source::kNever) return Verdict::kNothing;
   const auto descriptor = static_cast<int>(knote->ident);
   if ((knote->fflags & NOTE_NODATA) != 0) {
     // A level-triggered one comes round until somebody sees that it is not ready any more.
-    const bool level_triggered = (knote->flags & (EV_ONESHOT | EV_CLEAR | EV_DISPATCH)) == 0;
-    if (level_triggered && !IsReady(descriptor, knote->filter)) return Verdict::kNothing;
-    level->eof = (state & kSawEof) != 0 && AtEof(descriptor, knote->filter);
+    const bool level_triggered = (knote->flags() & (EV_ONESHOT | EV_CLEAR | EV_DISPATCH)) == 0;
+    if (level_triggered && !IsReady(descriptor, knote->filter())) return Verdict::kNothing;
+    level->eof = (state & kSawEof) != 0 && AtEof(descriptor, knote->filter());
     return Verdict::kDue;
   }
   if ((state & kSawError) != 0) level->fflags = SocketError(descriptor);
-  return knote->filter == EVFILT_WRITE ? EvaluateWrite(knote, slot, level)
-                                       : EvaluateRead(*knote, state, level);
+  return knote->filter() == EVFILT_WRITE ? EvaluateWrite(knote, slot, level)
+                                         : EvaluateRead(*knote, state, level);
 }
 
 Verdict Queue::EvaluateWrite(Knote* knote, Slot slot, Level* level) {
@@ -325,7 +324,7 @@ Verdict Queue::EvaluateRead(const Knote& knote, uint64_t state, Level* level) {
   level->data = available;
   if (error == 0 && available >= LowWater(knote)) {
     // A FIFO's end of file is over when another process opens it: asked again once it was seen.
-    level->eof = (state & kSawEof) != 0 && AtEof(descriptor, knote.filter);
+    level->eof = (state & kSawEof) != 0 && AtEof(descriptor, knote.filter());
     return Verdict::kDue;
   }
   const short seen = PollNow(descriptor, POLLIN | POLLRDHUP);
@@ -340,32 +339,32 @@ Verdict Queue::EvaluateRead(const Knote& knote, uint64_t state, Level* level) {
 void Queue::Deliver(Knote* knote, Slot slot, uint64_t state, const Level& level, KEvent* event,
                     Consumer* consumer) {
   const bool forced = (state & kForced) != 0;
-  uint32_t flags = knote->flags;
+  uint32_t flags = knote->flags();
   if (level.eof) flags |= EV_EOF;
   if (forced) flags |= EV_FORCEONESHOT;
-  *event = {knote->ident, knote->filter, static_cast<uint16_t>(flags),
-            level.fflags, level.data,    knote->udata};
+  *event = {knote->ident, knote->filter(), static_cast<uint16_t>(flags),
+            level.fflags, level.data,      knote->udata};
   if (forced) counters_->forced.fetch_add(1, std::memory_order_relaxed);
-  if ((knote->flags & EV_ONESHOT) != 0) {
+  if ((knote->flags() & EV_ONESHOT) != 0) {
     Finish(knote, slot);
     return;
   }
-  if ((knote->flags & EV_CLEAR) != 0 || knote->filter == EVFILT_EMPTY) knote->pending = 0;
+  if ((knote->flags() & EV_CLEAR) != 0 || knote->filter() == EVFILT_EMPTY) knote->pending = 0;
   uint32_t set = 0;
-  if ((knote->flags & EV_DISPATCH) != 0) {
+  if ((knote->flags() & EV_DISPATCH) != 0) {
     knote->holder = consumer->id();
     set = kDisabled;
-  } else if ((knote->flags & EV_CLEAR) == 0) {
+  } else if ((knote->flags() & EV_CLEAR) == 0) {
     set = kActive;  // level-triggered: to the tail, to be looked at again at its next turn
   }
-  if (knote->Unlock(set)) ring_.Push(slot);
+  if (knote->Unlock(set)) ready_.Push(slot);
 }
 
 // The live, locked knote has had its last event, or never will. Its name goes when it is unlocked: a knote's
 // lock is never held while a name's is taken. A new knote may have the name by then.
 void Queue::Finish(Knote* knote, Slot slot) {
   const int64_t ident = knote->ident;
-  const int16_t filter = knote->filter;
+  const int16_t filter = knote->filter();
   LetGo(knote, slot);
   knote->Drop();
   knote->Update(0, kLocked);
@@ -394,10 +393,11 @@ std::vector<KnoteView> Queue::List() {
     if ((knote->state.load(std::memory_order_relaxed) & kLive) == 0) continue;
     const uint64_t state = knote->Lock();
     if ((state & kLive) != 0) {
-      views.push_back({{knote->ident, knote->filter, knote->flags, knote->fflags, knote->data, knote->udata},
-                       knote->holder,
-                       (state & kDisabled) != 0,
-                       (state & kQueued) != 0});
+      views.push_back(
+          {{knote->ident, knote->filter(), knote->flags(), knote->fflags, knote->data, knote->udata},
+           knote->holder,
+           (state & kDisabled) != 0,
+           (state & kQueued) != 0});
     }
     // An activation may have come while it was locked.
     if (knote->Unlock()) Push(slot);

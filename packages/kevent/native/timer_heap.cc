@@ -30,7 +30,7 @@ int64_t TimerHeap::Now() const {
 
 void TimerHeap::Place(size_t index, const Timer& timer) {
   heap_[index] = timer;
-  timer.knote->heap_index = static_cast<uint32_t>(index + 1);
+  timer.knote->link = static_cast<uint32_t>(index + 1);
 }
 
 void TimerHeap::SiftUp(size_t index, const Timer& timer) {
@@ -56,7 +56,7 @@ void TimerHeap::SiftDown(size_t index, const Timer& timer) {
 }
 
 void TimerHeap::Remove(size_t index) {
-  heap_[index].knote->heap_index = 0;
+  heap_[index].knote->link = 0;
   const Timer last = heap_.back();
   heap_.pop_back();
   if (index == heap_.size()) return;
@@ -80,7 +80,7 @@ void TimerHeap::SetDescriptor() {
 
 void TimerHeap::Arm(Knote* knote, Slot slot, int64_t deadline) {
   std::lock_guard<std::mutex> guard(mutex_);
-  if (knote->heap_index != 0) Remove(knote->heap_index - 1);
+  if (knote->link != 0) Remove(knote->link - 1);
   // Zero would disarm the timerfd.
   const Timer timer{deadline > 0 ? deadline : 1, slot, knote->generation(), knote};
   heap_.push_back(timer);
@@ -90,8 +90,8 @@ void TimerHeap::Arm(Knote* knote, Slot slot, int64_t deadline) {
 
 void TimerHeap::Disarm(Knote* knote) {
   std::lock_guard<std::mutex> guard(mutex_);
-  if (knote->heap_index == 0) return;
-  Remove(knote->heap_index - 1);
+  if (knote->link == 0) return;
+  Remove(knote->link - 1);
   SetDescriptor();
 }
 

@@ -44,7 +44,7 @@ class TimerHeap {
   const clockid_t clock_;
   std::mutex mutex_;
   Descriptor descriptor_;    // guarded by mutex_ while it is made, constant from then on
-  std::vector<Timer> heap_;  // guarded by mutex_, as is heap_index of every knote in it
+  std::vector<Timer> heap_;  // guarded by mutex_, as is link of every knote in it
   int64_t armed_ = 0;        // guarded by mutex_: the deadline that the timerfd has, 0 for none
 };
 

@@ -55,6 +55,22 @@ describe('USER', () => {
     for (let time = 0; time < 3; time++) expect(due(kq)).toHaveLength(1)
   })
 
+  test('M2: of many thousands that are due, each comes before one comes again', () => {
+    const kq = newQueue()
+    const count = 10_000
+    const trigger = { filter: EVFILT_USER, flags: EV_ADD, fflags: NOTE_TRIGGER }
+    change(kq, ...Array.from({ length: count }, (_, ident) => ({ ...trigger, ident })))
+    for (let time = 0; time < 3; time++) {
+      expect(new Set(due(kq, 2 * count).map(({ ident }) => ident)).size).toBe(count)
+    }
+    const times = new Uint8Array(count)
+    while (times.some((time) => time === 0)) {
+      for (const { ident } of due(kq, 7)) times[ident] = (times[ident] ?? 0) + 1
+    }
+    expect(Math.max(...times)).toBeLessThanOrEqual(2)
+    expect(kq.counters().ringHighWater).toBe(count)
+  })
+
   test('U5: EV_CLEAR in a change of it resets it, even a trigger of the same change', () => {
     const kq = withKnote()
     change(kq, { ...name, fflags: NOTE_TRIGGER }, { ...name, flags: EV_CLEAR, fflags: NOTE_TRIGGER })

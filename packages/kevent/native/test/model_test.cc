@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "check.h"
 #include "queue.h"
 
 using kevent::Consumer;

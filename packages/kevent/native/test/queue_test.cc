@@ -16,20 +16,13 @@
 #include <thread>
 #include <vector>
 
+#include "check.h"
 #include "sentinel.h"
 
 using kevent::Consumer;
 using kevent::Descriptor;
 using kevent::KEvent;
 using kevent::Queue;
-
-#define CHECK(condition)                                                                \
-  do {                                                                                  \
-    if (!(condition)) {                                                                 \
-      fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
-      abort();                                                                          \
-    }                                                                                   \
-  } while (false)
 
 namespace {
 
