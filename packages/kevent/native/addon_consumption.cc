@@ -1,5 +1,7 @@
 #include "addon_consumption.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -47,7 +49,9 @@ int Consumption::Open() {
     open_handles_++;
     return 0;
   }
-  const int error = uv_poll_init(loop, &poll_, queue_->descriptor());
+  polled_ = Descriptor(fcntl(queue_->descriptor(), F_DUPFD_CLOEXEC, 0));
+  if (!polled_.valid()) return errno;
+  const int error = uv_poll_init(loop, &poll_, polled_.get());
   if (error != 0) return -error;
   open_handles_++;
   return -uv_poll_start(&poll_, UV_READABLE, &OnReadable);
@@ -65,6 +69,7 @@ void Consumption::Stop() {
   if (stopped_) return;
   stopped_ = true;
   *place_ = nullptr;
+  ApplyLeftChanges();
   if (armed_) queue_->Disarm();
   armed_ = false;
   if (environment_->waiting == this) environment_->waiting = nullptr;
@@ -73,6 +78,15 @@ void Consumption::Stop() {
     uv_close(reinterpret_cast<uv_handle_t*>(&prepare_), &OnClose);
   } else if (open_handles_ == 2) {
     uv_close(reinterpret_cast<uv_handle_t*>(&poll_), &OnClose);
+  }
+}
+
+// There is no next call to apply them. One by one: an error of one of them stops none of the others, and
+// there is nobody to tell.
+void Consumption::ApplyLeftChanges() {
+  const int changes = std::exchange(changes_, 0);
+  for (int index = 0; index < changes; index++) {
+    static_cast<void>(queue_->Kevent(lists_.change_list + index, 1, nullptr, 0, 0, consumer_));
   }
 }
 
@@ -124,47 +138,35 @@ bool Consumption::Serve() {
 // many changes it has left in the change list. False: the consumption has ended, or pauses.
 bool Consumption::Call(int count) {
   const Napi::HandleScope scope(env_);
-  // What a worker that is being terminated has taken but not seen goes back. What it has seen stays in its
-  // hands: disabled, and listed as held.
-  if (environment_->gate()->dirty() && !environment_->Alive(env_)) {
-    GiveBack(count);
-    return false;
-  }
   napi_value result = nullptr;
   napi_value argv[] = {Napi::Number::New(env_, count)};
+  *lists_.seen = 0;
   const napi_status status =
       napi_make_callback(env_, context_, env_.Global(), callback_.Value(), 1, argv, &result);
+  napi_value error = nullptr;
+  if (status == napi_pending_exception) napi_get_and_clear_last_exception(env_, &error);
+  if (status != napi_ok && (*lists_.seen == 0 || !environment_->Alive(env_))) {
+    Bequeath(std::max(count, 0));
+    return false;
+  }
+  // What the callback throws is the process's business ('uncaughtException'), and ends neither the
+  // consumption nor the events that are still to come.
+  if (error != nullptr) napi_fatal_exception(env_, error);
   int32_t changes = 0;
-  if (status == napi_ok) {
-    if (napi_get_value_int32(env_, result, &changes) != napi_ok) changes = 0;
-  } else {
-    Report(status);
-  }
-  changes = std::clamp(changes, 0, lists_.change_room);
+  if (status != napi_ok || napi_get_value_int32(env_, result, &changes) != napi_ok) changes = 0;
+  changes_ = std::clamp(changes, 0, lists_.change_room);
+  if (stopped_) ApplyLeftChanges();
   if (count < 0) Stop();
-  if (!stopped_) {
-    changes_ = changes;
-  } else if (changes > 0) {  // there is no next call to apply them
-    queue_->Kevent(lists_.change_list, changes, nullptr, 0, 0, consumer_);
-  }
   return !stopped_ && status == napi_ok;
 }
 
-// What the callback throws is the process's business ('uncaughtException'), and ends neither the consumption
-// nor the events that are still to come.
-void Consumption::Report(napi_status status) {
-  if (status != napi_pending_exception) return;
-  napi_value error = nullptr;
-  if (napi_get_and_clear_last_exception(env_, &error) == napi_ok) napi_fatal_exception(env_, error);
-}
-
-// A one-shot is gone from the queue; an event without EV_DISPATCH was never this thread's own.
-void Consumption::GiveBack(int count) {
-  for (int index = 0; index < count; index++) {
-    KEvent change = lists_.event_list[index];
-    if ((change.flags & EV_DISPATCH) == 0 || (change.flags & EV_ONESHOT) != 0) continue;
-    change = {change.ident, change.filter, EV_ENABLE | EV_KEEPUDATA, 0, 0, 0};
-    queue_->Kevent(&change, 1, nullptr, 0, 0, consumer_);
+// What a worker that is being terminated has taken but not seen goes back. What it has seen stays in its
+// hands: disabled, and listed as held; or it is told of as an orphan.
+void Consumption::Bequeath(int count) {
+  if (*lists_.seen == 0) {
+    queue_->GiveBack(lists_.event_list, count, *consumer_);
+  } else {
+    queue_->Orphaned(lists_.event_list, count, *consumer_);
   }
 }
 

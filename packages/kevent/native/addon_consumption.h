@@ -27,6 +27,7 @@ class Consumption {
     int change_room;
     KEvent* event_list;
     int event_room;
+    uint8_t* seen;  // JavaScript writes 1 when it has the events
   };
 
   // `place`, in an object that `owner` keeps alive, is the consumption from now until it has stopped.
@@ -54,8 +55,8 @@ class Consumption {
   int WaitInLoop();
   bool Serve();
   bool Call(int count);
-  void Report(napi_status status);
-  void GiveBack(int count);
+  void Bequeath(int count);
+  void ApplyLeftChanges();
   void ServeReadable();
 
   const Napi::Env env_;
@@ -77,6 +78,8 @@ class Consumption {
   uv_prepare_t prepare_{};
   uv_idle_t idle_{};  // keeps the loop's own wait at zero
   uv_poll_t poll_{};
+  Descriptor
+      polled_;  // a duplicate of the queue's own, which another consumption of this loop may watch, too
 };
 
 }  // namespace kevent

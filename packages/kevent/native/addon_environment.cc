@@ -41,6 +41,13 @@ bool Environment::LoopHasWork() const {
   return poll(&backend, 1, 0) > 0;
 }
 
+bool Environment::LoopWatches(int descriptor) const {
+  // What uv_poll_init asks before it answers EEXIST, without its making the descriptor non-blocking. The
+  // fields are in uv.h, and so part of libuv 1.x's ABI.
+  const auto index = static_cast<unsigned>(descriptor);
+  return loop_ != nullptr && index < loop_->nwatchers && loop_->watchers[index] != nullptr;
+}
+
 bool Environment::Alive(Napi::Env env) {
   // A call into JavaScript fails at once where execution is being terminated; nothing else tells.
   napi_value result = nullptr;

@@ -28,6 +28,9 @@ class Environment {
   // The loop has work right now. An edge tells of work that is new; what the loop has left over has none.
   bool LoopHasWork() const;
 
+  // The loop itself watches the descriptor: a handle of Node's reads or writes it.
+  bool LoopWatches(int descriptor) const;
+
   // False when no JavaScript may run here any more: the worker is being terminated.
   bool Alive(Napi::Env env);
 

@@ -88,8 +88,12 @@ int VnodeFilter::Watch(Slot slot, File* file, uint32_t fflags, bool reading) {
   const int watch =
       inotify_add_watch(inotify_.get(), DescriptorPath(file->descriptor).text, file->interest | IN_MASK_ADD);
   if (watch < 0) return WatchError();
-  // A watch that is there already is the same one, and only sees more.
-  if (file->watch != watch) watches_[watch].push_back(slot);
+  // A watch that is there already is the same one, and only sees more. Another one is of another file, to
+  // which the number was given.
+  if (file->watch != watch) {
+    Leave(slot, &file->watch);
+    watches_[watch].push_back(slot);
+  }
   file->watch = watch;
   if (parent) WatchParent(slot, file);
   return 0;

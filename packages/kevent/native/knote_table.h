@@ -44,6 +44,17 @@ struct DescriptorRecord {
 };
 static_assert(sizeof(DescriptorRecord) == 12);
 
+class RecordGuard {
+ public:
+  explicit RecordGuard(DescriptorRecord* record) : record_(record) { record_->Lock(); }
+  RecordGuard(const RecordGuard&) = delete;
+  RecordGuard& operator=(const RecordGuard&) = delete;
+  ~RecordGuard() { record_->Unlock(); }
+
+ private:
+  DescriptorRecord* const record_;
+};
+
 // Knotes in slabs that never move, so that a slot can be followed without a lock.
 class KnoteTable {
  public:

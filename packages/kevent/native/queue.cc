@@ -36,7 +36,8 @@ int EpollWait(int epoll, epoll_event* events, int most, int64_t timeout) {
     const timespec spec{static_cast<time_t>(timeout / kNanoseconds),
                         static_cast<long>(timeout % kNanoseconds)};
     const long count = syscall(kEpollPwait2, epoll, events, most, &spec, mask, kKernelSigset);
-    if (count >= 0 || errno != ENOSYS) return static_cast<int>(count);
+    // EPERM is what some containers answer to a system call that is newer than they are.
+    if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return static_cast<int>(count);
     missing.store(true, std::memory_order_relaxed);
   }
   // Rounded up: never early.
@@ -217,6 +218,8 @@ int Queue::Wait(KEvent* events, int max, int64_t timeout, Consumer* consumer) {
     // A signal that this queue counts is an event, before it is an interruption.
     if (slept == -EINTR && signal_.any()) Harvest(0, Hand::kMostEdges, &hand);
     count = ClaimHand(hand, max, events, consumer);
+    // What another thread is about to push, or has in its hands, is nothing to sleep on: let it go on.
+    if (count == 0 && slept == 0 && ready_.Size() > 0) sched_yield();
     if (count == 0 && timeout > 0) left = std::max<int64_t>(deadline - MonotonicNow(), 0);
   }
   if (ready_.Size() > 0) WakeOne();

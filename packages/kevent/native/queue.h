@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "descriptor.h"
@@ -63,6 +64,12 @@ class Consumer {
   uint32_t claims_since_harvest_ = 0;
 };
 
+// An event that nothing in the queue tells of any more, and whose thread has died with it.
+struct Orphan {
+  KEvent event;
+  uint32_t holder;
+};
+
 // A knote as kq.list() and kq.held() show it.
 struct KnoteView {
   KEvent event;  // flags: sticky flags; data, fflags: as given
@@ -90,10 +97,19 @@ class Queue {
              Consumer* consumer);
 
   std::unique_ptr<Consumer> MakeConsumer();
-  // Ends a wait of `consumer`, now or the next one. Its thread is alive.
+  // Ends a wait of `consumer`: the one that is under way, or else the next one. A wait that finds events at
+  // the same moment returns them, and has taken the interrupt with it. The consumer's thread is alive.
   void Interrupt(Consumer* consumer);
   // Forgets an interrupt that no wait has seen.
   void ForgetInterrupt(Consumer* consumer);
+
+  // Events that `consumer` has claimed and that nobody has seen, because its thread died in between, are due
+  // again: each as it was, for any thread.
+  void GiveBack(const KEvent* events, int count, const Consumer& consumer);
+  // Events that `consumer` has seen last, and in whose handlers its thread died, or just before or after:
+  // those that are neither held nor due again are kept for TakeOrphans.
+  void Orphaned(const KEvent* events, int count, const Consumer& consumer);
+  std::vector<Orphan> TakeOrphans();
 
   // Every wait ends with -EBADF, and every later call.
   void Close();
@@ -131,12 +147,13 @@ class Queue {
   int MakeDescriptorKnote(const KEvent& change, DescriptorRecord* record);
   int MakeNamedKnote(const KEvent& change);
   Slot FindNamed(const KEvent& change);
+  int RemoveDescriptor(const KEvent& change);
+  int RemoveName(const KEvent& change);
   bool DetachNamed(int descriptor);
   void DropNamed(Knote* knote, Slot slot);
   void LetGo(Knote* knote, Slot slot);
   Filter* FilterOf(const Knote& knote);
   int Modify(Slot slot, const KEvent& change, Recheck* recheck);
-  int Remove(const KEvent& change);
   bool Defer(Knote* knote, const KEvent& change);
   Slot NewKnote(const KEvent& change);
   void Touch(Knote* knote, Slot slot, const KEvent& change, bool creating);
@@ -152,15 +169,20 @@ class Queue {
   bool Forget(int descriptor, DescriptorRecord* record);
   bool IsRegistered(int descriptor);
   bool IsAnother(int64_t descriptor, Slot slot);
-  bool DropDescriptorKnote(DescriptorRecord* record, int which, const KEvent* removal = nullptr);
+  void DropDescriptorKnote(DescriptorRecord* record, int which);
+  void DropLive(DescriptorRecord* record, int which, Knote* knote, Slot slot);
+  bool DropBoth(int descriptor, DescriptorRecord* record);
+  bool DetachStale(int descriptor, Slot slot, uint32_t generation);
 
   // Delivery.
   void Push(Slot slot);
+  // Unlocks a knote, and pushes it if it has become due.
+  void Unlock(Knote* knote, Slot slot, uint32_t set = 0, uint32_t clear = 0);
   int ClaimHand(const Hand& hand, int max, KEvent* events, Consumer* consumer);
   int ClaimFromRing(int max, size_t budget, KEvent* events, Consumer* consumer);
   int ClaimUpTo(int max, KEvent* events, Consumer* consumer);
   int ClaimSettled(int max, KEvent* events, Consumer* consumer);
-  bool Claim(Slot slot, KEvent* event, Consumer* consumer, bool fresh);
+  bool Claim(Slot slot, KEvent* event, Consumer* consumer);
   Verdict Confirm(const Knote& knote);
   Verdict Evaluate(Knote* knote, Slot slot, uint64_t state, Level* level);
   Verdict EvaluateRead(const Knote& knote, uint64_t state, Level* level);
@@ -170,6 +192,12 @@ class Queue {
   void Finish(Knote* knote, Slot slot);
   void LookAgain(Knote* knote, Slot slot);
   void Release(Slot slot, Knote* knote);
+
+  // Giving back.
+  void Return(const KEvent& event, const Consumer& consumer);
+  void Remake(const KEvent& event);
+  Slot MakeUnlessThere(const KEvent& change);
+  Slot Find(const KEvent& event);
 
   // Waiting.
   int Harvest(int64_t timeout, int most, Hand* hand);
@@ -207,6 +235,8 @@ class Queue {
   std::atomic<bool> exposed_{false};
   std::atomic<bool> closed_{false};
   std::atomic<uint32_t> next_consumer_{1};
+  std::mutex orphans_mutex_;
+  std::vector<Orphan> orphans_;  // guarded by orphans_mutex_
   Counters own_counters_;
   Counters* const counters_;
 };

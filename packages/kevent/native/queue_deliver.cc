@@ -82,6 +82,10 @@ void Queue::Push(Slot slot) {
   WakeOne();
 }
 
+void Queue::Unlock(Knote* knote, Slot slot, uint32_t set, uint32_t clear) {
+  if (knote->Unlock(set, clear)) Push(slot);
+}
+
 void Queue::Activate(uint64_t tag, uint32_t events, Hand* hand) {
   DescriptorRecord* record = descriptors_.Find(TagDescriptor(tag));
   if (record == nullptr) return;
@@ -161,8 +165,7 @@ void Queue::RunTimers(TimerHeap* heap) {
   for (const TimerHeap::Timer& timer : due) {
     Knote* knote = timer.knote;
     const uint64_t state = knote->Lock();
-    const bool same = Knote::Generation(state) == timer.generation && (state & kLive) != 0;
-    if (same && knote->link == 0) {  // else it was set anew meanwhile
+    if ((state & kLive) != 0 && HeapOf(*knote) == heap && heap->Settle(timer)) {
       if (knote->looks_again()) {
         if (knote->Unlock(kActive, kLooksAgain)) ready_.Push(timer.slot);
         continue;
@@ -185,7 +188,7 @@ int Queue::ClaimHand(const Hand& hand, int max, KEvent* events, Consumer* consum
   if (hand.count > 0) {
     claims_.fetch_add(1, std::memory_order_seq_cst);
     for (int index = 0; index < std::min(max, hand.count); index++) {
-      if (Claim(hand.slots[index], &events[count], consumer, true)) count++;
+      if (Claim(hand.slots[index], &events[count], consumer)) count++;
     }
     claims_.fetch_add((uint64_t{1} << 32) - 1, std::memory_order_seq_cst);
   }
@@ -208,7 +211,7 @@ int Queue::ClaimFromRing(int max, size_t budget, KEvent* events, Consumer* consu
   int count = 0;
   Slot slot = 0;
   while (count < max && budget-- > 0 && ready_.Pop(&slot)) {
-    if (Claim(slot, &events[count], consumer, false)) count++;
+    if (Claim(slot, &events[count], consumer)) count++;
   }
   claims_.fetch_add((uint64_t{1} << 32) - 1, std::memory_order_seq_cst);
   return count;
@@ -227,8 +230,7 @@ int Queue::ClaimSettled(int max, KEvent* events, Consumer* consumer) {
   }
 }
 
-// `fresh`: its edge has just been taken from epoll, by this call.
-bool Queue::Claim(Slot slot, KEvent* event, Consumer* consumer, bool fresh) {
+bool Queue::Claim(Slot slot, KEvent* event, Consumer* consumer) {
   Knote* knote = knotes_.At(slot);
   // kActive is cleared before the level is read: an edge from here on sets it anew and is not lost.
   const uint64_t before = knote->Lock(kQueued | kActive);
@@ -241,9 +243,11 @@ bool Queue::Claim(Slot slot, KEvent* event, Consumer* consumer, bool fresh) {
     return false;
   }
   Level level;
-  Verdict verdict = Evaluate(knote, slot, before, &level);
-  if (verdict == Verdict::kNothing && (before & kForced) != 0) verdict = Verdict::kDue;
-  if (verdict == Verdict::kDue && !fresh) verdict = Confirm(*knote);
+  Verdict verdict = Confirm(*knote);
+  if (verdict == Verdict::kDue) {
+    verdict = Evaluate(knote, slot, before, &level);
+    if (verdict == Verdict::kNothing && (before & kForced) != 0) verdict = Verdict::kDue;
+  }
   if (verdict == Verdict::kDue) {
     Deliver(knote, slot, before, level, event, consumer);
     return true;
@@ -257,8 +261,9 @@ bool Queue::Claim(Slot slot, KEvent* event, Consumer* consumer, bool fresh) {
   return false;
 }
 
-// What stood in the ring may be of a file that was closed meanwhile, its number given to another: whether the
-// descriptor of a locked knote still is the one that epoll watches. NOTE_NODATA promises not to look.
+// What is due may be of a file that was closed meanwhile, its number given to another: whether the descriptor
+// of a locked knote still is the one that epoll watches. Even an edge that has just come may be of such a
+// file, while a duplicate of it lives. NOTE_NODATA promises not to look.
 Verdict Queue::Confirm(const Knote& knote) {
   const bool epoll =
       (knote.filter() == EVFILT_READ || knote.filter() == EVFILT_WRITE) && knote.source() != Source::kFile;
@@ -399,8 +404,7 @@ std::vector<KnoteView> Queue::List() {
            (state & kDisabled) != 0,
            (state & kQueued) != 0});
     }
-    // An activation may have come while it was locked.
-    if (knote->Unlock()) Push(slot);
+    Unlock(knote, slot);
   }
   return views;
 }

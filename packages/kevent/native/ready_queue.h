@@ -45,10 +45,11 @@ class ReadyQueue {
   // Begins a pass, and tells how many it may pop: what is pushed from now on comes behind them.
   size_t Pass() {
     uint64_t tides = tides_.load(std::memory_order_seq_cst);
-    if (Spilled(tides) == 0) return ring_.Size();
-    if (Falling(tides) == 0)
-      tides_.compare_exchange_strong(tides, tides ^ kTurned, std::memory_order_seq_cst);
-    return ring_.Size() + Falling(tides_.load(std::memory_order_seq_cst));
+    while (Spilled(tides) != 0 && Falling(tides) == 0) {
+      const uint64_t turned = tides ^ kTurned;
+      if (tides_.compare_exchange_weak(tides, turned, std::memory_order_seq_cst)) tides = turned;
+    }
+    return ring_.Size() + Falling(tides);
   }
 
   // Entries at some moment during the call.

@@ -1,5 +1,6 @@
 #include "timer_heap.h"
 
+#include <sys/epoll.h>
 #include <sys/timerfd.h>
 
 #include <cerrno>
@@ -8,17 +9,23 @@ namespace kevent {
 namespace {
 
 constexpr int64_t kNanoseconds = 1'000'000'000;
+// A knote's link is 0, its place in the heap plus one, or a receipt: that it was taken from the heap.
+constexpr uint32_t kReceipt = 1u << 31;
+
+bool IsPlace(uint32_t link) {
+  return link != 0 && (link & kReceipt) == 0;
+}
 
 }  // namespace
 
-int TimerHeap::Open(bool* made) {
+int TimerHeap::Open(int epoll, uint64_t tag) {
   std::lock_guard<std::mutex> guard(mutex_);
-  *made = false;
   if (descriptor_.valid()) return 0;
   Descriptor descriptor(timerfd_create(clock_, TFD_CLOEXEC | TFD_NONBLOCK));
   if (!descriptor.valid()) return errno;
+  epoll_event registration{EPOLLIN | EPOLLET, {.u64 = tag}};
+  if (epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor.get(), &registration) < 0) return errno;
   descriptor_ = std::move(descriptor);
-  *made = true;
   return 0;
 }
 
@@ -80,9 +87,9 @@ void TimerHeap::SetDescriptor() {
 
 void TimerHeap::Arm(Knote* knote, Slot slot, int64_t deadline) {
   std::lock_guard<std::mutex> guard(mutex_);
-  if (knote->link != 0) Remove(knote->link - 1);
+  if (IsPlace(knote->link)) Remove(knote->link - 1);
   // Zero would disarm the timerfd.
-  const Timer timer{deadline > 0 ? deadline : 1, slot, knote->generation(), knote};
+  const Timer timer{deadline > 0 ? deadline : 1, slot, 0, knote};
   heap_.push_back(timer);
   SiftUp(heap_.size() - 1, timer);
   SetDescriptor();
@@ -90,9 +97,11 @@ void TimerHeap::Arm(Knote* knote, Slot slot, int64_t deadline) {
 
 void TimerHeap::Disarm(Knote* knote) {
   std::lock_guard<std::mutex> guard(mutex_);
-  if (knote->link == 0) return;
-  Remove(knote->link - 1);
-  SetDescriptor();
+  if (IsPlace(knote->link)) {
+    Remove(knote->link - 1);
+    SetDescriptor();
+  }
+  knote->link = 0;
 }
 
 void TimerHeap::TakeDue(std::vector<Timer>* due) {
@@ -101,9 +110,18 @@ void TimerHeap::TakeDue(std::vector<Timer>* due) {
   while (!heap_.empty() && heap_.front().deadline <= now) {
     due->push_back(heap_.front());
     Remove(0);
+    Timer& taken = due->back();
+    taken.receipt = taken.knote->link = kReceipt | receipts_++;
   }
   armed_ = 0;  // it has expired, or the clock was read after it: set it anew
   SetDescriptor();
+}
+
+bool TimerHeap::Settle(const Timer& timer) {
+  std::lock_guard<std::mutex> guard(mutex_);
+  if (timer.knote->link != timer.receipt) return false;
+  timer.knote->link = 0;
+  return true;
 }
 
 }  // namespace kevent

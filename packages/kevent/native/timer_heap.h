@@ -17,22 +17,24 @@ class TimerHeap {
   struct Timer {
     int64_t deadline;  // ns on the heap's clock
     Slot slot;
-    uint32_t generation;
+    uint32_t receipt;  // of one that was taken: what its knote's link is until it is set anew
     Knote* knote;
   };
 
   explicit TimerHeap(clockid_t clock) : clock_(clock) {}
 
-  // Makes the timerfd if there is none. Returns 0 or an errno; `made` tells that it is new.
-  int Open(bool* made);
-  int descriptor() const { return descriptor_.get(); }
+  // Makes the timerfd and registers it in `epoll`, unless that is done. Returns 0 or an errno.
+  int Open(int epoll, uint64_t tag);
 
   int64_t Now() const;
   // (Re)arms the timer of a locked knote. Lock order: knote, then heap.
   void Arm(Knote* knote, Slot slot, int64_t deadline);
   void Disarm(Knote* knote);
-  // Moves what is due out of the heap, to be counted by the caller under each knote's lock.
+  // Moves what is due out of the heap, to be counted by the caller under each knote's lock: if Settle says
+  // so.
   void TakeDue(std::vector<Timer>* due);
+  // Of a locked knote: false when it was set anew, or dropped, since it was taken.
+  bool Settle(const Timer& timer);
 
  private:
   void Place(size_t index, const Timer& timer);
@@ -43,8 +45,9 @@ class TimerHeap {
 
   const clockid_t clock_;
   std::mutex mutex_;
-  Descriptor descriptor_;    // guarded by mutex_ while it is made, constant from then on
-  std::vector<Timer> heap_;  // guarded by mutex_, as is link of every knote in it
+  Descriptor descriptor_;    // guarded by mutex_
+  std::vector<Timer> heap_;  // guarded by mutex_, as is link of every knote that is in it or was taken
+  uint32_t receipts_ = 0;    // guarded by mutex_
   int64_t armed_ = 0;        // guarded by mutex_: the deadline that the timerfd has, 0 for none
 };
 

@@ -9,13 +9,18 @@ export interface NativeHandle {
   readonly id: number
   readonly consumer: number
   readonly descriptor: number
+  /** To be set to 1 by whoever has received events: else they go back to the queue when this thread ends. */
+  readonly seen: Uint8Array
   kevent(changes: Uint8Array, changeCount: number, events: Uint8Array, max: number, timeout: number): number
+  /** Returns the number of the consumption, which the other two take. */
   consume(changes: Uint8Array, events: Uint8Array, callback: (count: number) => number): number
-  stopConsuming(): void
-  ref(on: boolean): void
+  stopConsuming(consumption: number): void
+  ref(consumption: number, on: boolean): void
+  adopt(descriptor: number): number
   closeDescriptor(descriptor: number): number
   detach(descriptor: number): number
   list(): Float64Array
+  orphans(): Float64Array
   close(): void
   release(): void
 }

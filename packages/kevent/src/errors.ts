@@ -5,7 +5,8 @@ const brand: unique symbol = Symbol.for('@x/kevent.KEventError') as never
 /** What people can do about an errno, where the kernel's own sentence does not say. */
 const remedies: Readonly<Record<string, string>> = {
   EBADF: 'the queue or the descriptor is closed',
-  EBUSY: 'this KQueue is consumed in the event loop already; stop that first, or attach another',
+  EBUSY:
+    'this KQueue is consumed in the event loop already, or a handle of Node’s reads the descriptor; stop that first',
   EINPROGRESS: 'a handler has the event; the knote goes with the last one that its EV_ENABLE brings',
   EINVAL: 'unknown or contradictory flags, fflags, filter, or timeout',
   EMFILE: 'no descriptor is left, or no inotify instance: see fs.inotify.max_user_instances',

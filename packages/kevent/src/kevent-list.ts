@@ -42,10 +42,15 @@ export class KEventList {
   readonly #uint32: Uint32Array
   readonly #float64: Float64Array
 
-  /** A new list of `capacity` records, or one over memory that is there (its length a multiple of 32). */
+  /**
+   * A new list of `capacity` records, in shared memory, or one over memory that is there (its length a multiple of
+   * 32).
+   */
   constructor(capacityOrBuffer: number | ArrayBuffer | SharedArrayBuffer) {
     const buffer =
-      typeof capacityOrBuffer === 'number' ? new ArrayBuffer(capacityOrBuffer * RECORD) : capacityOrBuffer
+      typeof capacityOrBuffer === 'number'
+        ? new SharedArrayBuffer(capacityOrBuffer * RECORD)
+        : capacityOrBuffer
     if (buffer.byteLength === 0 || buffer.byteLength % RECORD !== 0) {
       throw new RangeError(
         `A KEventList needs a positive multiple of ${RECORD} bytes, not ${buffer.byteLength}.`,

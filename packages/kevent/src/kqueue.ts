@@ -1,7 +1,10 @@
+import { AdoptedDescriptor } from './adopted-descriptor.ts'
 import { binding } from './binding.ts'
 import type { NativeHandle } from './binding.ts'
 import { writeChanges } from './change.ts'
 import { EV_DISPATCH } from './constants.ts'
+import { startConsumption } from './consumption.ts'
+import type { ConsumeLists, Consumption } from './consumption.ts'
 import { KEventError } from './errors.ts'
 import { KEventList } from './kevent-list.ts'
 import type { KEvent, KEventChange } from './kevent-list.ts'
@@ -50,6 +53,28 @@ export interface Knote extends KEvent {
   holder: number
 }
 
+/** Rows of numbers: an event, and what is said of it. */
+const rowsOf = (numbers: Float64Array, length: number): [event: KEvent, ...more: number[]][] =>
+  Array.from({ length: numbers.length / length }, (_, index) => {
+    const [ident = 0, filter = 0, flags = 0, fflags = 0, data = 0, udata = 0, ...more] = numbers.subarray(
+      index * length,
+      (index + 1) * length,
+    )
+    return [{ ident, filter, flags, fflags, data, udata }, ...more]
+  })
+
+const isOurs = (handle: Partial<KQueueHandle> | undefined): handle is KQueueHandle =>
+  Number.isInteger(handle?.kqueue) &&
+  handle?.pid === process.pid &&
+  handle.counters instanceof SharedArrayBuffer &&
+  handle.counters.byteLength === COUNTERS * 8
+
+/** An event that a thread took with it when it died. */
+export interface Orphan extends KEvent {
+  /** The {@link KQueue.consumer} that it was. */
+  holder: number
+}
+
 /** What happened in a queue since it was made, over all threads. */
 export interface KQueueCounters {
   /** Events delivered. */
@@ -70,23 +95,6 @@ export interface KQueueCounters {
   ringHighWater: number
 }
 
-/** Lists that {@link KQueue.consume} reads changes from and writes events to. */
-export interface ConsumeLists {
-  changes: KEventList
-  events: KEventList
-}
-
-/** Consumption of a queue in the event loop. */
-export interface Consumption {
-  /** Let it keep the process alive (the state after `consume`). */
-  ref(): void
-  /** Do not let it. */
-  unref(): void
-  /** No further call of the callback. Stopping twice is fine. */
-  stop(): void
-  [Symbol.dispose](): void
-}
-
 /**
  * An event queue that many threads share: kqueue(2) for Linux. Each thread has a KQueue of its own over the
  * same queue (`share` and `attach`). An event of a knote with EV_DISPATCH is in one thread at a time.
@@ -95,6 +103,7 @@ export class KQueue {
   readonly #native: NativeHandle
   readonly #waits: LoopWaits
   readonly #memory: SharedArrayBuffer
+  readonly #seen: Uint8Array
   #changes = new KEventList(16)
   #events = new KEventList(16)
 
@@ -103,9 +112,11 @@ export class KQueue {
    * says clearly what is wrong with it.)
    */
   constructor(handle?: KQueueHandle) {
+    if (handle !== undefined && !isOurs(handle)) throw new KEventError(EBADF, 'kqueue')
     this.#memory = handle?.counters ?? new SharedArrayBuffer(COUNTERS * 8)
     const bytes = new Uint8Array(this.#memory)
     this.#native = handle === undefined ? new binding.Handle(bytes) : new binding.Handle(bytes, handle.kqueue)
+    this.#seen = this.#native.seen
     if (this.#native.error !== 0) throw new KEventError(-this.#native.error, 'kqueue')
     this.#waits = new LoopWaits(this.#native)
   }
@@ -115,9 +126,8 @@ export class KQueue {
    * when that queue is closed or of another process: a kqueue is not inherited and cannot be sent.
    */
   static attach(handle: KQueueHandle): KQueue {
-    const { kqueue, pid, counters } = handle
-    const ours = Number.isInteger(kqueue) && pid === process.pid && counters instanceof SharedArrayBuffer
-    if (!ours) throw new KEventError(EBADF, 'kqueue')
+    // One that is missing altogether must not make a queue.
+    if (!isOurs(handle)) throw new KEventError(EBADF, 'kqueue')
     return new KQueue(handle)
   }
 
@@ -180,6 +190,7 @@ export class KQueue {
       max,
       toNanoseconds(timeout),
     )
+    this.#seen[0] = 1
     if (count < 0) throw new KEventError(count, 'kevent')
     return count
   }
@@ -209,28 +220,28 @@ export class KQueue {
    * Serves the queue from this thread's event loop. When events are due, `callback` is called with their
    * number after they were written to `lists.events`; it returns how many changes it left in `lists.changes`,
    * which the next call into the queue applies. While nothing is due, the loop waits in the queue's stead, and
-   * all else that the loop does goes on. Throws KEventError EBUSY when this KQueue is consumed already.
+   * all else that the loop does goes on. Throws KEventError EBUSY when this KQueue is consumed already, EINVAL when
+   * `changes` has more room than `events` (each change may fail, and is an event then) or a list is over memory that
+   * is not shared, which could be taken away.
    *
    * When the queue is closed the callback is called a last time, with -EBADF (-9).
    */
   consume(lists: ConsumeLists, callback: (count: number) => number): Consumption {
     if (typeof callback !== 'function') throw new KEventError(EINVAL, 'kqueue')
-    const native = this.#native
-    const error = native.consume(lists.changes.bytes, lists.events.bytes, callback)
-    if (error < 0) throw new KEventError(error, 'kqueue')
-    const stop = (): void => {
-      native.stopConsuming()
-    }
-    return {
-      ref: () => {
-        native.ref(true)
-      },
-      unref: () => {
-        native.ref(false)
-      },
-      stop,
-      [Symbol.dispose]: stop,
-    }
+    return startConsumption(this.#native, lists, callback)
+  }
+
+  /**
+   * Takes a descriptor over from the caller, who was its owner: the result closes it, and its knotes are removed before
+   * that. It becomes close-on-exec, so that no child process keeps it alive in the kernel's list. A descriptor that was
+   * taken from a handle of Node's has to be paused there: throws KEventError EBUSY when this thread's event loop watches
+   * it; EBADF when it is not open, or this KQueue is closed. Nothing has changed then.
+   */
+  adopt(descriptor: number): AdoptedDescriptor {
+    checkDescriptor(descriptor, 'adopt')
+    const error = this.#native.adopt(descriptor)
+    if (error < 0) throw new KEventError(error, 'adopt')
+    return new AdoptedDescriptor(this.#native, descriptor)
   }
 
   /**
@@ -251,31 +262,12 @@ export class KQueue {
 
   /** All knotes, each as it stood at some moment during the call. */
   list(): Knote[] {
-    const rows = this.#native.list()
-    return Array.from({ length: rows.length / 8 }, (_, index) => {
-      const row = rows.subarray(index * 8, index * 8 + 8) as unknown as [
-        number,
-        number,
-        number,
-        number,
-        number,
-        number,
-        number,
-        number,
-      ]
-      const [ident, filter, flags, fflags, data, udata, holder, state] = row
-      return {
-        ident,
-        filter,
-        flags,
-        fflags,
-        data,
-        udata,
-        holder,
-        disabled: state % 2 === 1,
-        queued: state >= 2,
-      }
-    })
+    return rowsOf(this.#native.list(), 8).map(([event, holder = 0, state = 0]) => ({
+      ...event,
+      holder,
+      disabled: state % 2 === 1,
+      queued: state >= 2,
+    }))
   }
 
   /**
@@ -291,6 +283,17 @@ export class KQueue {
         holder !== 0 &&
         (consumer === undefined || holder === consumer),
     )
+  }
+
+  /**
+   * Events that threads took with them when they died: one-shots and forced ones, and those of EV_CLEAR without
+   * EV_DISPATCH, that such a thread had been handed last. It may have handled them, or not, or begun to: nothing in
+   * the queue tells. What it had not been handed yet is not here but due again, and what it held is in
+   * {@link KQueue.held}. Each is told once, to one caller in all threads. A thread that ends by itself calls
+   * `release` before, to say that it has handled everything.
+   */
+  orphans(): Orphan[] {
+    return rowsOf(this.#native.orphans(), 7).map(([event, holder = 0]) => ({ ...event, holder }))
   }
 
   /**

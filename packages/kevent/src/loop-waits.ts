@@ -1,4 +1,6 @@
 import type { NativeHandle } from './binding.ts'
+import { startConsumption } from './consumption.ts'
+import type { Consumption } from './consumption.ts'
 import { KEventError } from './errors.ts'
 import { KEventList } from './kevent-list.ts'
 import type { KEvent } from './kevent-list.ts'
@@ -29,7 +31,7 @@ export class LoopWaits {
   readonly #native: NativeHandle
   readonly #waiters: Waiter[] = []
   readonly #changes = new KEventList(1)
-  #consuming: Waiter | undefined
+  #consuming: { readonly waiter: Waiter; readonly consumption: Consumption } | undefined
 
   constructor(native: NativeHandle) {
     this.#native = native
@@ -83,20 +85,23 @@ export class LoopWaits {
     const waiter = this.#waiters[0]
     if (waiter === undefined || this.#consuming !== undefined) return
     const events = new KEventList(waiter.max)
-    const error = this.#native.consume(this.#changes.bytes, events.bytes, (count) => {
-      this.#leave(waiter, count < 0 ? new KEventError(count, 'kevent') : events.toArray(count))
-      return 0
-    })
-    if (error < 0) this.#leave(waiter, new KEventError(error, 'kevent'))
-    else this.#consuming = waiter
+    try {
+      const consumption = startConsumption(this.#native, { changes: this.#changes, events }, (count) => {
+        this.#leave(waiter, count < 0 ? new KEventError(count, 'kevent') : events.toArray(count))
+        return 0
+      })
+      this.#consuming = { waiter, consumption }
+    } catch (error) {
+      this.#leave(waiter, error as KEventError)
+    }
   }
 
   #leave(waiter: Waiter, outcome: KEvent[] | Error): void {
     const index = this.#waiters.indexOf(waiter)
     if (index < 0) return
     this.#waiters.splice(index, 1)
-    if (this.#consuming === waiter) {
-      this.#native.stopConsuming()
+    if (this.#consuming?.waiter === waiter) {
+      this.#consuming.consumption.stop()
       this.#consuming = undefined
     }
     waiter.settle(outcome)

@@ -16,7 +16,7 @@ import {
 import { EV_ERROR, EV_ONESHOT, KEventList, KQueue, NOTE_TRIGGER } from '../src/index.ts'
 import type { ConsumeLists, Consumption } from '../src/index.ts'
 import { program } from './fixtures/program.ts'
-import { change, codeOf, due, newFifo, newQueue } from './fixtures/queue.ts'
+import { change, codeOf, due, newFifo, newQueue, own } from './fixtures/queue.ts'
 import { connect } from './fixtures/sockets.ts'
 import { asleep, until } from './fixtures/workers.ts'
 
@@ -247,6 +247,58 @@ describe('consume', () => {
     })
     expect(kq.held()).toEqual([])
     expect(due(kq)).toHaveLength(1)
+  })
+
+  test('changes that the callback has left are applied by a stop() between two calls', async () => {
+    const kq = withUser(EV_DISPATCH)
+    const lists = newLists()
+    const consumption = kq.consume(lists, () => {
+      lists.changes.set(0, 1, EVFILT_USER, EV_ENABLE)
+      queueMicrotask(() => {
+        consumption.stop()
+      })
+      return 1
+    })
+    trigger(kq)
+    await until(() => kq.counters().delivered === 1)
+    await until(() => kq.held().length === 0)
+    expect(due(kq)).toHaveLength(1)
+  })
+
+  test('stopped twice, it does not stop the next one', async () => {
+    const kq = withUser()
+    const first = kq.consume(newLists(), () => 0)
+    first.stop()
+    const next = kq.wait()
+    first.stop()
+    trigger(kq)
+    expect(await next).toHaveLength(1)
+  })
+
+  test('three ends of one queue may be consumed in one thread', async () => {
+    const kq = withUser(EV_CLEAR)
+    const ends = [kq, own(KQueue.attach(kq.share())), own(KQueue.attach(kq.share()))]
+    let calls = 0
+    const count = (): number => {
+      calls++
+      return 0
+    }
+    for (const end of ends) end.consume(newLists(), count)
+    trigger(kq)
+    await until(() => calls === 1)
+  })
+
+  test('a list that can be taken away, or changes without room for their errors, are EINVAL', () => {
+    const kq = withUser()
+    const [one, two] = [new KEventList(1), new KEventList(2)]
+    const taken = new KEventList(new ArrayBuffer(64))
+    for (const lists of [
+      { changes: taken, events: two },
+      { changes: one, events: taken },
+      { changes: two, events: one },
+    ]) {
+      expect(codeOf(() => kq.consume(lists, () => 0))).toBe('EINVAL')
+    }
   })
 
   test('one at a time: a second one of the same KQueue is EBUSY; after stop() it is fine', () => {

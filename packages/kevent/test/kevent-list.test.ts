@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { EVFILT_USER, EV_ADD, KEventList, NOTE_FFCOPY, NOTE_TRIGGER } from '../src/index.ts'
-import { newQueue } from './fixtures/queue.ts'
+import { codeOf, newQueue } from './fixtures/queue.ts'
 
 const record = fc.record({
   ident: fc.maxSafeInteger(),
@@ -50,4 +50,13 @@ test('a length that is no multiple of a record is refused', () => {
   expect(() => new KEventList(new ArrayBuffer(33))).toThrow(RangeError)
   expect(() => new KEventList(0)).toThrow(RangeError)
   expect(() => new KEventList(1.5)).toThrow(RangeError)
+})
+
+test('a list whose memory was transferred to another thread is EINVAL', () => {
+  const memory = new ArrayBuffer(64)
+  const list = new KEventList(memory)
+  structuredClone(memory, { transfer: [memory] })
+  const kq = newQueue()
+  expect(codeOf(() => kq.keventList(list, 1, null, 0))).toBe('EINVAL')
+  expect(codeOf(() => kq.keventList(null, 0, list, 1, 0))).toBe('EINVAL')
 })

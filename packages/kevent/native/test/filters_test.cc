@@ -18,34 +18,17 @@
 
 #include "check.h"
 #include "queue.h"
+#include "watcher.h"
 
 using kevent::Consumer;
 using kevent::Descriptor;
 using kevent::KEvent;
 using kevent::Queue;
+using kevent::test::Watcher;
 
 namespace {
 
 constexpr int64_t kLong = 10'000'000'000;
-
-struct Watcher {
-  Watcher() {
-    int error = 0;
-    queue = Queue::Make(&error);
-    CHECK(queue != nullptr && error == 0);
-    consumer = queue->MakeConsumer();
-  }
-
-  // 0, or the negative errno of the change.
-  int Change(KEvent change) const { return queue->Kevent(&change, 1, nullptr, 0, 0, consumer.get()); }
-
-  int Take(KEvent* event, int64_t timeout) const {
-    return queue->Kevent(nullptr, 0, event, 1, timeout, consumer.get());
-  }
-
-  std::unique_ptr<Queue> queue;
-  std::unique_ptr<Consumer> consumer;
-};
 
 // The one thread of this program: what it blocks, all threads block.
 void Mask(int how, int signal) {
