@@ -5,7 +5,6 @@ import { closeSync, constants, openSync } from 'node:fs'
 import net from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import * as k from '../src/index.ts'
 import {
   EVFILT_READ,
   EVFILT_WRITE,
@@ -15,6 +14,9 @@ import {
   EV_DISPATCH,
   EV_ENABLE,
   EV_EOF,
+  NOTE_DRAINED,
+  NOTE_LOWAT,
+  NOTE_NODATA,
 } from '../src/index.ts'
 import { newFolder } from './fixtures/folder.ts'
 import { change, due, newFifo, newQueue, own } from './fixtures/queue.ts'
@@ -39,7 +41,7 @@ describe('READ', () => {
 
   test('LOWAT holds back fewer bytes than its data', () => {
     const [kq, fifo] = [newQueue(), newFifo()]
-    change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ADD, fflags: k.NOTE_LOWAT, data: 3 })
+    change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ADD, fflags: NOTE_LOWAT, data: 3 })
     fifo.write('ab')
     expect(due(kq)).toEqual([])
     fifo.write('c')
@@ -111,13 +113,13 @@ describe('READ', () => {
       kq,
       { ident: writer, filter: EVFILT_READ, flags: EV_ADD },
       { ident: reader, filter: EVFILT_WRITE, flags: EV_ADD | EV_DISPATCH },
-      { ident: reader, filter: EVFILT_WRITE, flags: EV_ENABLE, fflags: k.NOTE_NODATA },
+      { ident: reader, filter: EVFILT_WRITE, flags: EV_ENABLE, fflags: NOTE_NODATA },
     )
     expect(due(kq)).toEqual([])
     fifo.close(writer)
     expect(due(kq)).toEqual([])
     const again = fifo.open(constants.O_WRONLY)
-    change(kq, { ident: again, filter: EVFILT_READ, flags: EV_ADD, fflags: k.NOTE_NODATA })
+    change(kq, { ident: again, filter: EVFILT_READ, flags: EV_ADD, fflags: NOTE_NODATA })
     fifo.close(reader)
     expect(due(kq)).toEqual([])
   })
@@ -213,7 +215,7 @@ describe('WRITE', () => {
     const [idle] = due(kq)
     const room = idle!.data
     expect(room).toBeGreaterThan(1 << 14)
-    change(kq, { ...knote, flags: EV_ADD, fflags: k.NOTE_LOWAT, data: room })
+    change(kq, { ...knote, flags: EV_ADD, fflags: NOTE_LOWAT, data: room })
     expect(due(kq)).toMatchObject([{ data: room }])
     await send(near, 'x'.repeat(1 << 14)) // poll(2) calls it writable all the same
     expect(due(kq)).toEqual([])
@@ -233,7 +235,7 @@ describe('WRITE', () => {
     far.end()
     await once(far, 'finish')
     const ident = descriptorOf(near)
-    for (const fflags of [0, k.NOTE_NODATA]) {
+    for (const fflags of [0, NOTE_NODATA]) {
       change(kq, { ident, filter: EVFILT_READ, flags: EV_ADD, fflags })
       change(kq, { ident, filter: EVFILT_WRITE, flags: EV_ADD, fflags })
       const events = due(kq)
@@ -278,12 +280,12 @@ describe('READ and WRITE of one descriptor', () => {
 describe('NOTE_NODATA and NOTE_DRAINED', () => {
   test('NODATA: data stays 0, and the level is not read', () => {
     const [kq, fifo] = [newQueue(), newFifo()]
-    change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ADD | EV_DISPATCH, fflags: k.NOTE_NODATA })
+    change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ADD | EV_DISPATCH, fflags: NOTE_NODATA })
     fifo.write('abc')
     expect(due(kq)).toMatchObject([{ data: 0, fflags: 0 }])
     fifo.write('d') // an edge while it is held
     fifo.read(4)
-    change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ENABLE, fflags: k.NOTE_NODATA })
+    change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ENABLE, fflags: NOTE_NODATA })
     expect(due(kq)).toEqual([]) // EV_ENABLE has read the level
   })
 
@@ -295,11 +297,11 @@ describe('NOTE_NODATA and NOTE_DRAINED', () => {
       expect(due(kq)).toHaveLength(1)
       expect(fifo.read(8)).toBe('abc')
       if (round % 2 === 1) fifo.write('d')
-      change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ENABLE, fflags: k.NOTE_DRAINED })
+      change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ENABLE, fflags: NOTE_DRAINED })
       expect(due(kq)).toHaveLength(round % 2)
       if (round % 2 === 0) continue
       fifo.read(8)
-      change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ENABLE, fflags: k.NOTE_DRAINED })
+      change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ENABLE, fflags: NOTE_DRAINED })
     }
   })
 })

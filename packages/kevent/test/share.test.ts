@@ -7,8 +7,11 @@ import {
   EV_DISPATCH,
   EV_ENABLE,
   EV_FORCEONESHOT,
+  EV_KEEPUDATA,
+  EV_ONESHOT,
+  KQueue,
+  NOTE_TRIGGER,
 } from '../src/index.ts'
-import { EV_KEEPUDATA, EV_ONESHOT, KQueue, NOTE_TRIGGER } from '../src/index.ts'
 import type { Fifo } from './fixtures/fifo.ts'
 import { change, codeOf, due, newFifo, newQueue } from './fixtures/queue.ts'
 import { asleep, Crew, until } from './fixtures/workers.ts'

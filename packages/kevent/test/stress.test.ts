@@ -2,8 +2,18 @@ import { closeSync, constants, openSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { isMainThread } from 'node:worker_threads'
 import { afterEach, describe, expect, test } from 'vitest'
-import { EVFILT_READ, EVFILT_USER, EVFILT_WRITE, EV_ADD, EV_CLEAR, EV_DELETE } from '../src/index.ts'
-import { EV_DISPATCH, EV_FORCEONESHOT, EV_KEEPUDATA, KEventList } from '../src/index.ts'
+import {
+  EVFILT_READ,
+  EVFILT_USER,
+  EVFILT_WRITE,
+  EV_ADD,
+  EV_CLEAR,
+  EV_DELETE,
+  EV_DISPATCH,
+  EV_FORCEONESHOT,
+  EV_KEEPUDATA,
+  KEventList,
+} from '../src/index.ts'
 import type { KQueue } from '../src/index.ts'
 import type { Fifo } from './fixtures/fifo.ts'
 import { change, due, newFifo, newQueue } from './fixtures/queue.ts'
