@@ -13,6 +13,7 @@ import {
   EV_ERROR,
   EV_KEEPUDATA,
   EV_ONESHOT,
+  EV_RECEIPT,
   EVFILT_TIMER,
   EV_FORCEONESHOT,
   NOTE_TRIGGER,
@@ -185,6 +186,24 @@ describe('level, CLEAR, ONESHOT, DISABLE', () => {
     expect(refused(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_DELETE })).toBe('ENOENT')
   })
 
+  test('a ONESHOT that is drained before it is fetched is not delivered, and not used up', () => {
+    const kq = newQueue()
+    const fifos = [newFifo(), newFifo()]
+    change(kq, ...fifos.map(({ fd }) => ({ ident: fd, filter: EVFILT_READ, flags: EV_ADD | EV_ONESHOT })))
+    fifos[0]!.write('x')
+    fifos[0]!.read(1)
+    expect(due(kq)).toEqual([])
+    for (const fifo of fifos) fifo.write('x')
+    const [first] = due(kq, 1) // the other is in the ring now
+    const other = fifos.find(({ fd }) => fd !== first!.ident)!
+    other.read(1)
+    expect(due(kq)).toEqual([])
+    other.write('yz')
+    expect(due(kq)).toMatchObject([{ ident: other.fd, flags: EV_ONESHOT, data: 2 }])
+    expect(due(kq)).toEqual([])
+    expect(kq.list()).toEqual([])
+  })
+
   test('L6: a disabled knote is silent; enabled, it delivers what came meanwhile', () => {
     const [kq, fifo] = [newQueue(), newFifo()]
     change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ADD })
@@ -195,7 +214,7 @@ describe('level, CLEAR, ONESHOT, DISABLE', () => {
     expect(due(kq)).toHaveLength(1)
   })
 
-  test('L7: ADD|DISABLE of what is ready is silent until it is enabled', () => {
+  test('L7, R3: ADD|DISABLE of what is ready is silent until it is enabled', () => {
     const [kq, fifo] = [newQueue(), newFifo()]
     fifo.write('x')
     change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ADD | EV_DISABLE })
@@ -258,6 +277,27 @@ describe('EV_ADD of a knote that exists', () => {
     change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ADD | EV_ONESHOT })
     fifo.write('x')
     for (let time = 0; time < 2; time++) expect(due(kq)).toHaveLength(1)
+  })
+
+  test.each([
+    ['EV_CLEAR', EV_CLEAR],
+    ['EV_DISPATCH', EV_DISPATCH],
+    ['EV_ONESHOT', EV_ONESHOT],
+    ['EV_RECEIPT', EV_RECEIPT],
+  ])('neither gives it %s nor takes that away', (_, flag) => {
+    const [kq, fifo] = [newQueue(), newFifo()]
+    const knote = { ident: fifo.fd, filter: EVFILT_READ }
+    change(kq, { ...knote, flags: EV_ADD })
+    change(kq, { ...knote, flags: EV_ADD | flag })
+    expect(kq.list()).toMatchObject([{ flags: 0 }])
+    fifo.write('x')
+    for (let time = 0; time < 2; time++) expect(due(kq)).toMatchObject([{ flags: 0 }])
+    change(kq, { ...knote, flags: EV_DELETE })
+    change(kq, { ...knote, flags: EV_ADD | flag })
+    change(kq, { ...knote, flags: EV_ADD })
+    expect(kq.list()).toMatchObject([{ flags: flag }])
+    expect(due(kq)).toMatchObject([{ flags: flag }])
+    expect(due(kq)).toHaveLength(flag === EV_RECEIPT ? 1 : 0)
   })
 
   test('R5: leaves a disabled knote disabled', () => {

@@ -81,7 +81,7 @@ describe('USER', () => {
     expect(due(kq)).toEqual([])
   })
 
-  test('a trigger while it is disabled is delivered once it is enabled', () => {
+  test('U6: a trigger while it is disabled is delivered once it is enabled', () => {
     const kq = withKnote({ flags: EV_DISABLE })
     change(kq, { ...name, fflags: NOTE_TRIGGER })
     expect(due(kq)).toEqual([])
