@@ -3,6 +3,7 @@ import {
   EVFILT_READ,
   EVFILT_USER,
   EVFILT_WRITE,
+  EVFILT_TIMER,
   EV_ADD,
   EV_CLEAR,
   EV_DELETE,
@@ -14,7 +15,6 @@ import {
   EV_KEEPUDATA,
   EV_ONESHOT,
   EV_RECEIPT,
-  EVFILT_TIMER,
   EV_FORCEONESHOT,
   NOTE_TRIGGER,
 } from '../src/index.ts'

@@ -5,8 +5,8 @@ import {
   EVFILT_USER,
   EV_ADD,
   EV_CLEAR,
-  NOTE_TRIGGER,
   KQueue,
+  NOTE_TRIGGER,
 } from '../src/index.ts'
 import type { KEventChange } from '../src/index.ts'
 import { change, due, newFifo, newQueue, refused } from './fixtures/queue.ts'
