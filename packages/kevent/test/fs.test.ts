@@ -6,9 +6,10 @@ import { newQueue, refused } from './fixtures/queue.ts'
 
 /** A mount namespace of one's own is the only place where a test may mount. */
 const mayMount = spawnSync('unshare', ['-rm', 'true']).status === 0
+const unlessRefused = mayMount ? '' : ' (skipped: unshare(1) is refused a mount namespace here)'
 
 describe('FS', () => {
-  test.runIf(mayMount)('mounts and unmounts, and only what was asked for', () => {
+  test.runIf(mayMount)(`mounts and unmounts, and only what was asked for${unlessRefused}`, () => {
     const script = `
       import { spawnSync } from 'node:child_process'
       import { EVFILT_FS, EV_ADD, KQueue, VQ_MOUNT, VQ_UNMOUNT } from ${JSON.stringify(new URL('../dist/index.js', import.meta.url).href)}

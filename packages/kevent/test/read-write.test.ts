@@ -3,7 +3,6 @@ import dgram from 'node:dgram'
 import { once } from 'node:events'
 import { closeSync, constants, openSync } from 'node:fs'
 import net from 'node:net'
-import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import {
   EVFILT_READ,
@@ -18,9 +17,17 @@ import {
   NOTE_LOWAT,
   NOTE_NODATA,
 } from '../src/index.ts'
-import { newFolder } from './fixtures/folder.ts'
 import { change, due, newFifo, newQueue, own } from './fixtures/queue.ts'
-import { connect, descriptorOf, listen, send } from './fixtures/sockets.ts'
+import {
+  connect,
+  connectLocally,
+  descriptorOf,
+  listen,
+  listenLocally,
+  ownSocket,
+  send,
+} from './fixtures/sockets.ts'
+import { until } from './fixtures/workers.ts'
 
 const second = 1000
 
@@ -79,6 +86,22 @@ describe('READ', () => {
     expect(data).toBe(3)
     first.kill()
     others.kill()
+  })
+
+  test('of an AF_UNIX listener, data is 1, however many connections wait', async () => {
+    const [kq, server] = [newQueue(), await listenLocally()]
+    const accepted: net.Socket[] = []
+    server.on('connection', (socket) => accepted.push(ownSocket(socket)))
+    const ident = descriptorOf(server)
+    change(kq, { ident, filter: EVFILT_READ, flags: EV_ADD, udata: 6 })
+    expect(due(kq)).toEqual([])
+    for (let count = 0; count < 3; count++) {
+      ownSocket(net.connect(server.address() as string))
+      const event = { ident, filter: EVFILT_READ, flags: 0, fflags: 0, data: 1, udata: 6 }
+      expect(due(kq)).toEqual([event])
+    }
+    await until(() => accepted.length === 3)
+    expect(due(kq)).toEqual([])
   })
 
   test('W8: the last writer of a FIFO leaves: EOF for every reader; a new writer ends it', () => {
@@ -201,15 +224,7 @@ describe('WRITE', () => {
   })
 
   test('LOWAT of a socket: less room than that is none; it comes when the peer has read', async () => {
-    const kq = newQueue()
-    const path = join(newFolder(), 'socket')
-    const server = net.createServer({ pauseOnConnect: true }).listen(path)
-    await once(server, 'listening')
-    const accepted = once(server, 'connection') as Promise<[net.Socket]>
-    const near = net.connect(path)
-    const [far] = await accepted
-    for (const end of [near, far]) own({ [Symbol.dispose]: () => end.destroy() })
-    server.close()
+    const [kq, { near, far }] = [newQueue(), await connectLocally()]
     const knote = { ident: descriptorOf(near), filter: EVFILT_WRITE }
     change(kq, { ...knote, flags: EV_ADD })
     const [idle] = due(kq)
