@@ -209,6 +209,23 @@ describe('EV_FORCEONESHOT', () => {
       expect(due(kq)).toEqual([])
       expect(kq.list()).toEqual([])
     })
+
+    test.each([
+      ['by the queue', closeByQueue],
+      ['behind its back', closeElsewhere],
+    ])('%s, and its number is another file’s: nothing comes, and to force it again is ENOENT', (_, close) => {
+      const [{ kq, fifo, name }, next] = [watched(EV_DISPATCH), newFifo()]
+      fifo.write('x')
+      expect(due(kq)).toHaveLength(1)
+      change(kq, { ...name, flags: EV_FORCEONESHOT })
+      close({ kq, fifo })
+      while (next.open(constants.O_RDWR) !== name.ident);
+      next.write('x')
+      expect(due(kq)).toEqual([])
+      expect(refused(kq, { ...name, flags: EV_FORCEONESHOT })).toBe('ENOENT')
+      expect(due(kq)).toEqual([])
+      expect(kq.list()).toEqual([])
+    })
   })
 
   test('O15: if the handler deletes instead of enabling, the forced delivery is gone too', () => {

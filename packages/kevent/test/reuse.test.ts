@@ -127,6 +127,25 @@ describe('a number that is given to another file', () => {
     expect(kq.list()).toEqual([])
   })
 
+  test.each([
+    ['EV_DELETE', EV_DELETE],
+    ['EV_DISABLE', EV_DISABLE],
+    ['EV_FORCEONESHOT', EV_FORCEONESHOT],
+  ])('%s is ENOENT, whether a handler holds the old knote or not', (_, flags) => {
+    for (const held of [false, true]) {
+      const [kq, fifo, next] = [newQueue(), newFifo(), newFifo()]
+      const ident = fifo.open(constants.O_RDWR)
+      change(kq, { ident, ...read, flags: EV_ADD | EV_DISPATCH })
+      if (held) fifo.write('x')
+      expect(due(kq)).toHaveLength(held ? 1 : 0)
+      reuse(fifo, ident, next)
+      next.write('ab')
+      expect(refused(kq, { ident, filter: EVFILT_READ, flags })).toBe('ENOENT')
+      expect(due(kq)).toEqual([])
+      expect(kq.list()).toEqual([])
+    }
+  })
+
   test('EV_ADD of the other filter: the old knote goes', () => {
     const [kq, fifo, next] = [newQueue(), newFifo(), newFifo()]
     const ident = fifo.open(constants.O_RDWR)
