@@ -269,6 +269,33 @@ describe('threads that share a queue', () => {
     }
   })
 
+  // It has seen nothing of what came while it was being ended: held, or due for others, it is still to be had.
+  for (const [role, mode] of modes) {
+    test.each([
+      ['EV_DISPATCH', EV_DISPATCH],
+      ['EV_CLEAR', EV_CLEAR],
+      ['level-triggered', 0],
+      ['EV_ONESHOT', EV_ONESHOT],
+    ])(
+      `D19: a thread that is terminated while it waits (${mode}) takes no event with it: %s`,
+      async (_, flags) => {
+        let lost = 0
+        for (let round = 0; round < 10; round++) {
+          const kq = newQueue()
+          change(kq, { ident: 1, filter: EVFILT_USER, flags: EV_ADD | flags })
+          const worker = start(kq, role)
+          const consumer = (await worker.next()).ready!
+          await asleep(kq, 1)
+          const ended = worker.terminate()
+          trigger(kq)
+          await ended
+          if (worker.waiting + kq.held(consumer).length + due(kq).length === 0) lost++
+        }
+        expect(lost).toBe(0)
+      },
+    )
+  }
+
   test('X5: close by one thread ends the waits of all others with EBADF', async () => {
     const kq = new KQueue()
     const workers = Array.from({ length: 4 }, () => start(kq, 'waiter'))
