@@ -295,12 +295,41 @@ describe('stress', () => {
       const fifo = newFifo()
       fifo.write('t')
       change(stress.kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ADD })
-      expect(due(stress.kq)).toHaveLength(1)
       stress.start(2, { mode: 'polling', max: 1 })
       await stress.last(2e4 * share)
       await stress.stop()
       stress.print({ calls: stress.total(SERVED), empty: stress.total(MISSED) })
       expect(stress.total(MISSED)).toBe(0)
+    },
+  )
+
+  test(
+    'M3: from the first call on, of each of many knotes, whichever thread meets its first edge',
+    { timeout },
+    async () => {
+      const stress = new Stress()
+      const { kq, shared } = stress
+      stress.start(1, { mode: 'first', max: 1 }) // the other is this one
+      const fifo = newFifo()
+      fifo.write('t')
+      const events = new KEventList(1)
+      let [knotes, calls, empty] = [0, 0, 0]
+      while (!stress.over) {
+        knotes++
+        const fd = fifo.open(constants.O_RDWR)
+        change(kq, { ident: fd, filter: EVFILT_READ, flags: EV_ADD })
+        Atomics.store(shared.gone, 0, knotes) // both are let go together
+        for (let call = 0; call < 4; call++, calls++) if (kq.keventList(null, 0, events, 1, 0) !== 1) empty++
+        while (Atomics.load(shared.busy, 0) < knotes);
+        kq.detach(fd)
+        fifo.close(fd)
+        if (knotes % 64 === 0) await setImmediate()
+      }
+      calls += stress.total(SERVED) + stress.total(MISSED)
+      empty += stress.total(MISSED)
+      await stress.stop()
+      stress.print({ knotes, calls, empty })
+      expect(empty).toBe(0)
     },
   )
 })
