@@ -12,8 +12,12 @@ import {
   EV_CLEAR,
   EV_DISPATCH,
   EV_ENABLE,
+  EV_ERROR,
+  EV_ONESHOT,
+  KEventList,
+  KQueue,
+  NOTE_TRIGGER,
 } from '../src/index.ts'
-import { EV_ERROR, EV_ONESHOT, KEventList, KQueue, NOTE_TRIGGER } from '../src/index.ts'
 import type { ConsumeLists, Consumption } from '../src/index.ts'
 import { program } from './fixtures/program.ts'
 import { change, codeOf, due, newFifo, newQueue, own } from './fixtures/queue.ts'

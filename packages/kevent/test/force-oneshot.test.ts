@@ -1,20 +1,29 @@
-import { constants } from 'node:os'
+import { constants } from 'node:fs'
+import { constants as system } from 'node:os'
+import { isMainThread } from 'node:worker_threads'
 import { describe, expect, test } from 'vitest'
 import {
   EVFILT_READ,
   EVFILT_TIMER,
   EVFILT_USER,
+  EVFILT_WRITE,
   EV_ADD,
   EV_DELETE,
   EV_DISABLE,
   EV_DISPATCH,
+  EV_ENABLE,
+  EV_ERROR,
+  EV_FORCEONESHOT,
+  EV_FORCEOS,
+  EV_KEEPUDATA,
+  EV_ONESHOT,
+  NOTE_DEFER,
+  NOTE_TRIGGER,
 } from '../src/index.ts'
-import { EV_ENABLE, EV_ERROR, EV_FORCEONESHOT, EV_FORCEOS, EV_KEEPUDATA, EV_ONESHOT } from '../src/index.ts'
-import { NOTE_DEFER, NOTE_TRIGGER } from '../src/index.ts'
 import type { KQueue } from '../src/index.ts'
 import type { Fifo } from './fixtures/fifo.ts'
-import { change, codeOf, due, newFifo, newQueue } from './fixtures/queue.ts'
-import { connect, descriptorOf, listen } from './fixtures/sockets.ts'
+import { change, due, newFifo, newQueue, refused } from './fixtures/queue.ts'
+import { connectLocally, descriptorOf, listen, listenLocally } from './fixtures/sockets.ts'
 
 const FORCED = EV_ONESHOT | EV_FORCEONESHOT
 
@@ -26,11 +35,7 @@ const watched = (flags = 0): { kq: KQueue; fifo: Fifo; name: { ident: number; fi
 }
 
 const gone = (kq: KQueue, name: { ident: number; filter: number }): void => {
-  expect(
-    codeOf(() => {
-      change(kq, { ...name, flags: EV_DELETE })
-    }),
-  ).toBe('ENOENT')
+  expect(refused(kq, { ...name, flags: EV_DELETE })).toBe('ENOENT')
   expect(due(kq)).toEqual([])
 }
 
@@ -137,25 +142,90 @@ describe('EV_FORCEONESHOT', () => {
   test('of an absent knote it is ENOENT', () => {
     const { kq, name } = watched()
     change(kq, { ...name, flags: EV_DELETE })
-    expect(
-      codeOf(() => {
-        change(kq, { ...name, flags: EV_FORCEONESHOT })
-      }),
-    ).toBe('ENOENT')
+    expect(refused(kq, { ...name, flags: EV_FORCEONESHOT })).toBe('ENOENT')
   })
 
-  test('O14: on a listener, the wrong end of a FIFO, a full socket: delivered', async () => {
-    const kq = newQueue()
-    const { near, far } = await connect()
-    while (near.write(Buffer.alloc(1 << 20)));
-    const fifo = newFifo()
-    const idents = [descriptorOf(await listen()), fifo.open(0), descriptorOf(far)]
-    fifo.fill()
-    change(kq, ...idents.map((ident) => ({ ident, filter: EVFILT_READ, flags: EV_ADD | EV_DISABLE })))
-    for (const ident of idents) {
-      change(kq, { ident, filter: EVFILT_READ, flags: EV_ENABLE | EV_FORCEONESHOT })
-      expect(due(kq)).toMatchObject([{ ident, flags: FORCED }])
+  // An eventfd at its maximum, which no JavaScript can make, is the core's test.
+  test('O14: an idle listener, the idle read end of a FIFO, a full socket: none is ready, each is delivered', async () => {
+    const [kq, fifo, { near }] = [newQueue(), newFifo(), await connectLocally()]
+    near.write(Buffer.alloc(4 << 20)) // more than the kernel takes
+    const knotes = [
+      { ident: descriptorOf(await listen()), filter: EVFILT_READ },
+      { ident: descriptorOf(await listenLocally()), filter: EVFILT_READ },
+      { ident: fifo.open(constants.O_RDONLY), filter: EVFILT_READ },
+      { ident: descriptorOf(near), filter: EVFILT_WRITE },
+    ]
+    change(kq, ...knotes.map((knote) => ({ ...knote, flags: EV_ADD })))
+    expect(due(kq)).toEqual([])
+    for (const knote of knotes) {
+      change(kq, { ...knote, flags: EV_FORCEONESHOT })
+      expect(due(kq)).toMatchObject([{ ...knote, flags: FORCED, data: 0 }])
+      gone(kq, knote)
     }
+  })
+
+  test('O14: of the wrong end of a FIFO, which is never ready', () => {
+    const [kq, fifo] = [newQueue(), newFifo()]
+    const knotes = [
+      { ident: fifo.open(constants.O_WRONLY), filter: EVFILT_READ },
+      { ident: fifo.open(constants.O_RDONLY), filter: EVFILT_WRITE },
+    ]
+    change(kq, ...knotes.map((knote) => ({ ...knote, flags: EV_ADD })))
+    for (const knote of knotes) {
+      change(kq, { ...knote, flags: EV_FORCEONESHOT })
+      expect(due(kq)).toMatchObject([{ ...knote, flags: FORCED }])
+      gone(kq, knote)
+    }
+  })
+
+  describe('of an event that a handler holds, when the handler closes the descriptor', () => {
+    const closeByQueue = ({ kq, fifo }: { kq: KQueue; fifo: Fifo }): void => {
+      // In a thread Node closes at the end, by number, what was opened there.
+      if (isMainThread) {
+        kq.closeDescriptor(fifo.fd)
+        fifo.forget()
+      } else {
+        kq.detach(fifo.fd)
+        fifo.close()
+      }
+    }
+    const closeElsewhere = ({ fifo }: { fifo: Fifo }): void => {
+      fifo.close()
+    }
+
+    test.each([
+      ['by the queue', closeByQueue],
+      ['behind its back', closeElsewhere],
+    ])('%s: nothing comes, and to force it again is EBADF', (_, close) => {
+      const { kq, fifo, name } = watched(EV_DISPATCH)
+      fifo.write('x')
+      expect(due(kq)).toHaveLength(1)
+      change(kq, { ...name, flags: EV_FORCEONESHOT })
+      close({ kq, fifo })
+      expect(due(kq)).toEqual([])
+      expect(refused(kq, { ...name, flags: EV_FORCEONESHOT })).toBe('EBADF')
+      const answer = kq.kevent([{ ...name, flags: EV_ENABLE }], 8, 0) // its level may not be looked at
+      expect(answer.filter(({ flags }) => flags !== EV_ERROR)).toEqual([])
+      expect(due(kq)).toEqual([])
+      expect(kq.list()).toEqual([])
+    })
+
+    test.each([
+      ['by the queue', closeByQueue],
+      ['behind its back', closeElsewhere],
+    ])('%s, and its number is another file’s: nothing comes, and to force it again is ENOENT', (_, close) => {
+      const [{ kq, fifo, name }, next] = [watched(EV_DISPATCH), newFifo()]
+      fifo.write('x')
+      expect(due(kq)).toHaveLength(1)
+      change(kq, { ...name, flags: EV_FORCEONESHOT })
+      close({ kq, fifo })
+      while (next.open(constants.O_RDWR) !== name.ident);
+      next.write('x')
+      expect(due(kq)).toEqual([])
+      expect(refused(kq, { ...name, flags: EV_FORCEONESHOT })).toBe('ENOENT')
+      expect(due(kq)).toEqual([])
+      expect(kq.list()).toEqual([])
+    })
   })
 
   test('O15: if the handler deletes instead of enabling, the forced delivery is gone too', () => {
@@ -164,11 +234,7 @@ describe('EV_FORCEONESHOT', () => {
     due(kq)
     change(kq, { ...name, flags: EV_FORCEONESHOT }, { ...name, flags: EV_DELETE })
     gone(kq, name)
-    expect(
-      codeOf(() => {
-        change(kq, { ...name, flags: EV_FORCEONESHOT })
-      }),
-    ).toBe('ENOENT')
+    expect(refused(kq, { ...name, flags: EV_FORCEONESHOT })).toBe('ENOENT')
   })
 
   test('EV_DELETE with NOTE_DEFER of an event that a handler has is EINPROGRESS; its EV_ENABLE brings the last one', () => {
@@ -177,11 +243,7 @@ describe('EV_FORCEONESHOT', () => {
     due(kq)
     const defer = { ...name, flags: EV_DELETE, fflags: NOTE_DEFER, udata: 9 }
     for (let times = 0; times < 2; times++) {
-      expect(
-        codeOf(() => {
-          change(kq, defer)
-        }),
-      ).toBe('EINPROGRESS')
+      expect(refused(kq, defer)).toBe('EINPROGRESS')
     }
     fifo.read(1)
     expect(due(kq)).toEqual([])
@@ -201,7 +263,7 @@ describe('EV_FORCEONESHOT', () => {
     }
     change(kq, { ...name, flags: EV_ADD | EV_DISPATCH, fflags: NOTE_TRIGGER })
     expect(due(kq)).toHaveLength(1)
-    expect(kq.kevent([defer], 1)).toMatchObject([{ flags: EV_ERROR, data: constants.errno.EINPROGRESS }])
+    expect(kq.kevent([defer], 1)).toMatchObject([{ flags: EV_ERROR, data: system.errno.EINPROGRESS }])
     change(kq, { ...name, flags: EV_DELETE })
     gone(kq, name)
   })

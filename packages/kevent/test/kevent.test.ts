@@ -8,14 +8,17 @@ import {
   EV_DISPATCH,
   EV_ENABLE,
   EV_ERROR,
+  EV_RECEIPT,
+  KEventList,
+  NOTE_TRIGGER,
 } from '../src/index.ts'
-import { EV_RECEIPT, KEventList, NOTE_TRIGGER } from '../src/index.ts'
-import type { KQueue } from '../src/index.ts'
+import type { KEvent, KQueue } from '../src/index.ts'
 import { program } from './fixtures/program.ts'
-import { change, codeOf, due, newFifo, newQueue } from './fixtures/queue.ts'
+import { change, codeOf, due, newFifo, newQueue, refused } from './fixtures/queue.ts'
 
 const bad = { ident: 1_000_000, filter: EVFILT_READ, flags: EV_ADD, udata: 7 }
 const badResult = { ident: 1_000_000, filter: EVFILT_READ, flags: EV_ERROR, fflags: 0, data: 9, udata: 7 }
+const receiptOf = (ident: number): KEvent => ({ ...badResult, ident, filter: EVFILT_USER, data: 0, udata: 0 })
 const user = (ident: number, flags = 0): typeof bad => ({ ident, filter: EVFILT_USER, flags, udata: 0 })
 
 const withReady = (): KQueue => {
@@ -32,21 +35,17 @@ describe('kevent', () => {
     expect(due(kq)).toHaveLength(1)
   })
 
-  test('so is a receipt', () => {
-    const kq = withReady()
-    expect(kq.kevent([user(2, EV_ADD | EV_RECEIPT)], 8)).toMatchObject([
-      { ident: 2, flags: EV_ERROR, data: 0 },
-    ])
+  test('C3: so is a receipt', () => {
+    const [kq, idle] = [withReady(), newQueue()]
+    for (const queue of [kq, idle])
+      expect(queue.kevent([user(2, EV_ADD | EV_RECEIPT)], 8)).toEqual([receiptOf(2)])
     expect(due(kq)).toHaveLength(1)
+    expect(due(idle)).toEqual([])
   })
 
   test('C4: without room the first failed change throws, and none behind it is applied', () => {
     const kq = withReady()
-    expect(
-      codeOf(() => {
-        change(kq, bad, user(1, EV_DELETE))
-      }),
-    ).toBe('EBADF')
+    expect(refused(kq, bad, user(1, EV_DELETE))).toBe('EBADF')
     expect(kq.list()).toHaveLength(1)
   })
 
@@ -54,6 +53,19 @@ describe('kevent', () => {
     const kq = newQueue()
     expect(kq.kevent([user(1, EV_ADD | EV_RECEIPT), user(2, EV_ADD)])).toEqual([])
     expect(kq.list()).toMatchObject([{ ident: 1 }])
+  })
+
+  test('a receipt that finds no room ends the list; the answers before it are returned', () => {
+    for (const [first, answer] of [
+      [bad, badResult],
+      [user(1, EV_ADD | EV_RECEIPT), receiptOf(1)],
+    ] as const) {
+      const kq = newQueue()
+      const applied = [user(2, EV_ADD | EV_RECEIPT), user(3, EV_ADD)]
+      expect(kq.kevent([first, ...applied], 1)).toEqual([answer])
+      const idents = kq.list().map(({ ident }) => ident)
+      expect(idents).toEqual(first === bad ? [2] : [1, 2])
+    }
   })
 
   test('with room, changes behind a failed one are applied', () => {
@@ -69,7 +81,8 @@ describe('kevent', () => {
     expect(codeOf(() => kq.kevent(null, -1, -1))).toBe('EINVAL')
   })
 
-  test('C8, C10: a timeout that is none is EINVAL, once the changes are applied', () => {
+  // A number of milliseconds has no nanoseconds beside it that could be too many (C9): NaN is no time either.
+  test('C8, C9, C10: a timeout that is none is EINVAL, once the changes are applied', () => {
     for (const timeout of [-1, -0.001, NaN, -Infinity]) {
       const kq = newQueue()
       expect(codeOf(() => kq.kevent([user(1, EV_ADD)], 1, timeout))).toBe('EINVAL')
@@ -146,7 +159,7 @@ describe('kevent', () => {
     expect(due(kq)).toEqual([])
   })
 
-  test('C17: a signal does not end the wait of a thread; its handler in JavaScript runs afterwards', async () => {
+  test('a signal does not end the wait of a thread; its handler in JavaScript runs afterwards', async () => {
     const { output } = await program(`
       import { spawn } from 'node:child_process'
       process.on('SIGUSR1', () => { console.log('handler'); process.exit() })

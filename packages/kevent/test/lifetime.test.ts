@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { EVFILT_READ, EV_ADD, EV_DELETE } from '../src/index.ts'
 import type { KQueue } from '../src/index.ts'
 import type { Fifo } from './fixtures/fifo.ts'
-import { change, codeOf, due, newFifo, newQueue, own } from './fixtures/queue.ts'
+import { change, codeOf, due, newFifo, newQueue, own, refused } from './fixtures/queue.ts'
 import { connect, descriptorOf, send } from './fixtures/sockets.ts'
 
 /** Another process that has a copy of the descriptor: what was watched lives on when it is closed here. */
@@ -22,9 +22,7 @@ const watch = (kq: KQueue, fd: number, udata = 0): void => {
 }
 
 const remove = (kq: KQueue, fd: number): string =>
-  codeOf(() => {
-    change(kq, { ident: fd, filter: EVFILT_READ, flags: EV_DELETE })
-  })
+  refused(kq, { ident: fd, filter: EVFILT_READ, flags: EV_DELETE })
 
 /** A FIFO whose first descriptor is watched, and has a copy elsewhere; `writer` is another one. */
 const withCopy = (kq: KQueue): { fifo: Fifo; writer: number; child: ChildProcess } => {

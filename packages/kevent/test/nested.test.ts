@@ -1,15 +1,25 @@
 import { describe, expect, test } from 'vitest'
-import * as k from '../src/index.ts'
-import { EVFILT_READ, EVFILT_SIGNAL, EVFILT_USER, EV_ADD, EV_CLEAR, NOTE_TRIGGER } from '../src/index.ts'
-import type { KQueue } from '../src/index.ts'
-import { change, codeOf, due, newFifo, newQueue } from './fixtures/queue.ts'
+import {
+  EVFILT_READ,
+  EVFILT_SIGNAL,
+  EVFILT_USER,
+  EV_ADD,
+  EV_CLEAR,
+  KQueue,
+  NOTE_TRIGGER,
+} from '../src/index.ts'
+import type { KEventChange } from '../src/index.ts'
+import { program } from './fixtures/program.ts'
+import { change, due, newFifo, newQueue, refused } from './fixtures/queue.ts'
 
+/** The change by which a queue watches another. */
+const reader = (inner: KQueue, flags = 0): KEventChange => ({
+  ident: inner.descriptor,
+  filter: EVFILT_READ,
+  flags: EV_ADD | flags,
+})
 const watch = (outer: KQueue, inner: KQueue, flags = 0): void => {
-  change(outer, {
-    ident: inner.descriptor,
-    filter: EVFILT_READ,
-    flags: EV_ADD | flags,
-  })
+  change(outer, reader(inner, flags))
 }
 const trigger = (kq: KQueue, ...idents: number[]): void => {
   const user = {
@@ -57,13 +67,32 @@ describe('a queue in a queue', () => {
     expect(due(outer)).toHaveLength(1)
   })
 
-  test('N2: a signal is there at once', () => {
+  test('N2: a signal ends a wait', () => {
     const [outer, inner] = [newQueue(), newQueue()]
     change(inner, { ident: 28, filter: EVFILT_SIGNAL, flags: EV_ADD })
     watch(outer, inner)
     process.kill(process.pid, 'SIGWINCH')
     expect(outer.kevent(null, 8, 10_000)).toMatchObject([{ data: 1 }])
     expect(due(inner)).toMatchObject([{ ident: 28 }])
+  })
+
+  // In a process of its own: kill(2) returns once the signal is delivered if it is its caller that takes it, and
+  // Linux gives a process's signals to its main thread.
+  test('N2: a signal is there at once, right after kill(2)', async () => {
+    const { output } = await program(`
+      const outer = new k.KQueue()
+      kq.kevent([{ ident: 28, filter: k.EVFILT_SIGNAL, flags: k.EV_ADD }])
+      outer.kevent([{ ident: kq.descriptor, filter: k.EVFILT_READ, flags: k.EV_ADD }])
+      let seen = 0
+      for (let round = 0; round < 100; round++) {
+        process.kill(process.pid, 28)
+        const [outside] = outer.kevent(null, 8, 0)
+        const [inside] = kq.kevent(null, 8, 0)
+        if (outside?.data === 1 && inside?.ident === 28 && inside.data === 1) seen++
+        if (outer.kevent(null, 8, 0).length > 0) seen -= 1000
+      }
+      console.log(seen)`)
+    expect(output).toBe('100')
   })
 
   test('N4: a chain as long as epoll allows', () => {
@@ -73,11 +102,7 @@ describe('a queue in a queue', () => {
     }
     trigger(chain[0]!, 1)
     expect(due(chain[4]!)).toMatchObject([{ data: 1 }])
-    expect(
-      codeOf(() => {
-        watch(newQueue(), chain[4]!)
-      }),
-    ).toBe('EINVAL')
+    expect(refused(newQueue(), reader(chain[4]!))).toBe('EINVAL')
   })
 
   test('itself, and a circle: EINVAL', () => {
@@ -87,11 +112,7 @@ describe('a queue in a queue', () => {
       [first, first],
       [second, first],
     ] as const) {
-      expect(
-        codeOf(() => {
-          watch(outer, inner)
-        }),
-      ).toBe('EINVAL')
+      expect(refused(outer, reader(inner))).toBe('EINVAL')
     }
     expect(second.list()).toEqual([])
   })
@@ -99,7 +120,7 @@ describe('a queue in a queue', () => {
   test('closed, it is no event, and one that waits in it is not kept from its own', async () => {
     const [outer, inner] = [newQueue(), newQueue()]
     watch(outer, inner)
-    const other = k.KQueue.attach(inner.share())
+    const other = KQueue.attach(inner.share())
     const wait = other.wait({ timeout: 10_000 })
     trigger(inner, 4)
     expect(await wait).toMatchObject([{ ident: 4 }])

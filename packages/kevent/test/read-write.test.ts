@@ -3,9 +3,7 @@ import dgram from 'node:dgram'
 import { once } from 'node:events'
 import { closeSync, constants, openSync } from 'node:fs'
 import net from 'node:net'
-import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import * as k from '../src/index.ts'
 import {
   EVFILT_READ,
   EVFILT_WRITE,
@@ -15,10 +13,21 @@ import {
   EV_DISPATCH,
   EV_ENABLE,
   EV_EOF,
+  NOTE_DRAINED,
+  NOTE_LOWAT,
+  NOTE_NODATA,
 } from '../src/index.ts'
-import { newFolder } from './fixtures/folder.ts'
 import { change, due, newFifo, newQueue, own } from './fixtures/queue.ts'
-import { connect, descriptorOf, listen, send } from './fixtures/sockets.ts'
+import {
+  connect,
+  connectLocally,
+  descriptorOf,
+  listen,
+  listenLocally,
+  ownSocket,
+  send,
+} from './fixtures/sockets.ts'
+import { until } from './fixtures/workers.ts'
 
 const second = 1000
 
@@ -39,7 +48,7 @@ describe('READ', () => {
 
   test('LOWAT holds back fewer bytes than its data', () => {
     const [kq, fifo] = [newQueue(), newFifo()]
-    change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ADD, fflags: k.NOTE_LOWAT, data: 3 })
+    change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ADD, fflags: NOTE_LOWAT, data: 3 })
     fifo.write('ab')
     expect(due(kq)).toEqual([])
     fifo.write('c')
@@ -79,6 +88,22 @@ describe('READ', () => {
     others.kill()
   })
 
+  test('of an AF_UNIX listener, data is 1, however many connections wait', async () => {
+    const [kq, server] = [newQueue(), await listenLocally()]
+    const accepted: net.Socket[] = []
+    server.on('connection', (socket) => accepted.push(ownSocket(socket)))
+    const ident = descriptorOf(server)
+    change(kq, { ident, filter: EVFILT_READ, flags: EV_ADD, udata: 6 })
+    expect(due(kq)).toEqual([])
+    for (let count = 0; count < 3; count++) {
+      ownSocket(net.connect(server.address() as string))
+      const event = { ident, filter: EVFILT_READ, flags: 0, fflags: 0, data: 1, udata: 6 }
+      expect(due(kq)).toEqual([event])
+    }
+    await until(() => accepted.length === 3)
+    expect(due(kq)).toEqual([])
+  })
+
   test('W8: the last writer of a FIFO leaves: EOF for every reader; a new writer ends it', () => {
     const [kq, fifo] = [newQueue(), newFifo()]
     const readers = [fifo.open(constants.O_RDONLY), fifo.open(constants.O_RDONLY)]
@@ -111,13 +136,13 @@ describe('READ', () => {
       kq,
       { ident: writer, filter: EVFILT_READ, flags: EV_ADD },
       { ident: reader, filter: EVFILT_WRITE, flags: EV_ADD | EV_DISPATCH },
-      { ident: reader, filter: EVFILT_WRITE, flags: EV_ENABLE, fflags: k.NOTE_NODATA },
+      { ident: reader, filter: EVFILT_WRITE, flags: EV_ENABLE, fflags: NOTE_NODATA },
     )
     expect(due(kq)).toEqual([])
     fifo.close(writer)
     expect(due(kq)).toEqual([])
     const again = fifo.open(constants.O_WRONLY)
-    change(kq, { ident: again, filter: EVFILT_READ, flags: EV_ADD, fflags: k.NOTE_NODATA })
+    change(kq, { ident: again, filter: EVFILT_READ, flags: EV_ADD, fflags: NOTE_NODATA })
     fifo.close(reader)
     expect(due(kq)).toEqual([])
   })
@@ -199,21 +224,13 @@ describe('WRITE', () => {
   })
 
   test('LOWAT of a socket: less room than that is none; it comes when the peer has read', async () => {
-    const kq = newQueue()
-    const path = join(newFolder(), 'socket')
-    const server = net.createServer({ pauseOnConnect: true }).listen(path)
-    await once(server, 'listening')
-    const accepted = once(server, 'connection') as Promise<[net.Socket]>
-    const near = net.connect(path)
-    const [far] = await accepted
-    for (const end of [near, far]) own({ [Symbol.dispose]: () => end.destroy() })
-    server.close()
+    const [kq, { near, far }] = [newQueue(), await connectLocally()]
     const knote = { ident: descriptorOf(near), filter: EVFILT_WRITE }
     change(kq, { ...knote, flags: EV_ADD })
     const [idle] = due(kq)
     const room = idle!.data
     expect(room).toBeGreaterThan(1 << 14)
-    change(kq, { ...knote, flags: EV_ADD, fflags: k.NOTE_LOWAT, data: room })
+    change(kq, { ...knote, flags: EV_ADD, fflags: NOTE_LOWAT, data: room })
     expect(due(kq)).toMatchObject([{ data: room }])
     await send(near, 'x'.repeat(1 << 14)) // poll(2) calls it writable all the same
     expect(due(kq)).toEqual([])
@@ -233,7 +250,7 @@ describe('WRITE', () => {
     far.end()
     await once(far, 'finish')
     const ident = descriptorOf(near)
-    for (const fflags of [0, k.NOTE_NODATA]) {
+    for (const fflags of [0, NOTE_NODATA]) {
       change(kq, { ident, filter: EVFILT_READ, flags: EV_ADD, fflags })
       change(kq, { ident, filter: EVFILT_WRITE, flags: EV_ADD, fflags })
       const events = due(kq)
@@ -278,12 +295,12 @@ describe('READ and WRITE of one descriptor', () => {
 describe('NOTE_NODATA and NOTE_DRAINED', () => {
   test('NODATA: data stays 0, and the level is not read', () => {
     const [kq, fifo] = [newQueue(), newFifo()]
-    change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ADD | EV_DISPATCH, fflags: k.NOTE_NODATA })
+    change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ADD | EV_DISPATCH, fflags: NOTE_NODATA })
     fifo.write('abc')
     expect(due(kq)).toMatchObject([{ data: 0, fflags: 0 }])
     fifo.write('d') // an edge while it is held
     fifo.read(4)
-    change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ENABLE, fflags: k.NOTE_NODATA })
+    change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ENABLE, fflags: NOTE_NODATA })
     expect(due(kq)).toEqual([]) // EV_ENABLE has read the level
   })
 
@@ -295,11 +312,11 @@ describe('NOTE_NODATA and NOTE_DRAINED', () => {
       expect(due(kq)).toHaveLength(1)
       expect(fifo.read(8)).toBe('abc')
       if (round % 2 === 1) fifo.write('d')
-      change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ENABLE, fflags: k.NOTE_DRAINED })
+      change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ENABLE, fflags: NOTE_DRAINED })
       expect(due(kq)).toHaveLength(round % 2)
       if (round % 2 === 0) continue
       fifo.read(8)
-      change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ENABLE, fflags: k.NOTE_DRAINED })
+      change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ENABLE, fflags: NOTE_DRAINED })
     }
   })
 })

@@ -7,11 +7,15 @@ import {
   EV_DISPATCH,
   EV_ENABLE,
   EV_FORCEONESHOT,
+  EV_KEEPUDATA,
+  EV_ONESHOT,
+  KQueue,
+  NOTE_TRIGGER,
 } from '../src/index.ts'
-import { EV_KEEPUDATA, EV_ONESHOT, KQueue, NOTE_TRIGGER } from '../src/index.ts'
+import type { KEvent, KEventChange } from '../src/index.ts'
 import type { Fifo } from './fixtures/fifo.ts'
 import { change, codeOf, due, newFifo, newQueue } from './fixtures/queue.ts'
-import { asleep, Crew, until } from './fixtures/workers.ts'
+import { asleep, Crew, monotonic, summary, until } from './fixtures/workers.ts'
 
 const crews: Crew[] = []
 const start = (...parameters: ConstructorParameters<typeof Crew>): Crew => {
@@ -22,6 +26,12 @@ const start = (...parameters: ConstructorParameters<typeof Crew>): Crew => {
 afterEach(async () => {
   await Promise.all(crews.splice(0).map((crew) => crew.terminate()))
 })
+
+/** How a thread waits: what it is told to do, and how that is called. */
+const modes = [
+  ['waiter', 'blocking'],
+  ['consumer', 'event loop'],
+] as const
 
 const trigger = (kq: KQueue, ident = 1): void => {
   change(kq, { ident, filter: EVFILT_USER, flags: EV_KEEPUDATA, fflags: NOTE_TRIGGER })
@@ -69,7 +79,7 @@ describe('threads that share a queue', () => {
       [4, 8],
       [8, 2],
     ] as const) {
-      test(`D13, D20: ${threads} threads (${role}), ${pairs} tokens: no overlap, no token lost`, async () => {
+      test(`D13: ${threads} threads (${role}), ${pairs} tokens: no overlap, no token lost`, async () => {
         await pingPong(role, threads, pairs, 20_000)
       })
     }
@@ -90,28 +100,128 @@ describe('threads that share a queue', () => {
     await until(() => workers.reduce((sum, worker) => sum + worker.waiting, 0) === 20)
   })
 
-  test('D17: one thread holds an event; another, asleep, gets the next one', async () => {
-    const kq = newQueue()
-    change(kq, ...[1, 2].map((ident) => ({ ident, filter: EVFILT_USER, flags: EV_ADD | EV_DISPATCH })))
+  /** Wakes a thread that is asleep, over and over; each event that it got, and the microseconds until it had it. */
+  const wake = async (
+    { kq, sleeper, rounds }: { kq: KQueue; sleeper: Crew; rounds: number },
+    act: () => void,
+  ): Promise<{ events: KEvent[]; latencies: number[] }> => {
+    const [events, latencies] = [[] as KEvent[], [] as number[]]
+    for (let round = 0; round < rounds; round++) {
+      const { slept } = kq.counters()
+      const start = monotonic()
+      act()
+      const message = await sleeper.next()
+      events.push(...message.events!)
+      latencies.push((message.at! - start) / 1000)
+      await asleep(kq, slept + 1)
+    }
+    return { events, latencies }
+  }
+
+  /** A thread that has the event of ident 1 and keeps it without an end, and another that is asleep. */
+  const holderAndSleeper = async (
+    kq: KQueue,
+    role: string,
+  ): Promise<{ holder: Crew; holding: number; sleeper: Crew; sleeping: number }> => {
+    change(kq, { ident: 1, filter: EVFILT_USER, flags: EV_ADD | EV_DISPATCH })
     const holder = start(kq, 'holder', { then: 'spin' })
-    await holder.next()
+    const holding = (await holder.next()).ready!
     trigger(kq, 1)
     expect((await holder.next()).events).toMatchObject([{ ident: 1 }])
-    const other = start(kq, 'waiter')
-    await other.next()
-    trigger(kq, 2)
-    expect((await other.next()).events).toMatchObject([{ ident: 2 }])
-  })
+    const { slept } = kq.counters()
+    const sleeper = start(kq, role)
+    const sleeping = (await sleeper.next()).ready!
+    await asleep(kq, slept + 1)
+    return { holder, holding, sleeper, sleeping }
+  }
 
-  test('O18: a forced one-shot wakes a sleeper', async () => {
+  for (const [role, mode] of modes) {
+    test(`D17: one thread holds an event; another, asleep (${mode}), gets the next one`, async () => {
+      const kq = newQueue()
+      const { holder, holding, sleeper, sleeping } = await holderAndSleeper(kq, role)
+      change(kq, { ident: 2, filter: EVFILT_USER, flags: EV_ADD | EV_DISPATCH })
+      const { events, latencies } = await wake({ kq, sleeper, rounds: 20 }, () => {
+        change(kq, { ident: 2, filter: EVFILT_USER, flags: EV_ENABLE, fflags: NOTE_TRIGGER })
+        expect(kq.held(holding)).toMatchObject([{ ident: 1 }])
+      })
+      expect(events.map(({ ident }) => ident)).toEqual(Array.from({ length: 20 }, () => 2))
+      expect(kq.held(sleeping)).toMatchObject([{ ident: 2 }])
+      expect(kq.held(holding)).toMatchObject([{ ident: 1 }])
+      expect(holder.waiting).toBe(0)
+      console.log(`D17 (${mode}): ${summary(latencies, 'µs')}`)
+    })
+
+    test(`O18: a forced one-shot wakes a thread that is asleep (${mode})`, async () => {
+      const [kq, fifo] = [newQueue(), newFifo()]
+      const { holder, holding, sleeper } = await holderAndSleeper(kq, role)
+      const knote = { ident: fifo.fd, filter: EVFILT_READ }
+      const { events, latencies } = await wake({ kq, sleeper, rounds: 100 }, () => {
+        change(kq, { ...knote, flags: EV_ADD | EV_DISPATCH }, { ...knote, flags: EV_FORCEONESHOT })
+      })
+      expect(events).toHaveLength(100)
+      for (const event of events)
+        expect(event).toMatchObject({ ...knote, flags: EV_DISPATCH | EV_ONESHOT | EV_FORCEONESHOT })
+      expect(kq.held()).toMatchObject([{ ident: 1, holder: holding }])
+      expect(holder.waiting).toBe(0)
+      console.log(`O18 (${mode}): ${summary(latencies, 'µs')}`)
+    })
+
+    test(`D16: threads that wait without a timeout (${mode}) get an event, whatever wakes them in vain`, async () => {
+      const kq = newQueue()
+      const names = [1, 2].map((ident) => ({ ident, filter: EVFILT_USER }))
+      const [vain, real] = names as [KEventChange, KEventChange]
+      change(kq, ...names.map((name) => ({ ...name, flags: EV_ADD | EV_CLEAR })))
+      const workers = Array.from({ length: 4 }, () => start(kq, role, { max: 1 }))
+      for (const worker of workers) await worker.next()
+      await asleep(kq, 4)
+      let triggers = 0
+      for (let round = 0; round < 500 || kq.counters().stale < 100; round++) {
+        // What wakes a thread is taken back before it can look.
+        change(kq, { ...vain, fflags: NOTE_TRIGGER }, { ...vain, flags: EV_CLEAR })
+        workers[round % 4]!.worker.postMessage('work for its loop, which interrupts its wait')
+        if (round % 8 === 0) {
+          change(kq, { ...real, fflags: NOTE_TRIGGER })
+          await until(() => kq.counters().delivered > triggers)
+          triggers = kq.counters().delivered
+        } else await new Promise((resolve) => setImmediate(resolve))
+      }
+      const { delivered, stale, interrupted } = kq.counters()
+      kq.close()
+      let events = 0
+      for (const worker of workers) {
+        for (let message = await worker.next(); message.code === undefined; message = await worker.next()) {
+          expect(message.events).toHaveLength(1)
+          events++
+        }
+      }
+      expect(events).toBe(delivered)
+      expect(stale).toBeGreaterThanOrEqual(100)
+      console.log(`D16 (${mode}): ${events} events, ${stale} times for nothing, ${interrupted} interrupts`)
+    })
+  }
+
+  test('EV_ENABLE by another thread than the holder gives the event to whoever is next', async () => {
     const [kq, fifo] = [newQueue(), newFifo()]
-    change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ADD | EV_DISPATCH })
-    const worker = start(kq, 'waiter')
-    await worker.next()
-    await asleep(kq, 1)
-    change(kq, { ident: fifo.fd, filter: EVFILT_READ, flags: EV_FORCEONESHOT })
-    const flags = EV_DISPATCH | EV_ONESHOT | EV_FORCEONESHOT
-    expect((await worker.next()).events).toMatchObject([{ ident: fifo.fd, flags }])
+    const knote = { ident: fifo.fd, filter: EVFILT_READ }
+    change(kq, { ...knote, flags: EV_ADD | EV_DISPATCH, udata: 7 })
+    const holder = start(kq, 'holder', { then: 'spin' })
+    const holding = (await holder.next()).ready!
+    fifo.write('x')
+    expect((await holder.next()).events).toMatchObject([{ ...knote, data: 1 }])
+    expect(due(kq)).toEqual([])
+    expect(kq.held()).toMatchObject([{ ...knote, holder: holding }])
+    change(kq, { ...knote, flags: EV_ENABLE | EV_KEEPUDATA })
+    expect(kq.held()).toEqual([])
+    expect(due(kq)).toMatchObject([{ ...knote, data: 1, udata: 7 }])
+    expect(kq.held()).toMatchObject([{ ...knote, holder: kq.consumer }])
+    const { slept } = kq.counters()
+    const sleeper = start(kq, 'waiter')
+    const sleeping = (await sleeper.next()).ready!
+    await asleep(kq, slept + 1)
+    change(kq, { ...knote, flags: EV_ENABLE, udata: 8 })
+    expect((await sleeper.next()).events).toMatchObject([{ ...knote, data: 1, udata: 8 }])
+    expect(kq.held()).toMatchObject([{ ...knote, holder: sleeping }])
+    expect(holder.waiting).toBe(0)
   })
 
   test('D19: what a dead thread held is listed, and goes to another when it is enabled', async () => {
@@ -135,6 +245,56 @@ describe('threads that share a queue', () => {
       expect(kq.held()).toMatchObject([{ holder: kq.consumer }])
     }
   })
+
+  test('D19: what a dead thread took with EV_CLEAR alone is not held, and comes to another when it is new', async () => {
+    for (const then of ['spin', 'wait', 'loop']) {
+      const [kq, fifo] = [newQueue(), newFifo()]
+      change(
+        kq,
+        { ident: 1, filter: EVFILT_USER, flags: EV_ADD | EV_CLEAR, udata: 8 },
+        { ident: fifo.fd, filter: EVFILT_READ, flags: EV_ADD | EV_CLEAR, udata: 9 },
+      )
+      const worker = start(kq, 'holder', { then })
+      await worker.next()
+      trigger(kq)
+      expect((await worker.next()).events).toMatchObject([{ ident: 1 }])
+      await worker.terminate()
+      expect(kq.held()).toEqual([])
+      expect(kq.list().filter(({ disabled }) => disabled)).toEqual([])
+      fifo.write('x')
+      expect(due(kq)).toMatchObject([{ ident: fifo.fd, udata: 9, data: 1 }])
+      trigger(kq)
+      expect(due(kq)).toMatchObject([{ ident: 1, udata: 8 }])
+      expect(due(kq)).toEqual([])
+    }
+  })
+
+  // It has seen nothing of what came while it was being ended: held, or due for others, it is still to be had.
+  for (const [role, mode] of modes) {
+    test.each([
+      ['EV_DISPATCH', EV_DISPATCH],
+      ['EV_CLEAR', EV_CLEAR],
+      ['level-triggered', 0],
+      ['EV_ONESHOT', EV_ONESHOT],
+    ])(
+      `D19: a thread that is terminated while it waits (${mode}) takes no event with it: %s`,
+      async (_, flags) => {
+        let lost = 0
+        for (let round = 0; round < 10; round++) {
+          const kq = newQueue()
+          change(kq, { ident: 1, filter: EVFILT_USER, flags: EV_ADD | flags })
+          const worker = start(kq, role)
+          const consumer = (await worker.next()).ready!
+          await asleep(kq, 1)
+          const ended = worker.terminate()
+          trigger(kq)
+          await ended
+          if (worker.waiting + kq.held(consumer).length + due(kq).length === 0) lost++
+        }
+        expect(lost).toBe(0)
+      },
+    )
+  }
 
   test('X5: close by one thread ends the waits of all others with EBADF', async () => {
     const kq = new KQueue()

@@ -9,9 +9,14 @@ import {
   EV_DISPATCH,
   EV_ENABLE,
   EV_ONESHOT,
+  NOTE_ABSTIME,
+  NOTE_MSECONDS,
+  NOTE_NSECONDS,
+  NOTE_SECONDS,
+  NOTE_USECONDS,
 } from '../src/index.ts'
-import { NOTE_ABSTIME, NOTE_MSECONDS, NOTE_NSECONDS, NOTE_SECONDS, NOTE_USECONDS } from '../src/index.ts'
-import { change, codeOf, due, newQueue } from './fixtures/queue.ts'
+import type { KEvent } from '../src/index.ts'
+import { change, due, newQueue, refused } from './fixtures/queue.ts'
 
 const name = { ident: 1, filter: EVFILT_TIMER }
 
@@ -21,28 +26,30 @@ const block = (ms: number): void => {
 }
 
 describe('TIMER', () => {
-  test('T1: a negative span, unknown fflags and two units are EINVAL', () => {
+  test('T1, T2: a negative span, unknown fflags and two units are EINVAL', () => {
     const kq = newQueue()
     for (const fields of [{ data: -1 }, { fflags: 0x20 }, { fflags: NOTE_SECONDS | NOTE_MSECONDS }]) {
-      expect(
-        codeOf(() => {
-          change(kq, { ...name, flags: EV_ADD, ...fields })
-        }),
-      ).toBe('EINVAL')
+      expect(refused(kq, { ...name, flags: EV_ADD, ...fields })).toBe('EINVAL')
     }
     expect(kq.list()).toEqual([])
   })
 
   test('T3: a periodic timer counts its expirations', () => {
     const kq = newQueue()
-    change(kq, { ...name, flags: EV_ADD, data: 10 })
-    block(105)
-    const [event] = due(kq)
-    expect(event!.flags).toBe(EV_CLEAR)
-    expect(event!.data).toBeGreaterThanOrEqual(10)
-    expect(event!.data).toBeLessThanOrEqual(14)
+    // Of 105 ms and no more: on a busy machine a thread may get its turn later, and is tried again.
+    const count = (): KEvent => {
+      const start = performance.now()
+      change(kq, { ...name, flags: EV_ADD, data: 10 })
+      block(105)
+      const [event] = due(kq)
+      return performance.now() - start < 115 ? event! : count()
+    }
+    const { flags, data } = count()
+    expect(flags).toBe(EV_CLEAR)
+    expect(data).toBeGreaterThanOrEqual(10)
+    expect(data).toBeLessThanOrEqual(11)
     expect(due(kq)).toEqual([])
-    expect(kq.kevent(null, 1, 1000)).toMatchObject([{ data: 1 }])
+    expect(kq.kevent(null, 1, 1000)[0]!.data).toBeGreaterThanOrEqual(1)
   })
 
   test('T4: EV_ADD drops what it counted, and starts anew', () => {
@@ -77,7 +84,7 @@ describe('TIMER', () => {
     }
   })
 
-  test('it counts while a handler holds it', () => {
+  test('T8: it counts while a handler holds it', () => {
     const kq = newQueue()
     change(kq, { ...name, flags: EV_ADD | EV_DISPATCH, data: 5 })
     expect(kq.kevent(null, 1, 1000)).toHaveLength(1)
@@ -87,13 +94,14 @@ describe('TIMER', () => {
     expect(due(kq)[0]!.data).toBeGreaterThanOrEqual(5)
   })
 
-  test('T9: the same span in four units', () => {
+  // The machine may be busy for a tenth of a second: the third time must do.
+  test('T9: two seconds in four units', { retry: 2 }, () => {
     const kq = newQueue()
     const units = [
-      [1, NOTE_SECONDS],
-      [1e3, NOTE_MSECONDS],
-      [1e6, NOTE_USECONDS],
-      [1e9, NOTE_NSECONDS],
+      [2, NOTE_SECONDS],
+      [2e3, NOTE_MSECONDS],
+      [2e6, NOTE_USECONDS],
+      [2e9, NOTE_NSECONDS],
     ] as const
     const start = performance.now()
     change(
@@ -102,10 +110,13 @@ describe('TIMER', () => {
     )
     const fired: number[] = []
     while (fired.length < units.length) {
-      for (const { ident } of kq.kevent(null, 4, 5000)) fired.push(ident)
-      expect(performance.now() - start).toBeGreaterThanOrEqual(1000)
+      for (const event of kq.kevent(null, 4, 5000)) {
+        expect(event.data).toBe(1)
+        fired.push(event.ident)
+      }
+      expect(performance.now() - start).toBeGreaterThanOrEqual(2000)
     }
-    expect(performance.now() - start).toBeLessThan(1500)
+    expect(performance.now() - start).toBeLessThan(2100)
     expect(fired.sort()).toEqual([0, 1, 2, 3])
   })
 
@@ -120,30 +131,62 @@ describe('TIMER', () => {
     expect(due(kq)).toMatchObject([{ data: 1 }])
   })
 
+  test('ABSTIME without ONESHOT fires once for each EV_ADD, and stays due until it is set anew', () => {
+    const kq = newQueue()
+    const timer = { ...name, flags: EV_ADD, fflags: NOTE_ABSTIME | NOTE_MSECONDS }
+    const later = Date.now() + 3_600_000
+    for (let round = 0; round < 2; round++) {
+      const at = Date.now() + 50
+      change(kq, { ...timer, data: at })
+      expect(due(kq)).toEqual([])
+      expect(kq.kevent(null, 1, 5000)).toMatchObject([{ flags: 0, data: 1 }])
+      expect(Date.now()).toBeGreaterThanOrEqual(at)
+      block(5)
+      for (let time = 0; time < 3; time++) expect(due(kq)).toMatchObject([{ flags: 0, data: 1 }])
+      change(kq, { ...timer, data: later })
+      expect(due(kq)).toEqual([])
+    }
+    change(kq, { ...timer, data: 1 })
+    expect(due(kq)).toMatchObject([{ data: 1 }]) // its time has passed
+    change(kq, { ...name, flags: EV_DELETE })
+    expect(due(kq)).toEqual([])
+  })
+
+  test('ABSTIME with EV_CLEAR fires once for each EV_ADD, and is cleared by its delivery', () => {
+    const kq = newQueue()
+    const timer = { ...name, flags: EV_ADD | EV_CLEAR, fflags: NOTE_ABSTIME | NOTE_MSECONDS }
+    for (let round = 0; round < 2; round++) {
+      change(kq, { ...timer, data: Date.now() + 20 })
+      expect(kq.kevent(null, 1, 5000)).toMatchObject([{ flags: EV_CLEAR, data: 1 }])
+      expect(kq.kevent(null, 1, 5)).toEqual([])
+    }
+  })
+
   test('T12: ONESHOT fires once, and then is gone', () => {
     const kq = newQueue()
     change(kq, { ...name, flags: EV_ADD | EV_ONESHOT, data: 10 })
     expect(kq.kevent(null, 1, 1000)).toMatchObject([{ data: 1 }])
-    expect(
-      codeOf(() => {
-        change(kq, { ...name, flags: EV_DELETE })
-      }),
-    ).toBe('ENOENT')
+    expect(refused(kq, { ...name, flags: EV_DELETE })).toBe('ENOENT')
     expect(kq.kevent(null, 1, 30)).toEqual([])
   })
 
-  test('T13: set anew, only the new time counts', () => {
+  // The longer second span is that of a periodic timer: a thread that gets its turn late still sees one expiration.
+  test.each([
+    ['a one-shot', EV_ONESHOT, 1000],
+    ['periodic', 0, 100_000],
+  ])('T13: %s, set anew around its time: one event, of the new time', (_, flags, span) => {
     const kq = newQueue()
-    for (const delay of [0.5, 0.9, 1, 1.1, 1.5]) {
-      for (let time = 0; time < 5; time++) {
-        change(kq, { ...name, flags: EV_ADD, data: 1 })
-        block(delay)
-        const set = performance.now()
-        change(kq, { ...name, flags: EV_ADD, data: 2 })
-        expect(kq.kevent(null, 1, 1000)).toHaveLength(1)
-        expect(performance.now() - set).toBeGreaterThanOrEqual(1.99)
-      }
+    const timer = { ...name, flags: EV_ADD | flags, fflags: NOTE_USECONDS }
+    for (let delay = 0.5; delay < 1.55; delay += 0.1) {
+      change(kq, { ...timer, data: 1000 })
+      block(delay)
+      const set = performance.now()
+      change(kq, { ...timer, data: span })
+      expect(kq.kevent(null, 8, 5000)).toMatchObject([{ data: 1 }])
+      expect(performance.now() - set).toBeGreaterThanOrEqual(span / 1000)
+      expect(kq.kevent(null, 8, 3)).toEqual([])
     }
+    expect(kq.list()).toHaveLength(flags === EV_ONESHOT ? 0 : 1)
   })
 
   test('disabled it goes on; from absolute to relative and back it is one knote', () => {

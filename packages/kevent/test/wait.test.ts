@@ -7,8 +7,11 @@ import {
   EV_CLEAR,
   EV_DISPATCH,
   EV_ENABLE,
+  EV_ONESHOT,
+  KEventList,
+  KQueue,
+  NOTE_TRIGGER,
 } from '../src/index.ts'
-import { EV_ONESHOT, KEventList, KQueue, NOTE_TRIGGER } from '../src/index.ts'
 import { change, due, newFifo, newQueue } from './fixtures/queue.ts'
 
 const trigger = (kq: KQueue, ...idents: number[]): void => {

@@ -196,8 +196,8 @@ bool IsReadable(const Descriptor& descriptor) {
   return poll(&one, 1, 0) == 1;
 }
 
-// N5: Linux does not refuse to pass a queue's descriptor. What arrives can be polled, and is no queue: it
-// says when something may be due, and takes nothing from the one that has it.
+// Linux does not refuse to pass a queue's descriptor. What arrives can be polled, and is no queue: it says
+// when something may be due, and takes nothing from the one that has it.
 void QueuePassedOn() {
   const Watcher watcher;
   const Descriptor copy = Pass(watcher.queue->descriptor());

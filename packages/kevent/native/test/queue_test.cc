@@ -7,9 +7,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -49,7 +51,7 @@ struct Pair {
   Descriptor ends[2];
 };
 
-// D13, D20: tokens go to and fro over socket pairs; every end is an EV_DISPATCH knote of one queue. No knote
+// D13: tokens go to and fro over socket pairs; every end is an EV_DISPATCH knote of one queue. No knote
 // is in two threads at once, and no token is lost.
 void PingPong(int threads, int pairs, int cycles) {
   const auto queue = MakeQueue();
@@ -108,8 +110,8 @@ void PingPong(int threads, int pairs, int cycles) {
   CHECK(tokens == pairs);
 }
 
-// O17: one thread forces knotes while others serve them: each forced one is delivered as such exactly once,
-// and nothing of it comes afterwards.
+// One thread forces knotes while others serve them: each forced one is delivered as such exactly once, and
+// nothing of it comes afterwards. The million of O17 is a stress in TypeScript.
 void ForceWhileServing(int rounds) {
   const auto queue = MakeQueue();
   std::atomic<bool> done{false};
@@ -359,6 +361,47 @@ void EventDescriptor() {
   CHECK(queue->Kevent(nullptr, 0, &event, 1, 0, consumer.get()) == 0);
 }
 
+// O14: none of these is ready, and no trick with room to write makes them so; each is delivered when forced.
+void ForceWhatIsNotReady() {
+  const auto queue = MakeQueue();
+  const auto consumer = queue->MakeConsumer();
+  const Pair full;
+  const std::array<char, 4096> block{};
+  while (write(full.ends[0].get(), block.data(), block.size()) > 0) {
+  }
+  CHECK(errno == EAGAIN);
+  const Descriptor counter(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  CHECK(eventfd_write(counter.get(), UINT64_MAX - 1) == 0);  // its maximum
+  int ends[2];
+  CHECK(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+  const Descriptor reader(ends[0]);
+  const Descriptor writer(ends[1]);
+  const Descriptor listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  CHECK(listen(listener.get(), 8) == 0);
+  const KEvent knotes[] = {{full.ends[0].get(), kevent::EVFILT_WRITE, kevent::EV_ADD, 0, 0, 1},
+                           {counter.get(), kevent::EVFILT_WRITE, kevent::EV_ADD, 0, 0, 2},
+                           {reader.get(), kevent::EVFILT_READ, kevent::EV_ADD, 0, 0, 3},
+                           {listener.get(), kevent::EVFILT_READ, kevent::EV_ADD, 0, 0, 4}};
+  for (const int flags : {0, int{kevent::EV_DISPATCH}}) {
+    KEvent event{};
+    for (KEvent knote : knotes) {
+      knote.flags = static_cast<uint16_t>(knote.flags | flags);
+      CHECK(Change(queue.get(), consumer.get(), knote) == 0);
+    }
+    CHECK(queue->Kevent(nullptr, 0, &event, 1, 0, consumer.get()) == 0);
+    for (KEvent knote : knotes) {
+      knote.flags = kevent::EV_FORCEONESHOT;
+      CHECK(Change(queue.get(), consumer.get(), knote) == 0);
+      CHECK(queue->Kevent(nullptr, 0, &event, 1, 0, consumer.get()) == 1);
+      CHECK(event.ident == knote.ident && event.filter == knote.filter && event.udata == knote.udata);
+      CHECK(event.flags == (flags | kevent::EV_FORCEONESHOT | kevent::EV_ONESHOT));
+      knote.flags = kevent::EV_DELETE;
+      CHECK(Change(queue.get(), consumer.get(), knote) == -ENOENT);
+    }
+    CHECK(queue->Kevent(nullptr, 0, &event, 1, 0, consumer.get()) == 0);
+  }
+}
+
 // Removal, and making anew, of knotes that stand in the ring, against threads that claim from it.
 void RemoveWhileQueued(int rounds) {
   const auto queue = MakeQueue();
@@ -429,6 +472,7 @@ int main() {
   OneshotAgainstAdd(kevent::EVFILT_READ, 5'000);
   OneshotAgainstAdd(kevent::EVFILT_USER, 5'000);
   EventDescriptor();
+  ForceWhatIsNotReady();
   RemoveWhileQueued(1'000);
   SentinelInterrupts();
   puts("queue_test: ok");
