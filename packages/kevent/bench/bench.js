@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util'
 import { median, ratio, table } from '@x/bench'
 import { headersPrefix } from '@x/native-build'
 
-const parts = ['pingpong', 'deliver', 'wake', 'burst', 'memory', 'force']
+const parts = ['pingpong', 'deliver', 'wake', 'burst', 'memory', 'force', 'terminate']
 const help = `usage: pnpm run bench [--only ${parts.join(',')}] [--rounds N] [--duration MS] [--json]
 
   pingpong  CPU per event: read what is there, write it back; 64 socket pairs, batches of 16
@@ -20,7 +20,8 @@ const help = `usage: pnpm run bench [--only ${parts.join(',')}] [--rounds N] [--
   wake      3000 single events to sleeping threads: latency, and CPU of all
   burst     nine events at one instant, one of which takes 20 ms; two threads
   memory    of 19 000 watched descriptors
-  force     what EV_FORCEONESHOT costs its caller, and a thread that sleeps`
+  force     what EV_FORCEONESHOT costs its caller, and a thread that sleeps
+  terminate from Worker.terminate() to the end of a thread that waits`
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 const program = join(here, 'build/epoll')
@@ -287,6 +288,20 @@ const measureForce = () => {
   }
 }
 
+const measureTerminate = () => {
+  const rows = ['block', 'loop'].map((mode) => ({
+    name: mode === 'loop' ? 'in its event loop' : 'blocked in kevent()',
+    ...runNode({ kind: 'terminate', mode, rounds: 30 }),
+  }))
+  return {
+    rows,
+    text: table(
+      ['a worker that waits', 'p50 ms', 'most ms'],
+      rows.map((row) => [row.name, row.p50.toFixed(1), row.most.toFixed(1)]),
+    ),
+  }
+}
+
 const measures = {
   pingpong: () => measureLoad('pingpong'),
   deliver: () => measureLoad('deliver'),
@@ -294,6 +309,7 @@ const measures = {
   burst: measureBurst,
   memory: measureMemory,
   force: measureForce,
+  terminate: measureTerminate,
 }
 
 const headers = headersPrefix()

@@ -1,5 +1,5 @@
 // One measured program: `node subject.js '{"kind":…}'` prints one line of JSON. See bench.js for what it is told.
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -26,6 +26,7 @@ const io = require('./build/io.node')
 const COUNT = 64
 const APART = 16
 const SLOW = 20e6
+const WARM_UP = 100
 /** The first of the descriptors that bring stamps. */
 const FIRST = 3
 
@@ -120,6 +121,22 @@ const measure = async (events, { warm, duration }) => {
   print({ events: events() - before.events, cpu: cpu() - before.cpu, wall: io.now() - before.wall })
 }
 
+/** Until every thread has slept, and served its share of stamps of ours: what starts is not measured. */
+const warmUp = async (kq, { options, counts }) => {
+  const [reader, writer] = io.open(1, true)
+  addAll(kq, [reader], NOTE_NODATA)
+  while (kq.counters().slept < options.workers) await pause(1)
+  const stamp = Buffer.alloc(8)
+  for (let sent = 1; sent <= WARM_UP * options.workers; sent++) {
+    stamp.writeBigInt64LE(BigInt(io.now()) & ~1n)
+    writeSync(writer, stamp)
+    while (Atomics.load(counts, 0) < sent) await pause(1)
+  }
+  kq.detach(reader)
+  await pause(options.warm)
+  counts[0] = 0
+}
+
 const kinds = {
   async load(options) {
     const kq = new KQueue()
@@ -162,7 +179,7 @@ const kinds = {
     const memory = shared(options)
     const descriptors = Array.from({ length: options.descriptors }, (_, index) => FIRST + index)
     for (let number = 0; number < options.workers; number++) start(kq, memory, number)
-    await pause(options.warm)
+    await warmUp(kq, memory)
     const before = cpu()
     addAll(kq, descriptors, NOTE_NODATA)
     process.stdout.write('ready\n')
@@ -198,6 +215,25 @@ const kinds = {
       slab: (slab() - before.slab) / opened.length,
       add: added / opened.length,
     })
+  },
+
+  // From Worker.terminate() to its end, of a thread that waits.
+  async terminate({ mode, rounds }) {
+    const took = []
+    for (let round = 0; round < rounds; round++) {
+      const kq = new KQueue()
+      const worker = start(
+        kq,
+        shared({ kind: 'load', workload: 'deliver', mode, notes: 'nodata', batch: 1, workers: 1 }),
+      )
+      while (kq.counters().slept === 0) await pause(1)
+      await pause(5)
+      const before = io.now()
+      await worker.terminate()
+      took.push((io.now() - before) / 1e6)
+      kq.close()
+    }
+    print({ p50: median(took), most: Math.max(...took) })
   },
 
   // What EV_FORCEONESHOT costs its caller: knotes in other threads' hands, by 64 and by one; a sleeper woken.

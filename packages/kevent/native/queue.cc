@@ -196,15 +196,13 @@ int Queue::Sleep(int64_t timeout, int max, Hand* hand, Consumer* consumer) {
 int Queue::Wait(KEvent* events, int max, int64_t timeout, Consumer* consumer) {
   if (++consumer->claims_since_harvest_ >= kClaimsPerHarvest) {
     consumer->claims_since_harvest_ = 0;
+    const Claiming claiming(this);
     Harvest(0, Hand::kMostEdges, nullptr);
   }
   if (signal_.any()) signal_.Restore();
   int count = ClaimUpTo(max, events, consumer);
   if (count == 0 && timeout == 0) {
-    consumer->claims_since_harvest_ = 0;
-    Hand hand;
-    Harvest(0, Hand::kMostEdges, &hand);
-    count = ClaimHand(hand, max, events, consumer);
+    count = ClaimEdges(max, events, consumer);
     if (count == 0) count = ClaimSettled(max, events, consumer);
   }
   const int64_t deadline = timeout > 0 ? MonotonicNow() + timeout : 0;

@@ -136,6 +136,7 @@ class Queue {
  private:
   struct Recheck;  // enabled knotes of a changelist whose level is read together
   struct Hand;     // due knotes that a thread has taken from epoll and may keep
+  class Claiming;  // for as long as it lives, its thread is one of claims_
 
   Queue(Descriptor epoll, Descriptor wake, Counters* counters);
   bool Start(int* error);
@@ -178,6 +179,7 @@ class Queue {
   void Push(Slot slot);
   // Unlocks a knote, and pushes it if it has become due.
   void Unlock(Knote* knote, Slot slot, uint32_t set = 0, uint32_t clear = 0);
+  int ClaimEdges(int max, KEvent* events, Consumer* consumer);
   int ClaimHand(const Hand& hand, int max, KEvent* events, Consumer* consumer);
   int ClaimFromRing(int max, size_t budget, KEvent* events, Consumer* consumer);
   int ClaimUpTo(int max, KEvent* events, Consumer* consumer);
@@ -229,8 +231,9 @@ class Queue {
   // yet taken. Pairs with ReadyQueue::Size: a sleeper counts itself, then looks at the ring; a pusher fills
   // it, then looks at the count; in the one total order of these operations one of them sees the other.
   std::atomic<uint64_t> sleepers_{0};
-  // Low half: threads that take from the ring now. High half: how often one of them has finished. An empty
-  // ring is not the last word while another thread has a level-triggered knote in its hands, on its way back.
+  // Low half: threads that take from epoll without waiting, or from the ring, now. High half: how often one
+  // of them has finished. An empty ring is not the last word while another thread has an edge in its hands,
+  // or a level-triggered knote on its way back.
   std::atomic<uint64_t> claims_{0};
   std::atomic<bool> exposed_{false};
   std::atomic<bool> closed_{false};

@@ -139,7 +139,10 @@ void Queue::RunFilter(Filter* filter) {
 
 size_t Queue::CountDue() {
   if (closed()) return 0;
-  Harvest(0, Hand::kMostEdges, nullptr);
+  {
+    const Claiming claiming(this);
+    Harvest(0, Hand::kMostEdges, nullptr);
+  }
   const size_t due = ready_.Size();
   // What this took from epoll, threads that sleep on this queue do not get from there any more.
   const uint64_t watchers = exposed_.load(std::memory_order_relaxed) ? 1 : 0;
@@ -180,17 +183,25 @@ void Queue::RunTimers(TimerHeap* heap) {
   }
 }
 
+// Without waiting.
+int Queue::ClaimEdges(int max, KEvent* events, Consumer* consumer) {
+  consumer->claims_since_harvest_ = 0;
+  const Claiming claiming(this);
+  Hand hand;
+  Harvest(0, Hand::kMostEdges, &hand);
+  return ClaimHand(hand, max, events, consumer);
+}
+
 // The harvester's own share needs no way through the ring, which the other threads contend for.
 int Queue::ClaimHand(const Hand& hand, int max, KEvent* events, Consumer* consumer) {
   for (int index = max; index < hand.count; index++) ready_.Push(hand.slots[index]);
   const size_t budget = ready_.Pass();  // without what this call itself puts back
   int count = 0;
   if (hand.count > 0) {
-    claims_.fetch_add(1, std::memory_order_seq_cst);
+    const Claiming claiming(this);
     for (int index = 0; index < std::min(max, hand.count); index++) {
       if (Claim(hand.slots[index], &events[count], consumer)) count++;
     }
-    claims_.fetch_add((uint64_t{1} << 32) - 1, std::memory_order_seq_cst);
   }
   return count + ClaimFromRing(max - count, budget, events + count, consumer);
 }
@@ -207,13 +218,12 @@ int Queue::ClaimFromRing(int max, size_t budget, KEvent* events, Consumer* consu
   while (high < waiting &&
          !counters_->ring_high.compare_exchange_weak(high, waiting, std::memory_order_relaxed)) {
   }
-  claims_.fetch_add(1, std::memory_order_seq_cst);
+  const Claiming claiming(this);
   int count = 0;
   Slot slot = 0;
   while (count < max && budget-- > 0 && ready_.Pop(&slot)) {
     if (Claim(slot, &events[count], consumer)) count++;
   }
-  claims_.fetch_add((uint64_t{1} << 32) - 1, std::memory_order_seq_cst);
   return count;
 }
 

@@ -38,6 +38,13 @@ export const EVFILT_USER = -11
  */
 export const EVFILT_EMPTY = -13
 
+// What FreeBSD has beyond these, so that code that names them loads and is told: a change with one is ENXIO.
+export const EVFILT_AIO = -3
+export const EVFILT_LIO = -10
+export const EVFILT_SENDFILE = -12
+export const EVFILT_JAIL = -14
+export const EVFILT_JAILDESC = -15
+
 /** Make the knote, or modify the one that is there (its flags and its disabled state stay as they are). */
 export const EV_ADD = 0x0001
 /** Remove the knote. Wins over every other action of the same change. */
@@ -58,6 +65,8 @@ export const EV_DISPATCH = 0x0080
 export const EV_FORCEONESHOT = 0x0100
 /** Leave the stored `udata` as it is. Not with `EV_ADD`. */
 export const EV_KEEPUDATA = 0x0200
+/** Mask of the flags that a change may have and that are not looked at, so that an event can be used as a change. */
+export const EV_SYSFLAGS = 0xf000
 /** Returned: the change failed with errno `data`, or, with 0, is a receipt. */
 export const EV_ERROR = 0x4000
 /** Returned: the other end is gone; `data` may still be more than 0. */
@@ -111,6 +120,14 @@ export const NOTE_CLOSE = 0x00000100
 export const NOTE_CLOSE_WRITE = 0x00000200
 /** VNODE: read from; of a directory: listed. */
 export const NOTE_READ = 0x00000400
+
+/** VNODE: revoke(2), which Linux does not have: EINVAL. */
+export const NOTE_REVOKE = 0x00000040
+
+/** PROC: fork, exec, and following of children, which a pidfd does not tell: EINVAL. */
+export const NOTE_FORK = 0x40000000
+export const NOTE_EXEC = 0x20000000
+export const NOTE_TRACK = 0x00000001
 
 /** PROC, PROCDESC: the process has ended. The only note of theirs that Linux can give. */
 export const NOTE_EXIT = 0x80000000

@@ -6,6 +6,8 @@ import { EV_DISPATCH } from './constants.ts'
 import { startConsumption } from './consumption.ts'
 import type { ConsumeLists, Consumption } from './consumption.ts'
 import { KEventError } from './errors.ts'
+import { publishEvent } from './events.ts'
+import type { KQueueEvent } from './events.ts'
 import { KEventList } from './kevent-list.ts'
 import type { KEvent, KEventChange } from './kevent-list.ts'
 import { LoopWaits } from './loop-waits.ts'
@@ -18,14 +20,16 @@ const NANOSECONDS = 1e6
 const COUNTERS = 8
 const nothing = new Uint8Array(0)
 
+/** Events of a call: 64 MiB of records. */
+const MOST = 2 ** 21
 /** Beyond this, in ms, a timeout is for ever, as in FreeBSD. */
 const LONGEST = 2 ** 31 * 1000
 const FOREVER = -1
 /** The queue's answer is EINVAL, once it has applied the changes: FreeBSD's order. */
 const INVALID = -2
 
-const toNanoseconds = (timeout: number | undefined): number => {
-  if (timeout === undefined || timeout > LONGEST) return FOREVER
+const toNanoseconds = (timeout: number | null | undefined): number => {
+  if (timeout === undefined || timeout === null || timeout > LONGEST) return FOREVER
   return timeout >= 0 ? Math.round(timeout * NANOSECONDS) : INVALID
 }
 
@@ -119,6 +123,7 @@ export class KQueue {
     this.#seen = this.#native.seen
     if (this.#native.error !== 0) throw new KEventError(-this.#native.error, 'kqueue')
     this.#waits = new LoopWaits(this.#native)
+    publishEvent(handle === undefined ? 'created' : 'attached', this.#name())
   }
 
   /**
@@ -151,7 +156,7 @@ export class KQueue {
 
   /**
    * kevent(2): applies the changes in order, then returns up to `max` events. With `max` 0 it returns at
-   * once; a `timeout` (ms, fractions count) of undefined waits for ever, 0 does not wait. A change that fails
+   * once; without a `timeout` (ms, fractions count), or with null, it waits for ever; 0 does not wait. A change that fails
    * is an event with EV_ERROR and the errno in `data`, as far as `max` has room; then no other event is
    * returned in that call. Blocks the thread while it waits; `Worker.terminate()` and `close` by another
    * thread end the wait. A signal does not, unlike in C: what handles it in JavaScript runs after the call.
@@ -161,8 +166,9 @@ export class KQueue {
    * READ of a directory), ESRCH (PROC: no such process), EMFILE, ENOSPC, ENOMEM (no descriptor, watch or knote is
    * left). The manual page of each filter has the rest.
    */
-  kevent(changes: readonly KEventChange[] | null, max = 0, timeout?: number): KEvent[] {
+  kevent(changes: readonly KEventChange[] | null, max = 0, timeout?: number | null): KEvent[] {
     const count = changes?.length ?? 0
+    if (!Number.isInteger(max) || max > MOST) throw new KEventError(EINVAL, 'kevent')
     if (count > this.#changes.capacity) this.#changes = new KEventList(count * 2)
     if (max > this.#events.capacity) this.#events = new KEventList(max)
     if (changes !== null) writeChanges(this.#changes, changes)
@@ -178,8 +184,9 @@ export class KQueue {
     changeCount: number,
     events: KEventList | null,
     max: number,
-    timeout?: number,
+    timeout?: number | null,
   ): number {
+    if (!Number.isInteger(changeCount) || !Number.isInteger(max)) throw new KEventError(EINVAL, 'kevent')
     if (changeCount > (changes?.capacity ?? 0) || max > (events?.capacity ?? 0)) {
       throw new KEventError(EINVAL, 'kevent')
     }
@@ -316,17 +323,25 @@ export class KQueue {
 
   /** Ends this thread's part. The queue lives on in the others; with the last one it is gone. */
   release(): void {
+    const name = this.#name()
     this.#native.release()
     this.#waits.end()
+    if (name.consumer !== 0) publishEvent('released', name)
   }
 
   /** Ends the queue for all threads: every wait ends with EBADF. No watched descriptor is closed. */
   close(): void {
+    const name = this.#name()
     this.#native.close()
     this.#waits.end()
+    if (name.consumer !== 0) publishEvent('closed', name)
   }
 
   [Symbol.dispose](): void {
     this.release()
+  }
+
+  #name(): KQueueEvent {
+    return { kqueue: this.#native.id, consumer: this.#native.consumer }
   }
 }
