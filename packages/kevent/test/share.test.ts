@@ -280,7 +280,7 @@ describe('threads that share a queue', () => {
       `D19: a thread that is terminated while it waits (${mode}) takes no event with it: %s`,
       async (_, flags) => {
         let lost = 0
-        for (let round = 0; round < 10; round++) {
+        for (let round = 0; round < 20; round++) {
           const kq = newQueue()
           change(kq, { ident: 1, filter: EVFILT_USER, flags: EV_ADD | flags })
           const worker = start(kq, role)
