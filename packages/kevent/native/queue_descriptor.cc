@@ -28,8 +28,13 @@ int Queue::RegisterDescriptor(const KEvent& change, Recheck* recheck) {
   if ((change.flags & EV_ADD) == 0) {
     // The hot path: EV_ENABLE of a knote that is there. Acquire pairs with the release of the slot's store.
     const Slot slot = record == nullptr ? 0 : record->slots[which].load(std::memory_order_acquire);
-    // A look at the level finds out whether the descriptor is open; a change that needs none asks.
-    if ((change.flags & (EV_DISABLE | EV_FORCEONESHOT)) != 0 && fcntl(descriptor, F_GETFD) < 0) return errno;
+    // A look at the level finds out whether the descriptor still is the one that is watched; a change that
+    // needs no such look asks.
+    const bool looks = (change.flags & (EV_ENABLE | EV_FORCEONESHOT)) == EV_ENABLE;
+    if (slot != 0 && !looks && IsAnother(change.ident, slot)) {
+      DetachStale(descriptor, slot, knotes_.At(slot)->generation());
+      return Absent(descriptor);
+    }
     const int error = slot == 0 ? ENOENT : Modify(slot, change, recheck);
     return error == ENOENT ? Absent(descriptor) : error;
   }

@@ -20,10 +20,8 @@
 #include "queue.h"
 #include "watcher.h"
 
-using kevent::Consumer;
 using kevent::Descriptor;
 using kevent::KEvent;
-using kevent::Queue;
 using kevent::test::Watcher;
 
 namespace {

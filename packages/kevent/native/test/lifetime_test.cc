@@ -12,7 +12,6 @@
 #include "queue.h"
 #include "watcher.h"
 
-using kevent::Consumer;
 using kevent::Descriptor;
 using kevent::KEvent;
 using kevent::Queue;

@@ -9,7 +9,6 @@
 #include "check.h"
 
 using kevent::kLive;
-using kevent::Knote;
 using kevent::KnoteTable;
 using kevent::kQueued;
 using kevent::kSpilled;
