@@ -96,7 +96,10 @@ static void* TakeStamps(void* argument) {
     for (int index = 0; index < count; index++) {
       int64_t stamp = 0;
       const int descriptor = events[index].data.fd;
-      if (read(descriptor, &stamp, sizeof(stamp)) != sizeof(stamp)) return NULL;  // the driver has gone
+      if (read(descriptor, &stamp, sizeof(stamp)) != sizeof(stamp)) {  // the driver has gone
+        Rearm(descriptor);  // for the others to see it, too: this batch may hold all ends
+        return NULL;
+      }
       const int at = atomic_fetch_add(&stamps, 1);
       latencies[at % kMostStamps] = (stamp & 1) != 0 ? -1 : (double)(Now() - stamp);
       if ((stamp & 1) != 0) {
@@ -146,7 +149,7 @@ static int Wake(int count, int descriptors) {
   for (int index = 0; index < count; index++) {
     pthread_create(&threads[index].id, NULL, TakeStamps, &threads[index]);
   }
-  // Each end of a descriptor ends one thread; the first tells that all are over.
+  // Every thread meets an end; the first tells that all are over.
   pthread_join(threads[0].id, NULL);
   printf("{\"cpu\":%lld,\"latencies\":[", (long long)(Cpu() - cpu));
   for (int index = 0, first = 1; index < stamps; index++) {
