@@ -24,6 +24,8 @@ export class Generation<Spec> {
   drainingSince = 0
   /** The one who sets it runs the clean-up. */
   finishing = false
+  /** It was given up with leases still held. */
+  forced = false
   #resolve!: () => void
   #reject!: (error: Error) => void
 

@@ -29,6 +29,9 @@ export class Generations<Spec> {
   readonly #bySlot = new Map<number, Generation<Spec>>()
   /** First in, first out: a slot rests as long as possible before its next generation. */
   readonly #freeSlots: number[]
+  /** Free slots that were forced: leases of their last generation may still come back. */
+  readonly #lateSlots = new Set<number>()
+  #closed = false
 
   constructor(
     shared: SharedTable,
@@ -64,12 +67,10 @@ export class Generations<Spec> {
   begin(syscall: string, where: Where, lineage: Lineage<Spec>, spec: Spec): Generation<Spec> {
     const slot = this.#takeSlot()
     if (slot === undefined) {
-      throw new MountTableError(
-        'ERR_MOUNT_SLOTS',
-        syscall,
-        `all ${this.#shared.slots} slots are in use; raise the option 'slots', or wait for those that drain`,
-      )
+      throw new MountTableError('ERR_MOUNT_SLOTS', syscall, this.#slotsMessage())
     }
+    // Here and not when the slot became free: a forced lease may have been counted and not yet noted as served.
+    this.#shared.clearServed(slot)
     const mount = {
       prefix: where.prefix,
       host: where.host,
@@ -103,6 +104,7 @@ export class Generations<Spec> {
 
   /** Ends all waits; nothing is cleaned up any more. */
   close(error: Error): void {
+    this.#closed = true
     for (const generation of this.#bySlot.values()) {
       generation.finishing = true
       generation.settle(error)
@@ -120,10 +122,11 @@ export class Generations<Spec> {
   force(generation: Generation<Spec>): void {
     const { slot } = generation.mount
     const word = this.#shared.word(slot)
-    if (stateOf(word) !== DRAINING) return
+    // The slot may have had another generation since the caller made its list.
+    if (generation.finishing || word !== slotWord(generation.mount.generation, DRAINING)) return
     this.#events.forced(generation.name)
-    // Whoever loses this exchange to the last release finds the same state.
-    this.#shared.exchange(slot, word, DRAINED)
+    // Whoever loses this exchange to the last release finds the same state, and no lease.
+    generation.forced = this.#shared.exchange(slot, word, DRAINED)
     void this.#finish(generation)
   }
 
@@ -134,7 +137,9 @@ export class Generations<Spec> {
     }
   }
 
+  /** Empty when it is gone: then the counts of its slot are those of another. */
   holders(generation: Generation<Spec>): Holder[] {
+    if (this.inSlot(generation.mount.slot) !== generation) return []
     const age = Math.round(performance.now() - generation.drainingSince)
     return this.#members.holding(generation.mount.slot).map((holding) => ({ ...holding, age }))
   }
@@ -158,10 +163,19 @@ export class Generations<Spec> {
     for (let tries = this.#freeSlots.length; tries > 0; tries--) {
       const slot = this.#freeSlots.shift()
       if (slot === undefined) return undefined
-      if (this.#shared.references(slot) === 0) return slot
+      if (!this.#lateSlots.has(slot) || this.#shared.references(slot) === 0) {
+        this.#lateSlots.delete(slot)
+        return slot
+      }
       this.#freeSlots.push(slot)
     }
     return undefined
+  }
+
+  #slotsMessage(): string {
+    const kept = this.#freeSlots.length
+    const late = kept === 0 ? '' : `, ${kept} of them kept by leases that outlived a forced drain`
+    return `all ${this.#shared.slots} slots are in use${late}; raise the option 'slots', or wait for those that drain`
   }
 
   #move(generation: Generation<Spec>, state: number): void {
@@ -175,6 +189,7 @@ export class Generations<Spec> {
     generation.since = Date.now()
     // Who called may be a handler that has just released its lease: it returns first.
     await Promise.resolve()
+    if (this.#closed) return
     const { mount } = generation
     publishEvent('drained', { mount })
     this.#events.retired(generation.name)
@@ -199,8 +214,8 @@ export class Generations<Spec> {
   #free(generation: Generation<Spec>): void {
     const { mount, lineage } = generation
     lineage.servedBefore += this.#shared.served(mount.slot)
-    this.#shared.clearServed(mount.slot)
     this.#move(generation, FREE)
+    if (generation.forced) this.#lateSlots.add(mount.slot)
     this.#bySlot.delete(mount.slot)
     this.#freeSlots.push(mount.slot)
     lineage.generations.delete(generation)

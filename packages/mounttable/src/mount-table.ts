@@ -223,8 +223,10 @@ export class MountTable<Spec = unknown, Handler = unknown> {
     const cancelled = points.flatMap(({ preparation }) => preparation?.finished ?? [])
     for (const generation of this.#rollout.withdraw(points, stopping('mount')))
       this.#generations.drain(generation)
+    // Taken now: the table may be started and filled again before the next line runs.
+    const leaving = this.#generations.all().filter(({ drainingSince }) => drainingSince > 0)
     await Promise.all(cancelled)
-    await this.#gone('stop', this.#generations.all(), options)
+    await this.#gone('stop', leaving, options)
   }
 
   /**

@@ -50,14 +50,17 @@ export class Rollout<Spec, Handler> {
     const preparation = new Preparation(generation)
     point.preparation = preparation
     this.#points.set(point.key, point)
+    let committed = false
     try {
       this.#ask(preparation)
       await within(preparation.done, limits, () => lateMembers(syscall, preparation))
       // stop() may have come after the last answer and before this line.
       if (preparation.cancelled !== undefined) throw preparation.cancelled
+      committed = true
       return { generation, old: this.#commit(point, generation) }
     } catch (error) {
-      this.#generations.discard(generation)
+      // What has begun to be published is in use, however the rest of that went.
+      if (!committed) this.#generations.discard(generation)
       throw error
     } finally {
       point.preparation = undefined

@@ -268,4 +268,15 @@ describe('mount', () => {
     await Promise.resolve()
     expect(cleaned).toEqual([])
   })
+
+  test('after close() nothing is cleaned up, not even what was released just before', async () => {
+    const { table, cleaned } = singleThreaded()
+    await table.mount('/a', 'one')
+    const lease = table.lookup('/a')
+    const unmounted = table.unmount('/a')
+    lease?.release()
+    table.close()
+    expect(await codeOf(unmounted)).toBe('EBADF')
+    expect(cleaned).toEqual([])
+  })
 })

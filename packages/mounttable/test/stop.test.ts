@@ -97,4 +97,16 @@ describe('stop', () => {
     expect(after.generation).toBeGreaterThan(before.generation)
     expect(table.lookup('/a')?.handler).toBe('two')
   })
+
+  test('57: stop() does not wait for what is mounted after it', async () => {
+    const table = single()
+    await table.mount('/a', 'one')
+    await table.stop()
+    const stopped = table.stop()
+    table.start()
+    const mounted = table.mount('/b', 'two')
+    await stopped
+    await mounted
+    expect(table.lookup('/b')?.handler).toBe('two')
+  })
 })
