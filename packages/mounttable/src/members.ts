@@ -26,7 +26,6 @@ export class Members<Spec> {
   readonly #events: MemberEvents
   readonly #members = new Map<number, Member>()
   readonly #freeStripes: number[]
-  #lastId = CONTROL
 
   constructor(shared: SharedTable, events: MemberEvents) {
     this.#shared = shared
@@ -45,7 +44,7 @@ export class Members<Spec> {
       )
     }
     const { port1, port2 } = new MessageChannel()
-    const id = ++this.#lastId
+    const id = this.#shared.reserve(stripe)
     this.#members.set(id, { id, stripe, port: port1, state: 'reserved' })
     port1.on('message', (message: ToControl) => {
       this.#events.message(id, message)
@@ -54,7 +53,9 @@ export class Members<Spec> {
       this.#events.closed(id)
     })
     port1.unref()
-    return { id, stripe, buffer: this.#shared.buffer, port: port2, transfer: [port2] }
+    // With a stripe to give, the memory is shared.
+    const buffer = this.#shared.buffer as SharedArrayBuffer
+    return { id, stripe, epoch: this.#shared.epoch, buffer, port: port2, transfer: [port2] }
   }
 
   setAttached(id: number, attached: boolean): void {

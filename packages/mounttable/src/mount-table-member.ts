@@ -1,4 +1,4 @@
-import { receiveMessageOnPort, type MessagePort } from 'node:worker_threads'
+import { MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { MountTableError } from './errors.ts'
 import type { MountTableHandle } from './handle.ts'
 import type { Lease } from './lease.ts'
@@ -6,7 +6,7 @@ import { checkOptions, within, type Limits } from './limits.ts'
 import { errorText, type ToControl, type ToMember } from './messages.ts'
 import type { Mount } from './mount.ts'
 import { Replica, type Callbacks } from './replica.ts'
-import { CLOSED, RUNNING, SharedTable } from './shared-table.ts'
+import { CLOSED, RUNNING, SharedTable, type Stripe } from './shared-table.ts'
 
 export interface AttachOptions<Spec, Handler> extends Callbacks<Spec, Handler>, Limits {}
 
@@ -14,17 +14,20 @@ export interface AttachOptions<Spec, Handler> extends Callbacks<Spec, Handler>, 
 export class MountTableMember<Spec = unknown, Handler = unknown> {
   readonly id: number
   readonly #table: SharedTable
+  readonly #stripe: Stripe
   readonly #port: MessagePort
   readonly #replica: Replica<Spec, Handler>
   readonly #loaded: Promise<void>
   #load!: (loading: Promise<void>) => void
   #closed = false
 
-  private constructor(handle: MountTableHandle, callbacks: Callbacks<Spec, Handler>) {
-    this.id = handle.id
-    this.#table = SharedTable.open(handle.buffer)
-    this.#port = handle.port
-    this.#replica = new Replica(this.#table.stripe(handle.stripe), callbacks, {
+  private constructor(table: SharedTable, handle: MountTableHandle, callbacks: Callbacks<Spec, Handler>) {
+    const { id, stripe, epoch, port } = handle
+    this.id = id
+    this.#table = table
+    this.#stripe = table.claim(stripe, id, epoch)
+    this.#port = port
+    this.#replica = new Replica(this.#stripe, callbacks, {
       refresh: () => {
         this.#refresh()
       },
@@ -45,8 +48,9 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
   /**
    * Joins the table, and resolves when everything that is mounted is prepared in this thread.
    *
-   * @throws MountTableError ERR_MOUNT_LAYOUT for a handle of another version; ERR_MOUNT_PREPARE when `prepare`
-   *   fails here (the cause says how) or the deadline passes; EBADF when the table was closed; EINVAL.
+   * @throws MountTableError ERR_MOUNT_LAYOUT for a handle of another version; ERR_MOUNT_ATTACHED when the handle was
+   *   attached before; ERR_MOUNT_PREPARE when `prepare` fails here (the cause says how) or the deadline passes; EBADF
+   *   when the table was closed or has let go of the member; EINVAL.
    */
   static async attach<Spec, Handler>(
     handle: MountTableHandle,
@@ -56,7 +60,7 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
     if (typeof options.prepare !== 'function') {
       throw new MountTableError('EINVAL', 'attach', "option 'prepare' must be a function")
     }
-    const member = new MountTableMember<Spec, Handler>(handle, options)
+    const member = new MountTableMember<Spec, Handler>(openTable(handle), handle, options)
     // A port that closed before it was listened to says nothing.
     if (member.#table.tableState === CLOSED) throw tableClosed()
     await member.#join(options)
@@ -97,7 +101,8 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
    *
    * @param target Origin form with or without a query, or absolute form, whose host counts then.
    * @param host The Host field: case and port do not matter.
-   * @throws MountTableError ERR_MOUNT_TARGET when the target climbs above the root; EBADF after close().
+   * @throws MountTableError ERR_MOUNT_TARGET when the target climbs above the root; ERR_MOUNT_REFERENCES; EBADF after
+   *   close(), and when the control thread has let go of this member.
    */
   lookup(target: string, host?: string): Lease<Handler, Spec> | undefined {
     if (this.#closed) throw new MountTableError('EBADF', 'lookup', 'this member is closed')
@@ -119,6 +124,7 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
     this.#closed = true
     this.#send({ type: 'leave' })
     this.#replica.close(() => {
+      this.#stripe.leave()
       this.#port.close()
     })
   }
@@ -172,3 +178,26 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
 
 const tableClosed = (): MountTableError =>
   new MountTableError('EBADF', 'attach', 'the control thread has closed the table')
+
+/** @throws MountTableError ERR_MOUNT_LAYOUT when it is not the handle of a table of this version. */
+function openTable(handle: unknown): SharedTable {
+  const { id, stripe, epoch, buffer, port } = (handle ?? {}) as Partial<
+    Record<keyof MountTableHandle, unknown>
+  >
+  const table = SharedTable.open(buffer)
+  const whole = (value: unknown, least: number, most: number): boolean =>
+    Number.isInteger(value) && Number(value) >= least && Number(value) <= most
+  if (
+    whole(id, 1, 2 ** 31 - 1) &&
+    whole(stripe, 1, table.stripes - 1) &&
+    whole(epoch, 0, 2 ** 31 - 1) &&
+    port instanceof MessagePort
+  ) {
+    return table
+  }
+  throw new MountTableError(
+    'ERR_MOUNT_LAYOUT',
+    'attach',
+    'this is not the handle of a table; pass what share() returned, with its port in the transfer list',
+  )
+}

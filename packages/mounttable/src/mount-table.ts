@@ -105,6 +105,11 @@ export class MountTable<Spec = unknown, Handler = unknown> {
     return this.#shared.version >>> 0
   }
 
+  /** Leases held, of all mounts and in all threads. */
+  get references(): number {
+    return this.#shared.total()
+  }
+
   /**
    * Reserves a place for a worker, which joins with {@link MountTableMember.attach}.
    *

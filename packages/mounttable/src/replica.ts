@@ -1,4 +1,5 @@
 import { Entry, type EntryOwner } from './entry.ts'
+import { MountTableError } from './errors.ts'
 import { publishEvent } from './events.ts'
 import { Lease } from './lease.ts'
 import type { Publication } from './messages.ts'
@@ -44,11 +45,11 @@ export class Replica<Spec, Handler> implements EntryOwner {
   /**
    * A lease of what is mounted at the longest prefix; undefined when nothing is.
    *
-   * @throws MountTableError ERR_MOUNT_TARGET
+   * @throws MountTableError ERR_MOUNT_TARGET, ERR_MOUNT_REFERENCES, EBADF
    */
   lookup(target: string, host: string | undefined): Lease<Handler, Spec> | undefined {
     for (;;) {
-      if (this.#stripe.version !== this.#version) this.#upstream.refresh()
+      if (this.#stripe.version !== this.#version) this.#catchUp('lookup')
       let path = target
       let entry = this.#snapshot.find(target, host, false)
       if (entry === null) {
@@ -132,10 +133,27 @@ export class Replica<Spec, Handler> implements EntryOwner {
   }
 
   list(): Mount<Spec>[] {
-    if (this.#stripe.version !== this.#version) this.#upstream.refresh()
+    if (this.#stripe.version !== this.#version) this.#catchUp('list')
     return [...this.#entries.values()]
       .filter((entry) => this.#snapshot.has(entry))
       .map((entry) => entry.mount)
+  }
+
+  /**
+   * @throws MountTableError EBADF when there is nobody any more to catch up with: what leads to a version is posted
+   *   before the version is stored, so a port without it is a port that was let go.
+   */
+  #catchUp(syscall: string): void {
+    this.#stripe.check(syscall)
+    const before = this.#version
+    this.#upstream.refresh()
+    if (this.#version === before) {
+      throw new MountTableError(
+        'EBADF',
+        syscall,
+        'the control thread no longer tells this member what is mounted; attach() with another handle',
+      )
+    }
   }
 
   #closeIfIdle(idle: () => void): void {

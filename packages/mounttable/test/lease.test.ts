@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { MountTable } from '../src/index.ts'
+import { ACTIVE, SharedTable, slotWord } from '../src/shared-table.ts'
 
 type Handler = (rest: string) => unknown
 
@@ -81,5 +82,36 @@ describe('lease', () => {
     lease.release()
     await drained
     expect(lease.signal.aborted).toBe(false)
+  })
+
+  test('66: a count that would saturate is refused and stays as it was', () => {
+    const table = SharedTable.create(2, 2)
+    const before = new Int32Array(table.buffer.slice(0))
+    const stripe = table.stripe(1)
+    const active = slotWord(table.nextGeneration(1), ACTIVE)
+    table.setWord(1, active)
+    expect(stripe.acquire(1, active)).toBe(true)
+    const words = new Int32Array(table.buffer)
+    // Of the words that have changed, the first after the states is the count.
+    const count = words.findIndex((word, index) => index > 32 && word !== before[index])
+    expect(words[count]).toBe(1)
+    words[count] = 2 ** 30
+    expect(() => stripe.acquire(1, active)).toThrow(expect.objectContaining({ code: 'ERR_MOUNT_REFERENCES' }))
+    expect(table.total()).toBe(2 ** 30)
+    stripe.release(1)
+    expect(stripe.acquire(1, active)).toBe(true)
+    expect(table.references(1)).toBe(2 ** 30)
+  })
+
+  test('69: the count of the table is the sum of all leases', async () => {
+    const { table } = await serving(() => undefined)
+    await table.mount('/b', 'two')
+    const leases = ['/a', '/b', '/b'].map((path) => table.lookup(path)!)
+    expect(table.references).toBe(3)
+    const unmounted = table.unmount('/b')
+    expect(table.references).toBe(3)
+    for (const lease of leases) lease.release()
+    await unmounted
+    expect(table.references).toBe(0)
   })
 })

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { MessageChannel, Worker } from 'node:worker_threads'
 import { describe, expect, test } from 'vitest'
-import { MountTable, MountTableMember } from '../src/index.ts'
+import { MountTable, MountTableMember, type MountTableHandle } from '../src/index.ts'
 import { codeOf, gate, open, TestWorker } from './fixtures/workers.ts'
 
 describe('member', () => {
@@ -140,11 +140,85 @@ describe('member', () => {
 
   test('a handle of something else is refused', async () => {
     const { port1 } = new MessageChannel()
-    const handle = { id: 1, stripe: 1, buffer: new SharedArrayBuffer(1024), port: port1, transfer: [port1] }
+    const buffer = new SharedArrayBuffer(1024)
+    const handle = { id: 1, stripe: 1, epoch: 0, buffer, port: port1, transfer: [port1] }
     expect(await codeOf(MountTableMember.attach(handle, { prepare: () => undefined }))).toBe(
       'ERR_MOUNT_LAYOUT',
     )
     port1.close()
+  })
+
+  test('the handle of a table of another layout version is refused', async () => {
+    using table = new MountTable()
+    const handle = table.share()
+    // The layout word; its low half is the version.
+    new Int32Array(handle.buffer)[0]! += 1
+    expect(await codeOf(MountTableMember.attach(handle, { prepare: () => undefined }))).toBe(
+      'ERR_MOUNT_LAYOUT',
+    )
+    new Int32Array(handle.buffer)[0]! -= 1
+    using member = await MountTableMember.attach(handle, { prepare: () => undefined })
+    expect(member.list()).toEqual([])
+  })
+
+  test('what is no whole handle is refused and leaves the table as it was', async () => {
+    using table = new MountTable({ members: 2 })
+    const handle = table.share()
+    for (const broken of [
+      undefined,
+      null,
+      1,
+      {},
+      { ...handle, stripe: 3 },
+      { ...handle, stripe: 0 },
+      { ...handle, stripe: 1.5 },
+      { ...handle, id: 0 },
+      { ...handle, epoch: undefined },
+      { ...handle, port: undefined },
+    ]) {
+      const attaching = MountTableMember.attach(broken as MountTableHandle, { prepare: () => undefined })
+      expect(await codeOf(attaching)).toBe('ERR_MOUNT_LAYOUT')
+    }
+    using member = await MountTableMember.attach(handle, { prepare: () => undefined })
+    expect(member.id).toBe(handle.id)
+  })
+
+  test('a handle is good for one attach()', async () => {
+    using table = new MountTable<string>({ members: 1 })
+    const handle = table.share()
+    await table.mount('/a', 'one')
+    const options = { prepare: (spec: string) => spec }
+    const member = await MountTableMember.attach<string, string>(handle, options)
+    expect(await codeOf(MountTableMember.attach<string, string>(handle, options))).toBe('ERR_MOUNT_ATTACHED')
+    expect(member.lookup('/a')?.handler).toBe('one')
+    table.removed(member.id)
+    expect(await codeOf(MountTableMember.attach<string, string>(handle, options))).toBe('EBADF')
+  })
+
+  test('a member that was declared dead and is not gets EBADF, and no lease of its successor', async () => {
+    const cleaned: string[] = []
+    using table = new MountTable<string>({ members: 1, cleanup: ({ spec }) => void cleaned.push(spec) })
+    await table.mount('/a', 'one')
+    const prepare = (spec: string): string => spec
+    const first = await MountTableMember.attach<string, string>(table.share(), { prepare })
+    const late = first.lookup('/a')!
+    table.removed(first.id)
+    expect(table.references).toBe(0)
+    const second = await MountTableMember.attach<string, string>(table.share(), { prepare })
+    const lease = second.lookup('/a')!
+    expect(() => first.lookup('/a')).toThrow(expect.objectContaining({ code: 'EBADF' }))
+    // Whose stripe it was, it counts nothing in it any more.
+    late.release()
+    expect(table.references).toBe(1)
+    const unmounted = table.unmount('/a')
+    expect(() => first.lookup('/a')).toThrow(expect.objectContaining({ code: 'EBADF' }))
+    expect(() => first.list()).toThrow(expect.objectContaining({ code: 'EBADF' }))
+    expect(cleaned).toEqual([])
+    lease.release()
+    await unmounted
+    expect(cleaned).toEqual(['one'])
+    first.close()
+    second.close()
   })
 
   test('a member may live in the control thread too', async () => {
