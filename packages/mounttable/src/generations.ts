@@ -62,9 +62,16 @@ export class Generations<Spec> {
   /**
    * Takes a slot, in state INIT.
    *
-   * @throws MountTableError ERR_MOUNT_SLOTS
+   * @throws MountTableError ERR_MOUNT_SLOTS, ERR_MOUNT_GENERATIONS
    */
   begin(syscall: string, where: Where, lineage: Lineage<Spec>, spec: Spec): Generation<Spec> {
+    if (this.#shared.exhausted && this.#bySlot.size > 0) {
+      throw new MountTableError(
+        'ERR_MOUNT_GENERATIONS',
+        syscall,
+        'all numbers of generations have been given; stop() and start() the table, and they begin again',
+      )
+    }
     const slot = this.#takeSlot()
     if (slot === undefined) {
       throw new MountTableError('ERR_MOUNT_SLOTS', syscall, this.#slotsMessage())

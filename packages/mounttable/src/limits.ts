@@ -11,7 +11,10 @@ export interface Limits {
 const LONGEST_TIMER = 2 ** 31 - 1
 
 /** @throws MountTableError EINVAL when `options` has a key that is not in `known`, or an impossible limit. */
-export function checkOptions(syscall: string, options: object, known: readonly string[]): void {
+export function checkOptions(syscall: string, options: unknown, known: readonly string[]): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new MountTableError('EINVAL', syscall, `options are an object, not ${String(options)}`)
+  }
   for (const key of Object.keys(options)) {
     if (!known.includes(key)) {
       throw new MountTableError(

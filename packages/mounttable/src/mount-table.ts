@@ -9,7 +9,8 @@ import { CONTROL, Members } from './members.ts'
 import type { ToControl } from './messages.ts'
 import type { Dispose, MountInfo, Prepare } from './mount.ts'
 import { MountPoint } from './mount-point.ts'
-import { canonicalPrefix, checkHost } from './path.ts'
+import { checkHost } from './host.ts'
+import { canonicalPrefix } from './path.ts'
 import { Replica, type Callbacks } from './replica.ts'
 import { Rollout } from './rollout.ts'
 import { CLOSED, MAX_SLOTS, MAX_STRIPES, RUNNING, SharedTable, STOPPING } from './shared-table.ts'
@@ -180,8 +181,10 @@ export class MountTable<Spec = unknown, Handler = unknown> {
   async unmount(prefix: string, options: UnmountOptions = {}): Promise<void> {
     const where = this.#locate('unmount', prefix, options, ['host', 'deadline', 'signal', 'force'])
     const point = this.#mounted('unmount', where)
-    const reason = new MountTableError('ERR_MOUNT_NOT_FOUND', 'replace', `${label(where)} was unmounted`)
-    const removed = this.#rollout.withdraw([point], reason)
+    const removed = this.#rollout.withdraw(
+      [point],
+      (syscall) => new MountTableError('ERR_MOUNT_NOT_FOUND', syscall, `${label(where)} was unmounted`),
+    )
     for (const generation of removed) this.#generations.drain(generation)
     await this.#gone('unmount', removed, options)
   }
@@ -226,8 +229,7 @@ export class MountTable<Spec = unknown, Handler = unknown> {
     this.#shared.tableState = STOPPING
     const points = this.#rollout.points()
     const cancelled = points.flatMap(({ preparation }) => preparation?.finished ?? [])
-    for (const generation of this.#rollout.withdraw(points, stopping('mount')))
-      this.#generations.drain(generation)
+    for (const generation of this.#rollout.withdraw(points, stopping)) this.#generations.drain(generation)
     // Taken now: the table may be started and filled again before the next line runs.
     const leaving = this.#generations.all().filter(({ drainingSince }) => drainingSince > 0)
     await Promise.all(cancelled)
@@ -293,9 +295,8 @@ export class MountTable<Spec = unknown, Handler = unknown> {
   close(): void {
     if (this.#shared.tableState === CLOSED) return
     this.#shared.tableState = CLOSED
-    const closed = new MountTableError('EBADF', 'close', 'the table was closed')
     this.#rollout.withdraw(this.#rollout.points(), closed)
-    this.#generations.close(closed)
+    this.#generations.close(closed('close'))
     this.#members.close()
   }
 
@@ -416,6 +417,9 @@ const stopping = (syscall: string): MountTableError =>
     syscall,
     'the table is stopping; start() it after stop() has resolved',
   )
+
+const closed = (syscall: string): MountTableError =>
+  new MountTableError('EBADF', syscall, 'the table was closed')
 
 const lateTurn = (): MountTableError =>
   new MountTableError(

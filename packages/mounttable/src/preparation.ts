@@ -2,6 +2,8 @@ import type { Generation } from './generation.ts'
 
 /** Waits until every member has prepared one generation, or one has refused, or nobody wants it any more. */
 export class Preparation<Spec> {
+  /** The function that wants it: mount or replace. */
+  readonly syscall: string
   readonly generation: Generation<Spec>
   /** Resolves when all have prepared; rejects with the first refusal, or with the reason to cancel. */
   readonly done: Promise<void>
@@ -14,7 +16,8 @@ export class Preparation<Spec> {
   #cancelled: Error | undefined = undefined
   #allAsked = false
 
-  constructor(generation: Generation<Spec>) {
+  constructor(syscall: string, generation: Generation<Spec>) {
+    this.syscall = syscall
     this.generation = generation
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve

@@ -45,9 +45,10 @@ export class Replica<Spec, Handler> implements EntryOwner {
   /**
    * A lease of what is mounted at the longest prefix; undefined when nothing is.
    *
-   * @throws MountTableError ERR_MOUNT_TARGET, ERR_MOUNT_REFERENCES, EBADF
+   * @throws MountTableError ERR_MOUNT_TARGET, ERR_MOUNT_REFERENCES, EBADF, EINVAL
    */
   lookup(target: string, host: string | undefined): Lease<Handler, Spec> | undefined {
+    checkText(target, host)
     for (;;) {
       if (this.#stripe.version !== this.#version) this.#catchUp('lookup')
       let path = target
@@ -187,4 +188,10 @@ export class Replica<Spec, Handler> implements EntryOwner {
       publishEvent('disposeFailed', { mount: entry.mount, error })
     }
   }
+}
+
+/** For callers without types. */
+function checkText(target: unknown, host: unknown): void {
+  if (typeof target === 'string' && (host === undefined || typeof host === 'string')) return
+  throw new MountTableError('EINVAL', 'lookup', 'a target is a string, and so is a host')
 }

@@ -47,13 +47,13 @@ export class Rollout<Spec, Handler> {
     limits: Limits,
   ): Promise<{ generation: Generation<Spec>; old: Generation<Spec> | undefined }> {
     const generation = this.#generations.begin(syscall, point, point.lineage, spec)
-    const preparation = new Preparation(generation)
+    const preparation = new Preparation(syscall, generation)
     point.preparation = preparation
     this.#points.set(point.key, point)
     let committed = false
     try {
       this.#ask(preparation)
-      await within(preparation.done, limits, () => lateMembers(syscall, preparation))
+      await within(preparation.done, limits, () => lateMembers(preparation))
       // stop() may have come after the last answer and before this line.
       if (preparation.cancelled !== undefined) throw preparation.cancelled
       committed = true
@@ -70,10 +70,13 @@ export class Rollout<Spec, Handler> {
   }
 
   /** Takes mount points out of what lookups find, and cancels what is being prepared for them. */
-  withdraw(points: readonly MountPoint<Spec>[], reason: Error): Generation<Spec>[] {
+  withdraw(
+    points: readonly MountPoint<Spec>[],
+    reason: (syscall: string) => MountTableError,
+  ): Generation<Spec>[] {
     const removed: Generation<Spec>[] = []
     for (const point of points) {
-      point.preparation?.cancel(reason)
+      if (point.preparation !== undefined) point.preparation.cancel(reason(point.preparation.syscall))
       if (point.current !== undefined) removed.push(point.current)
       point.current = undefined
     }
@@ -107,7 +110,7 @@ export class Rollout<Spec, Handler> {
     const preparation = this.point(generation.mount.host, generation.mount.prefix)?.preparation
     if (preparation?.generation !== generation) return
     if (error === undefined) preparation.without(member)
-    else preparation.cancel(refusal(generation, member, errorFromText(error)))
+    else preparation.cancel(refusal(preparation, member, errorFromText(error)))
   }
 
   forgetIfUnused(host: string | undefined, prefix: string): void {
@@ -128,7 +131,7 @@ export class Rollout<Spec, Handler> {
           preparation.without(CONTROL)
         },
         (error: unknown) => {
-          preparation.cancel(refusal(preparation.generation, CONTROL, error))
+          preparation.cancel(refusal(preparation, CONTROL, error))
         },
       )
     }
@@ -161,24 +164,22 @@ export class Rollout<Spec, Handler> {
   }
 }
 
-function refusal(generation: Generation<unknown>, member: number, cause: unknown): MountTableError {
+function refusal(preparation: Preparation<unknown>, member: number, cause: unknown): MountTableError {
   const who = member === CONTROL ? 'this thread' : `member ${member}`
   const why = cause instanceof Error ? cause.message : String(cause)
+  const { prefix } = preparation.generation.mount
   return new MountTableError(
     'ERR_MOUNT_PREPARE',
-    'prepare',
-    `${who} could not prepare ${generation.mount.prefix}: ${why}`,
-    {
-      cause,
-    },
+    preparation.syscall,
+    `${who} could not prepare ${prefix}: ${why}`,
+    { cause },
   )
 }
 
-function lateMembers(syscall: string, preparation: Preparation<unknown>): MountTableError {
-  const members = preparation.waiting.join(', ')
+function lateMembers({ syscall, waiting }: Preparation<unknown>): MountTableError {
   return new MountTableError(
     'ERR_MOUNT_PREPARE',
     syscall,
-    `not prepared before the deadline by members ${members}`,
+    `not prepared before the deadline by members ${waiting.join(', ')}`,
   )
 }

@@ -158,7 +158,15 @@ export class SharedTable {
     Atomics.store(this.#words, HEADER_WORDS + slot, word)
   }
 
-  /** Puts the table's next generation into a free slot. After 2^29 of them the numbers start again. */
+  /** The last number of a generation has been given. */
+  get exhausted(): boolean {
+    return Atomics.load(this.#words, GENERATION_WORD) === GENERATIONS - 1
+  }
+
+  /**
+   * Puts the table's next generation into a free slot. After 2^29 of them the numbers start again, which is for a
+   * time when no generation exists.
+   */
   nextGeneration(slot: number): number {
     const generation = (Atomics.load(this.#words, GENERATION_WORD) + 1) % GENERATIONS
     Atomics.store(this.#words, GENERATION_WORD, generation)

@@ -72,4 +72,37 @@ describe('MountTableError', () => {
   test('a table without handlers of its own does not look up', () => {
     expect(() => new MountTable().lookup('/')).toThrow(expect.objectContaining({ code: 'EINVAL' }))
   })
+
+  test('what is no text and what are no options is refused by a code, not by a TypeError', async () => {
+    const table = new MountTable<string, string>({ prepare: (spec) => spec })
+    await table.mount('/a', 'one')
+    const refused = expect.objectContaining({ code: 'EINVAL' }) as Error
+    expect(() => table.lookup(5 as unknown as string)).toThrow(refused)
+    expect(() => table.lookup('/a', 5 as unknown as string)).toThrow(refused)
+    expect(() => new MountTable(null as unknown as object)).toThrow(refused)
+    for (const options of [null, 5, 'x']) {
+      expect(await codeOf(table.mount('/b', 'x', options as unknown as object))).toBe('EINVAL')
+      expect(await codeOf(table.stop(options as unknown as object))).toBe('EINVAL')
+      expect(await codeOf(MountTableMember.attach(table.share(), options as never))).toBe('EINVAL')
+    }
+    expect(table.list()).toHaveLength(1)
+    table.close()
+  })
+
+  test('an error names the function that failed', async () => {
+    const table = new MountTable<string, string>({
+      prepare: (spec) => {
+        if (spec === 'bad') throw new Error('will not load')
+        return spec === 'slow' ? new Promise<string>(() => undefined) : spec
+      },
+    })
+    await table.mount('/a', 'one')
+    await expect(table.replace('/a', 'bad')).rejects.toMatchObject({ syscall: 'replace' })
+    await expect(table.mount('/b', 'bad')).rejects.toMatchObject({ syscall: 'mount' })
+    const [replacing, mounting] = [table.replace('/a', 'slow'), table.mount('/b', 'slow')]
+    const stopped = table.stop()
+    await expect(replacing).rejects.toMatchObject({ code: 'ERR_MOUNT_STOPPING', syscall: 'replace' })
+    await expect(mounting).rejects.toMatchObject({ code: 'ERR_MOUNT_STOPPING', syscall: 'mount' })
+    await stopped
+  })
 })

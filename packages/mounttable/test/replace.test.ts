@@ -215,6 +215,22 @@ describe('replace', () => {
     stripe.release(0)
   })
 
+  test('39: when all numbers are given, mounts are refused until the table is empty', async () => {
+    using table = new MountTable<string>({ slots: 4, members: 1 })
+    const words = new Int32Array(table.share().buffer)
+    await table.mount('/a', 'one')
+    words[5] = 2 ** 29 - 2
+    expect(await table.mount('/b', 'two')).toMatchObject({ generation: 2 ** 29 - 1 })
+    for (const call of [table.mount('/c', 'three'), table.replace('/a', 'three')]) {
+      await expect(call).rejects.toMatchObject({ code: 'ERR_MOUNT_GENERATIONS' })
+    }
+    expect(table.list()).toHaveLength(2)
+    await table.stop()
+    table.start()
+    expect(await table.mount('/c', 'three')).toMatchObject({ generation: 0, state: 'active' })
+    expect(await table.mount('/d', 'four')).toMatchObject({ generation: 1 })
+  })
+
   test('67: too many draining generations of a mount point are refused', async () => {
     const { table } = counting({ drainingLimit: 2 })
     await table.mount('/a', 1)

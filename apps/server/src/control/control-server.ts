@@ -62,7 +62,11 @@ class Refusal extends Error {
 /** Statuses for the codes that a {@link Control} reports; any other is a fault of the server. */
 const statuses: Readonly<Record<string, number>> = {
   EINVAL: 400,
+  ERR_MOUNT_HOST: 400,
   ERR_MOUNT_PREFIX: 400,
+  ERR_MOUNT_PREFIX_EMPTY: 400,
+  ERR_MOUNT_PREFIX_FORM: 400,
+  ERR_MOUNT_PREFIX_LENGTH: 400,
   ERR_MOUNT_SPEC: 400,
   ERR_MOUNT_NOT_FOUND: 404,
   ERR_MOUNT_TAKEN: 409,
@@ -70,6 +74,7 @@ const statuses: Readonly<Record<string, number>> = {
   ERR_HANDLER_MODULE: 422,
   ERR_MOUNT_PREPARE: 422,
   EBADF: 503,
+  ERR_MOUNT_GENERATIONS: 503,
   ERR_MOUNT_MEMBERS: 503,
   ERR_MOUNT_SLOTS: 503,
   ERR_MOUNT_STOPPING: 503,
