@@ -8,10 +8,13 @@ export interface MountEvent {
   readonly error?: unknown
 }
 
-type EventName = 'mounted' | 'replaced' | 'draining' | 'drained' | 'cleaned' | 'disposeFailed'
+type EventName =
+  'mounted' | 'rolledBack' | 'aborted' | 'replaced' | 'draining' | 'drained' | 'cleaned' | 'disposeFailed'
 
 const channels: Record<EventName, Channel> = {
   mounted: channel('x.mounttable.mounted'),
+  rolledBack: channel('x.mounttable.rolledBack'),
+  aborted: channel('x.mounttable.aborted'),
   replaced: channel('x.mounttable.replaced'),
   draining: channel('x.mounttable.draining'),
   drained: channel('x.mounttable.drained'),

@@ -2,11 +2,9 @@ import { MountTableError, type Holder } from './errors.ts'
 import { publishEvent } from './events.ts'
 import { Generation, type Lineage } from './generation.ts'
 import type { Members } from './members.ts'
+import { cleanUp, type Cleanup, type Content } from './mount-hooks.ts'
 import type { Mount, MountInfo, MountName, MountState } from './mount.ts'
 import { ACTIVE, DRAINED, DRAINING, FREE, slotWord, stateOf, type SharedTable } from './shared-table.ts'
-
-/** Runs in the control thread, once a generation, after its last lease. */
-export type Cleanup<Spec> = (mount: MountInfo<Spec>) => void | Promise<void>
 
 export interface GenerationEvents<Spec> {
   /** No thread will use it again. */
@@ -64,7 +62,7 @@ export class Generations<Spec> {
    *
    * @throws MountTableError ERR_MOUNT_SLOTS, ERR_MOUNT_GENERATIONS
    */
-  begin(syscall: string, where: Where, lineage: Lineage<Spec>, spec: Spec): Generation<Spec> {
+  begin(syscall: string, where: Where, lineage: Lineage<Spec>, content: Content<Spec>): Generation<Spec> {
     if (this.#shared.exhausted && this.#bySlot.size > 0) {
       throw new MountTableError(
         'ERR_MOUNT_GENERATIONS',
@@ -83,9 +81,9 @@ export class Generations<Spec> {
       host: where.host,
       slot,
       generation: this.#shared.nextGeneration(slot),
-      spec,
+      spec: content.spec,
     }
-    const generation = new Generation(mount, lineage)
+    const generation = new Generation(mount, lineage, content.hooks)
     this.#bySlot.set(slot, generation)
     lineage.generations.add(generation)
     return generation
@@ -95,10 +93,19 @@ export class Generations<Spec> {
     this.#move(generation, ACTIVE)
   }
 
-  /** Gives up one that was never active. */
-  discard(generation: Generation<Spec>): void {
+  /** Gives up one that was never active. What its init hook made is cleaned up, as soon as that has ended. */
+  abort(generation: Generation<Spec>, error: unknown): void {
+    const { mount, initialized } = generation
     this.#events.retired(generation.name)
-    this.#free(generation)
+    publishEvent('aborted', { mount, error })
+    if (initialized === undefined) {
+      this.#free(generation)
+      generation.settle(undefined)
+      return
+    }
+    generation.finishing = true
+    generation.drainingSince = performance.now()
+    void this.#undo(generation, initialized)
   }
 
   /** After this no lease of it can be taken. What replaces it has to be published before. */
@@ -200,19 +207,27 @@ export class Generations<Spec> {
     const { mount } = generation
     publishEvent('drained', { mount })
     this.#events.retired(generation.name)
-    let failure: MountTableError | undefined
-    try {
-      await this.#cleanup?.(this.describe(generation))
-    } catch (error) {
-      failure = new MountTableError(
-        'ERR_MOUNT_CLEANUP',
-        'cleanup',
-        `the clean-up of ${mount.prefix} failed`,
-        {
-          cause: error,
-        },
-      )
+    await this.#cleanUp(generation, [generation.hooks.cleanup, this.#cleanup])
+  }
+
+  async #undo(generation: Generation<Spec>, initialized: Promise<boolean>): Promise<void> {
+    const succeeded = await initialized
+    if (this.#closed) return
+    if (succeeded) {
+      this.#move(generation, DRAINED)
+      await this.#cleanUp(generation, [generation.hooks.cleanup])
+    } else {
+      this.#free(generation)
+      generation.settle(undefined)
     }
+  }
+
+  async #cleanUp(
+    generation: Generation<Spec>,
+    cleanups: readonly (Cleanup<Spec> | undefined)[],
+  ): Promise<void> {
+    const { mount } = generation
+    const failure = await cleanUp(this.describe(generation), cleanups)
     this.#free(generation)
     publishEvent('cleaned', failure === undefined ? { mount } : { mount, error: failure.cause })
     generation.settle(failure)

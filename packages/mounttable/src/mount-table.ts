@@ -1,26 +1,29 @@
+import { Drains, type DrainOptions } from './drains.ts'
 import { MountTableError } from './errors.ts'
-import { publishEvent } from './events.ts'
-import type { Generation } from './generation.ts'
-import { Generations, type Cleanup } from './generations.ts'
+import { Generations } from './generations.ts'
 import type { MountTableHandle } from './handle.ts'
 import type { Lease } from './lease.ts'
-import { checkNumber, checkOptions, within, type Limits } from './limits.ts'
+import { checkNumber, checkOptions, type Limits } from './limits.ts'
 import { CONTROL, Members } from './members.ts'
 import type { ToControl } from './messages.ts'
 import type { Dispose, MountInfo, Prepare } from './mount.ts'
-import { MountPoint } from './mount-point.ts'
-import { checkHost } from './host.ts'
-import { canonicalPrefix } from './path.ts'
+import { hooksOf, type Cleanup, type Content, type MountHooks } from './mount-hooks.ts'
+import { label, placeOf, type Place } from './place.ts'
 import { Replica, type Callbacks } from './replica.ts'
 import { Rollout } from './rollout.ts'
 import { CLOSED, MAX_SLOTS, MAX_STRIPES, RUNNING, SharedTable, STOPPING } from './shared-table.ts'
+import { copySpec } from './spec.ts'
+import { closed, stopping, Succession, type Successor } from './succession.ts'
 
 export interface MountTableOptions<Spec, Handler> {
   /** Generations that can exist at once, those that drain included. Default 1024. */
   readonly slots?: number
-  /** Workers that can be members at once. Default 64. */
+  /**
+   * Workers that can be members at once. Default 64. With 0 the table is this thread's alone: nothing is shared, specs
+   * are taken as they are, of any type, and `prepare` may be left out: then a spec is its own handler.
+   */
   readonly members?: number
-  /** Generations of one mount point that may drain at once before replace() is refused. Default 16. */
+  /** Generations of one mount point that may drain at once before the next is refused. Default 16. */
   readonly drainingLimit?: number
   /** Runs in this thread, once a generation, after its last lease is back. Its slot is not used again before. */
   readonly cleanup?: Cleanup<Spec>
@@ -29,18 +32,12 @@ export interface MountTableOptions<Spec, Handler> {
   readonly dispose?: Dispose<Spec, Handler>
 }
 
-export interface MountOptions extends Limits {
-  /** Only requests for this host. */
+export interface RollbackOptions extends Limits {
+  /** Only requests for this host; `*.example.org` is all names below it. */
   readonly host?: string
 }
 
-export interface DrainOptions extends Limits {
-  /**
-   * At the deadline, do not wait any longer for the leases that are still held: abort their signals and clean up.
-   * Without a deadline, at once.
-   */
-  readonly force?: boolean
-}
+export interface MountOptions<Spec = unknown> extends RollbackOptions, MountHooks<Spec> {}
 
 export interface UnmountOptions extends DrainOptions {
   readonly host?: string
@@ -59,7 +56,10 @@ export class MountTable<Spec = unknown, Handler = unknown> {
   readonly #generations: Generations<Spec>
   readonly #rollout: Rollout<Spec, Handler>
   readonly #replica: Replica<Spec, Handler> | undefined
-  readonly #drainingLimit: number
+  readonly #succession: Succession<Spec, Handler>
+  readonly #drains: Drains<Spec>
+  /** Specs go to other threads. */
+  readonly #copies: boolean
 
   /** @throws MountTableError EINVAL */
   constructor(options: MountTableOptions<Spec, Handler> = {}) {
@@ -69,7 +69,7 @@ export class MountTable<Spec = unknown, Handler = unknown> {
     checkCount('slots', slots, 1, MAX_SLOTS)
     checkCount('members', members, 0, MAX_STRIPES - 1)
     checkCount('drainingLimit', drainingLimit, 0, MAX_SLOTS)
-    this.#drainingLimit = drainingLimit
+    this.#copies = members > 0
     this.#shared = SharedTable.create(slots, members + 1)
     this.#members = new Members(this.#shared, {
       message: (id, message) => {
@@ -92,8 +92,11 @@ export class MountTable<Spec = unknown, Handler = unknown> {
         this.#rollout.forgetIfUnused(host, prefix)
       },
     })
-    this.#replica = prepare && this.#ownReplica(dispose === undefined ? { prepare } : { prepare, dispose })
+    const own = prepare ?? (members === 0 ? (asHandler as Prepare<Spec, Handler>) : undefined)
+    this.#replica = own && this.#ownReplica({ prepare: own, ...(dispose !== undefined && { dispose }) })
     this.#rollout = new Rollout(this.#shared, this.#members, this.#generations, this.#replica)
+    this.#succession = new Succession(this.#shared, this.#rollout, drainingLimit)
+    this.#drains = new Drains(this.#generations)
   }
 
   /** True from stop() on, until start(). */
@@ -125,20 +128,14 @@ export class MountTable<Spec = unknown, Handler = unknown> {
    * Prepares a spec in all threads, and then makes it visible in all; or in none.
    *
    * @throws MountTableError ERR_MOUNT_TAKEN when there is a mount at this host and prefix (see replace());
-   *   ERR_MOUNT_PREPARE when a thread could not prepare it or the deadline passed; ERR_MOUNT_PREFIX,
-   *   ERR_MOUNT_SPEC (it cannot be cloned), ERR_MOUNT_SLOTS, ERR_MOUNT_STOPPING, EBADF, EINVAL.
+   *   ERR_MOUNT_INIT when the mount's init fails; ERR_MOUNT_PREPARE when a thread could not prepare it or the deadline
+   *   passed; ERR_MOUNT_PREFIX and its kin, ERR_MOUNT_HOST, ERR_MOUNT_SPEC (it cannot be cloned), ERR_MOUNT_SLOTS,
+   *   ERR_MOUNT_GENERATIONS, ERR_MOUNT_DRAINING_LIMIT, ERR_MOUNT_STOPPING, EBADF, EINVAL.
    */
-  async mount(prefix: string, spec: Spec, options: MountOptions = {}): Promise<MountInfo<Spec>> {
-    const where = this.#locate('mount', prefix, options, ['host', 'deadline', 'signal'])
-    this.#refuseUnlessRunning('mount')
-    const copy = copySpec('mount', spec)
-    const known = this.#rollout.point(where.host, where.prefix)
-    if (known?.current !== undefined || known?.preparation !== undefined) {
-      throw new MountTableError('ERR_MOUNT_TAKEN', 'mount', `${label(where)} is mounted; use replace()`)
-    }
-    const point = known ?? new MountPoint<Spec>(where.host, where.prefix)
-    const { generation } = await this.#rollout.roll('mount', point, copy, options)
-    publishEvent('mounted', { mount: generation.mount })
+  async mount(prefix: string, spec: Spec, options: MountOptions<Spec> = {}): Promise<MountInfo<Spec>> {
+    const where = this.#locate('mount', prefix, options, MOUNT_OPTIONS)
+    const content = this.#content('mount', spec, options)
+    const generation = await this.#succession.mount('mount', where, content, options)
     return this.#generations.describe(generation)
   }
 
@@ -149,27 +146,21 @@ export class MountTable<Spec = unknown, Handler = unknown> {
    * @throws MountTableError ERR_MOUNT_NOT_FOUND; ERR_MOUNT_DRAINING_LIMIT when too many earlier generations still
    *   drain; else as mount(). The old generation stays as it is then.
    */
-  async replace(prefix: string, spec: Spec, options: MountOptions = {}): Promise<Replacement<Spec>> {
-    const where = this.#locate('replace', prefix, options, ['host', 'deadline', 'signal'])
-    this.#refuseUnlessRunning('replace')
-    const copy = copySpec('replace', spec)
-    const started = performance.now()
-    let point = this.#mounted('replace', where)
-    while (point.preparation !== undefined) {
-      await within(point.preparation.finished, remaining(options, started), lateTurn)
-      this.#refuseUnlessRunning('replace')
-      point = this.#mounted('replace', where)
-    }
-    if (point.lineage.draining().length >= this.#drainingLimit) {
-      throw new MountTableError(
-        'ERR_MOUNT_DRAINING_LIMIT',
-        'replace',
-        `${this.#drainingLimit} generations of ${label(where)} still drain; drain() them with force, or wait`,
-      )
-    }
-    const { generation, old } = await this.#rollout.roll('replace', point, copy, remaining(options, started))
-    publishEvent('replaced', { mount: generation.mount })
-    return { mount: this.#generations.describe(generation), drained: old?.gone ?? Promise.resolve() }
+  async replace(prefix: string, spec: Spec, options: MountOptions<Spec> = {}): Promise<Replacement<Spec>> {
+    const where = this.#locate('replace', prefix, options, MOUNT_OPTIONS)
+    const content = this.#content('replace', spec, options)
+    return this.#replacement(await this.#succession.replace(where, content, options))
+  }
+
+  /**
+   * Goes back to what the mounted generation took the place of: its spec and its hooks, as a new generation, whether
+   * the old one still drains or is gone. Nothing that drains is taken into use again. A second call goes forth again.
+   *
+   * @throws MountTableError ERR_MOUNT_NO_PREVIOUS when nothing was replaced since it was mounted; else as replace().
+   */
+  async rollback(prefix: string, options: RollbackOptions = {}): Promise<Replacement<Spec>> {
+    const where = this.#locate('rollback', prefix, options, ['host', 'deadline', 'signal'])
+    return this.#replacement(await this.#succession.rollback(where, options))
   }
 
   /**
@@ -180,13 +171,13 @@ export class MountTable<Spec = unknown, Handler = unknown> {
    */
   async unmount(prefix: string, options: UnmountOptions = {}): Promise<void> {
     const where = this.#locate('unmount', prefix, options, ['host', 'deadline', 'signal', 'force'])
-    const point = this.#mounted('unmount', where)
+    const point = this.#succession.mounted('unmount', where)
     const removed = this.#rollout.withdraw(
       [point],
       (syscall) => new MountTableError('ERR_MOUNT_NOT_FOUND', syscall, `${label(where)} was unmounted`),
     )
     for (const generation of removed) this.#generations.drain(generation)
-    await this.#gone('unmount', removed, options)
+    await this.#drains.untilGone('unmount', removed, options)
   }
 
   /**
@@ -200,7 +191,7 @@ export class MountTable<Spec = unknown, Handler = unknown> {
     if (typeof which === 'string') {
       const where = this.#locate('drain', which, options, ['host', 'deadline', 'signal', 'force'])
       const point = this.#rollout.point(where.host, where.prefix)
-      await this.#gone('drain', point?.lineage.draining() ?? [], options)
+      await this.#drains.untilGone('drain', point?.lineage.draining() ?? [], options)
       return
     }
     this.#refuseIfClosed('drain')
@@ -214,7 +205,7 @@ export class MountTable<Spec = unknown, Handler = unknown> {
         `${label(which)} is mounted; unmount() it first`,
       )
     }
-    await this.#gone('drain', [generation], options)
+    await this.#drains.untilGone('drain', [generation], options)
   }
 
   /**
@@ -227,13 +218,10 @@ export class MountTable<Spec = unknown, Handler = unknown> {
     this.#refuseIfClosed('stop')
     checkOptions('stop', options, ['deadline', 'signal', 'force'])
     this.#shared.tableState = STOPPING
-    const points = this.#rollout.points()
-    const cancelled = points.flatMap(({ preparation }) => preparation?.finished ?? [])
-    for (const generation of this.#rollout.withdraw(points, stopping)) this.#generations.drain(generation)
-    // Taken now: the table may be started and filled again before the next line runs.
-    const leaving = this.#generations.all().filter(({ drainingSince }) => drainingSince > 0)
-    await Promise.all(cancelled)
-    await this.#gone('stop', leaving, options)
+    const removed = this.#rollout.withdraw(this.#rollout.points(), stopping)
+    for (const generation of removed) this.#generations.drain(generation)
+    // Taken now, with what is given up in a moment: the table may be started and filled again soon.
+    await this.#drains.untilGone('stop', this.#generations.all(), options)
   }
 
   /**
@@ -335,133 +323,37 @@ export class MountTable<Spec = unknown, Handler = unknown> {
     if (generation !== undefined) this.#generations.check(generation)
   }
 
-  /** Checks everything about a call that can be checked before something changes. */
+  /** Checks what can be checked of a call before something changes. */
   #locate(syscall: string, prefix: string, options: { host?: string }, known: readonly string[]): Place {
     this.#refuseIfClosed(syscall)
     checkOptions(syscall, options, known)
-    const { host } = options
+    return placeOf(syscall, prefix, options.host)
+  }
+
+  #content(syscall: string, spec: Spec, hooks: MountHooks<Spec>): Content<Spec> {
+    this.#succession.refuseUnlessRunning(syscall)
     return {
-      prefix: canonicalPrefix(syscall, prefix) || '/',
-      host: host === undefined ? undefined : checkHost(syscall, host),
+      spec: this.#copies ? copySpec(syscall, spec) : spec,
+      hooks: hooksOf(syscall, hooks),
     }
   }
 
-  #mounted(syscall: string, where: Place): MountPoint<Spec> {
-    const point = this.#rollout.point(where.host, where.prefix)
-    if (point?.current === undefined) {
-      const hint = point === undefined ? '' : '; it drains already, drain() waits for it'
-      throw new MountTableError(
-        'ERR_MOUNT_NOT_FOUND',
-        syscall,
-        `nothing is mounted at ${label(where)}${hint}`,
-      )
-    }
-    return point
-  }
-
-  async #gone(
-    syscall: string,
-    generations: readonly Generation<Spec>[],
-    options: DrainOptions,
-  ): Promise<void> {
-    const { force = false, ...limits } = options
-    const force_ = (): void => {
-      for (const generation of generations) this.#generations.force(generation)
-    }
-    const all = settled(generations)
-    if (force && limits.deadline === undefined) force_()
-    try {
-      await within(all, limits, () => this.#drainDeadline(syscall, generations))
-    } catch (error) {
-      const late = error instanceof MountTableError && error.code === 'ERR_MOUNT_DRAIN_DEADLINE'
-      if (!force || !late) throw error
-      force_()
-      const { signal } = limits
-      await within(all, signal === undefined ? {} : { signal }, () => error)
-    }
-  }
-
-  #drainDeadline(syscall: string, generations: readonly Generation<Spec>[]): MountTableError {
-    const holders = generations.flatMap((generation) => this.#generations.holders(generation))
-    const who = holders.map(
-      ({ member, count, age }) => `member ${member} holds ${count} for at least ${age} ms`,
-    )
-    return new MountTableError(
-      'ERR_MOUNT_DRAIN_DEADLINE',
-      syscall,
-      `the deadline passed; ${who.join(', ') || 'the clean-up still runs'}`,
-      { holders },
-    )
+  #replacement({ generation, old }: Successor<Spec>): Replacement<Spec> {
+    return { mount: this.#generations.describe(generation), drained: old?.gone ?? Promise.resolve() }
   }
 
   #refuseIfClosed(syscall: string): void {
-    if (this.#shared.tableState === CLOSED) throw new MountTableError('EBADF', syscall, 'the table is closed')
-  }
-
-  #refuseUnlessRunning(syscall: string): void {
-    this.#refuseIfClosed(syscall)
-    if (this.stopping) throw stopping(syscall)
+    if (this.#shared.tableState === CLOSED) throw closed(syscall)
   }
 }
 
-interface Place {
-  readonly host: string | undefined
-  readonly prefix: string
-}
+const MOUNT_OPTIONS: readonly string[] = ['host', 'init', 'cleanup', 'deadline', 'signal']
 
-const label = ({ host, prefix }: Place): string => `${host ?? ''}${prefix}`
-
-const stopping = (syscall: string): MountTableError =>
-  new MountTableError(
-    'ERR_MOUNT_STOPPING',
-    syscall,
-    'the table is stopping; start() it after stop() has resolved',
-  )
-
-const closed = (syscall: string): MountTableError =>
-  new MountTableError('EBADF', syscall, 'the table was closed')
-
-const lateTurn = (): MountTableError =>
-  new MountTableError(
-    'ERR_MOUNT_PREPARE',
-    'replace',
-    'the deadline passed while an earlier replace() went on',
-  )
+const asHandler = (spec: unknown): unknown => spec
 
 function checkCount(name: string, value: unknown, least: number, most: number): void {
   checkNumber('MountTable', name, value, least, most)
   if (!Number.isInteger(value)) {
     throw new MountTableError('EINVAL', 'MountTable', `option '${name}' must be a whole number`)
   }
-}
-
-/** The limits that are left of a call that began at `started`. */
-function remaining(limits: Limits, started: number): Limits {
-  const { deadline, signal } = limits
-  return {
-    ...(deadline !== undefined && { deadline: Math.max(0, deadline - (performance.now() - started)) }),
-    ...(signal !== undefined && { signal }),
-  }
-}
-
-/** A copy, because members that join later get it as it is now. */
-function copySpec<Spec>(syscall: string, spec: Spec): Spec {
-  try {
-    return structuredClone(spec)
-  } catch (cause) {
-    throw new MountTableError(
-      'ERR_MOUNT_SPEC',
-      syscall,
-      'a spec must be something structuredClone() can copy',
-      {
-        cause,
-      },
-    )
-  }
-}
-
-/** Waits for all, and then fails if one did. */
-async function settled(generations: readonly Generation<unknown>[]): Promise<void> {
-  const outcomes = await Promise.allSettled(generations.map((generation) => generation.gone))
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
 }

@@ -15,6 +15,7 @@ export class Preparation<Spec> {
   #finish!: () => void
   #cancelled: Error | undefined = undefined
   #allAsked = false
+  #over = false
 
   constructor(syscall: string, generation: Generation<Spec>) {
     this.syscall = syscall
@@ -28,6 +29,16 @@ export class Preparation<Spec> {
     this.finished = new Promise((resolve) => {
       this.#finish = resolve
     })
+  }
+
+  /** Everyone there is has been asked; who joins from now on has to be asked on its own. */
+  get asked(): boolean {
+    return this.#allAsked
+  }
+
+  /** It has come to its end, whatever that was. */
+  get over(): boolean {
+    return this.#over
   }
 
   get waiting(): readonly number[] {
@@ -61,6 +72,7 @@ export class Preparation<Spec> {
   }
 
   finish(): void {
+    this.#over = true
     this.#finish()
   }
 

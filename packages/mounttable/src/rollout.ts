@@ -4,6 +4,7 @@ import type { Generations } from './generations.ts'
 import { within, type Limits } from './limits.ts'
 import { CONTROL, type Members } from './members.ts'
 import { errorFromText, type ErrorText } from './messages.ts'
+import type { Content } from './mount-hooks.ts'
 import type { MountName } from './mount.ts'
 import { MountPoint } from './mount-point.ts'
 import { Preparation } from './preparation.ts'
@@ -43,24 +44,24 @@ export class Rollout<Spec, Handler> {
   async roll(
     syscall: string,
     point: MountPoint<Spec>,
-    spec: Spec,
+    content: Content<Spec>,
     limits: Limits,
   ): Promise<{ generation: Generation<Spec>; old: Generation<Spec> | undefined }> {
-    const generation = this.#generations.begin(syscall, point, point.lineage, spec)
+    const generation = this.#generations.begin(syscall, point, point.lineage, content)
     const preparation = new Preparation(syscall, generation)
     point.preparation = preparation
     this.#points.set(point.key, point)
     let committed = false
     try {
-      this.#ask(preparation)
-      await within(preparation.done, limits, () => lateMembers(preparation))
+      this.#begin(preparation)
+      await within(preparation.done, limits, () => late(preparation))
       // stop() may have come after the last answer and before this line.
       if (preparation.cancelled !== undefined) throw preparation.cancelled
       committed = true
       return { generation, old: this.#commit(point, generation) }
     } catch (error) {
       // What has begun to be published is in use, however the rest of that went.
-      if (!committed) this.#generations.discard(generation)
+      if (!committed) this.#generations.abort(generation, error)
       throw error
     } finally {
       point.preparation = undefined
@@ -91,7 +92,7 @@ export class Rollout<Spec, Handler> {
     this.#members.setAttached(member, true)
     this.#members.send(member, { type: 'snapshot', version: this.#shared.version, mounts })
     for (const { preparation } of points) {
-      if (preparation === undefined) continue
+      if (preparation?.asked !== true) continue
       preparation.ask(member)
       this.#members.send(member, { type: 'prepare', mount: preparation.generation.mount })
     }
@@ -118,6 +119,29 @@ export class Rollout<Spec, Handler> {
     if (point?.unused === true) this.#points.delete(point.key)
   }
 
+  /** Runs the mount's init hook, and then asks all members. */
+  #begin(preparation: Preparation<Spec>): void {
+    const { generation } = preparation
+    const { init } = generation.hooks
+    if (init === undefined) {
+      this.#ask(preparation)
+      return
+    }
+    const running = (async () => {
+      await init(generation.mount)
+    })()
+    generation.initialized = running.then(
+      () => {
+        if (!preparation.over) this.#ask(preparation)
+        return true
+      },
+      (error: unknown) => {
+        preparation.cancel(initFailed(preparation, error))
+        return false
+      },
+    )
+  }
+
   #ask(preparation: Preparation<Spec>): void {
     const { mount } = preparation.generation
     for (const member of this.#members.attached()) {
@@ -142,6 +166,7 @@ export class Rollout<Spec, Handler> {
     const old = point.current
     this.#generations.activate(generation)
     point.current = generation
+    point.lineage.previous = old?.content
     this.#publish([generation], [])
     if (old !== undefined) this.#generations.drain(old)
     return old
@@ -164,7 +189,15 @@ export class Rollout<Spec, Handler> {
   }
 }
 
-function refusal(preparation: Preparation<unknown>, member: number, cause: unknown): MountTableError {
+/** What an error says about a preparation, of whatever spec. */
+interface Failing {
+  readonly syscall: string
+  readonly generation: { readonly mount: { readonly prefix: string } }
+  readonly asked: boolean
+  readonly waiting: readonly number[]
+}
+
+function refusal(preparation: Failing, member: number, cause: unknown): MountTableError {
   const who = member === CONTROL ? 'this thread' : `member ${member}`
   const why = cause instanceof Error ? cause.message : String(cause)
   const { prefix } = preparation.generation.mount
@@ -176,7 +209,15 @@ function refusal(preparation: Preparation<unknown>, member: number, cause: unkno
   )
 }
 
-function lateMembers({ syscall, waiting }: Preparation<unknown>): MountTableError {
+function initFailed({ syscall, generation }: Failing, cause: unknown): MountTableError {
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return new MountTableError('ERR_MOUNT_INIT', syscall, `init of ${generation.mount.prefix} failed: ${why}`, {
+    cause,
+  })
+}
+
+function late({ syscall, asked, waiting }: Failing): MountTableError {
+  if (!asked) return new MountTableError('ERR_MOUNT_INIT', syscall, 'init had not ended at the deadline')
   return new MountTableError(
     'ERR_MOUNT_PREPARE',
     syscall,

@@ -46,6 +46,145 @@ describe('mount', () => {
     await table.mount('/a', 'good')
   })
 
+  test('3: when init throws, it is never active, no thread prepares it, and slot and prefix are free', async () => {
+    const prepared: string[] = []
+    const cleaned: string[] = []
+    const table = new MountTable<string, string>({
+      slots: 1,
+      prepare: (spec) => {
+        prepared.push(spec)
+        return spec
+      },
+    })
+    const failing = {
+      init: () => {
+        throw new Error('no such database')
+      },
+      cleanup: ({ spec }: { spec: string }) => void cleaned.push(spec),
+    }
+    const mounting = table.mount('/a', 'bad', failing)
+    expect(table.list()).toMatchObject([{ state: 'init' }])
+    await expect(mounting).rejects.toMatchObject({
+      code: 'ERR_MOUNT_INIT',
+      syscall: 'mount',
+      cause: { message: 'no such database' },
+    })
+    expect(table.list()).toEqual([])
+    expect(prepared).toEqual([])
+    // What did not begin is not undone.
+    expect(cleaned).toEqual([])
+    await table.mount('/a', 'good', { init: () => Promise.resolve() })
+    expect(table.lookup('/a')?.handler).toBe('good')
+  })
+
+  test('5: init runs before any thread prepares; a worker that joins meanwhile waits with the others', async () => {
+    using table = new MountTable()
+    const first = await TestWorker.start(table, 'a')
+    let finish!: () => void
+    const mounting = table.mount(
+      '/a',
+      { name: 'one' },
+      { init: () => new Promise<void>((resolve) => (finish = resolve)) },
+    )
+    const second = await TestWorker.start(table, 'b')
+    expect(await first.call('answer', '/a')).toBeUndefined()
+    expect(await second.call('events', 0)).toEqual([])
+    finish()
+    await mounting
+    for (const worker of [first, second]) {
+      expect(await worker.call('answer', '/a')).toBe('one')
+      await worker.terminate()
+    }
+  })
+
+  test('3: what init made is cleaned up when a thread cannot prepare, before its slot is used again', async () => {
+    const order: string[] = []
+    let finish!: () => void
+    const table = new MountTable<string, string>({
+      slots: 1,
+      prepare: (spec) => {
+        if (spec === 'bad') throw new Error('will not load')
+        return spec
+      },
+      cleanup: ({ spec }) => void order.push(`table ${spec}`),
+    })
+    const hooks = {
+      init: ({ prefix }: { prefix: string }) => void order.push(`init ${prefix}`),
+      cleanup: async ({ prefix, state }: MountInfo<string>) => {
+        await new Promise<void>((resolve) => (finish = resolve))
+        order.push(`cleanup ${prefix} ${state}`)
+      },
+    }
+    expect(await codeOf(table.mount('/a', 'bad', hooks))).toBe('ERR_MOUNT_PREPARE')
+    expect(await codeOf(table.mount('/a', 'good'))).toBe('ERR_MOUNT_SLOTS')
+    expect(table.list()).toMatchObject([{ state: 'drained' }])
+    const drained = table.drain('/a')
+    finish()
+    await drained
+    expect(order).toEqual(['init /a', 'cleanup /a drained'])
+    await table.mount('/a', 'good')
+  })
+
+  test('3: an init that outlasts the deadline is undone when it ends, and stop() waits for that', async () => {
+    const order: string[] = []
+    let finish!: () => void
+    const table = new MountTable<string>({ members: 0 })
+    const mounting = table.mount('/a', 'slow', {
+      deadline: 10,
+      init: () => new Promise<void>((resolve) => (finish = resolve)),
+      cleanup: () => void order.push('cleaned'),
+    })
+    expect(await codeOf(mounting)).toBe('ERR_MOUNT_INIT')
+    await table.mount('/a', 'quick')
+    const stopped = table.stop().then(() => order.push('stopped'))
+    finish()
+    await stopped
+    expect(order).toEqual(['cleaned', 'stopped'])
+  })
+
+  test('9: the clean-up of the mount comes before that of the table, and neither keeps the other', async () => {
+    const order: string[] = []
+    const table = new MountTable<string>({
+      members: 0,
+      cleanup: ({ spec }) => {
+        order.push(`table ${spec}`)
+        throw new Error('table')
+      },
+    })
+    await table.mount('/a', 'one', {
+      cleanup: async ({ spec, state }) => {
+        await Promise.resolve()
+        order.push(`mount ${spec} ${state}`)
+        throw new Error('mount')
+      },
+    })
+    const error = await table.unmount('/a').catch((reason: unknown) => reason)
+    expect(order).toEqual(['mount one drained', 'table one'])
+    expect(error).toMatchObject({
+      code: 'ERR_MOUNT_CLEANUP',
+      cause: { errors: [{ message: 'mount' }, { message: 'table' }] },
+    })
+    await table.mount('/a', 'two')
+  })
+
+  test('10: hooks belong to a generation: a replacement brings its own', async () => {
+    const order: string[] = []
+    const hooks = (name: string): { init: () => void; cleanup: () => void } => ({
+      init: () => void order.push(`init ${name}`),
+      cleanup: () => void order.push(`cleanup ${name}`),
+    })
+    const table = new MountTable<string>({ members: 0 })
+    await table.mount('/a', 'one', hooks('one'))
+    await (
+      await table.replace('/a', 'two', hooks('two'))
+    ).drained
+    await table.unmount('/a')
+    expect(order).toEqual(['init one', 'init two', 'cleanup one', 'cleanup two'])
+    for (const bad of [{ init: 1 }, { cleanup: 'x' }]) {
+      expect(await codeOf(table.mount('/a', 'x', bad as object))).toBe('EINVAL')
+    }
+  })
+
   test('4: when one worker of three refuses, none serves it', async () => {
     using table = new MountTable()
     const workers = await Promise.all(['a', 'b', 'c'].map((name) => TestWorker.start(table, name)))
@@ -184,6 +323,23 @@ describe('mount', () => {
     expect(table.lookup('/c')).toBeUndefined()
     await table.unmount('/b')
     await table.mount('/c', 'c')
+  })
+
+  test('one thread: nothing is shared or copied, and anything can be a handler', async () => {
+    const table = new MountTable<(name: string) => string>({ members: 0 })
+    const greet = (name: string): string => `Hello, ${name}`
+    expect((await table.mount('/greet', greet)).spec).toBe(greet)
+    expect(table.lookup('/greet')?.mount.spec('you')).toBe('Hello, you')
+    expect(table.lookup('/greet')?.handler).toBe(greet)
+    expect(() => table.share()).toThrow(expect.objectContaining({ code: 'ERR_MOUNT_MEMBERS' }))
+    table.close()
+  })
+
+  test('what list() shows is not what somebody can change', async () => {
+    const table = new MountTable<{ names: string[] }>()
+    await table.mount('/a', { names: ['one'] })
+    expect(() => table.list()[0]?.spec.names.push('two')).toThrow(TypeError)
+    expect(table.list()[0]?.spec).toEqual({ names: ['one'] })
   })
 
   test('a spec is copied, and one that cannot be is refused', async () => {

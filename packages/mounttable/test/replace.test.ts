@@ -173,6 +173,58 @@ describe('replace', () => {
     expect(cleaned.sort()).toEqual([1, 2])
   })
 
+  test('26: rollback() is a new generation of the spec before, while that drains; a second one goes forth', async () => {
+    const { table, cleaned } = counting()
+    const first = await table.mount('/a', 1)
+    const lease = table.lookup('/a')!
+    const forth = await table.replace('/a', 2)
+    const back = await table.rollback('/a')
+    expect(back.mount).toMatchObject({ spec: 1, state: 'active' })
+    expect(back.mount.generation).toBeGreaterThan(forth.mount.generation)
+    expect(table.lookup('/a')?.handler).toBe(1)
+    await back.drained
+    expect(cleaned).toEqual([2])
+    // What drains goes on to drain.
+    expect(table.list()[0]).toMatchObject({ generation: first.generation, state: 'draining', references: 1 })
+    lease.release()
+    await forth.drained
+    const again = await table.rollback('/a')
+    expect(table.lookup('/a')?.handler).toBe(2)
+    expect(again.mount.served).toBe(2)
+    expect(cleaned).toEqual([2, 1])
+  })
+
+  test('26: rollback() also when the generation before is long gone, with its hooks', async () => {
+    const order: string[] = []
+    const { table } = counting()
+    await table.mount('/a', 1, {
+      init: ({ generation }) => void order.push(`init ${generation}`),
+      cleanup: ({ generation }) => void order.push(`cleanup ${generation}`),
+    })
+    const { drained } = await table.replace('/a', 2)
+    await drained
+    const { mount } = await table.rollback('/a')
+    expect(order).toEqual(['init 1', 'cleanup 1', `init ${mount.generation}`])
+    expect(table.lookup('/a')?.handler).toBe(1)
+  })
+
+  test('26: there is nothing to go back to before a replace(), or after an unmount()', async () => {
+    const { table } = counting()
+    expect(await codeOf(table.rollback('/a'))).toBe('ERR_MOUNT_NOT_FOUND')
+    await table.mount('/a', 1)
+    expect(await codeOf(table.rollback('/a'))).toBe('ERR_MOUNT_NO_PREVIOUS')
+    expect(await codeOf(table.replace('/a', -1))).toBe('ERR_MOUNT_PREPARE')
+    expect(await codeOf(table.rollback('/a'))).toBe('ERR_MOUNT_NO_PREVIOUS')
+    await table.replace('/a', 2)
+    const lease = table.lookup('/a')
+    const unmounted = table.unmount('/a')
+    await table.mount('/a', 3)
+    expect(await codeOf(table.rollback('/a'))).toBe('ERR_MOUNT_NO_PREVIOUS')
+    expect(await codeOf(table.rollback('/a', { init: 1 } as object))).toBe('EINVAL')
+    lease?.release()
+    await unmounted
+  })
+
   test('36, 37: a prefix mounted again while the old one drains; its clean-up leaves the new one', async () => {
     const { table, cleaned } = counting()
     await table.mount('/a', 1)
@@ -229,6 +281,35 @@ describe('replace', () => {
     table.start()
     expect(await table.mount('/c', 'three')).toMatchObject({ generation: 0, state: 'active' })
     expect(await table.mount('/d', 'four')).toMatchObject({ generation: 1 })
+  })
+
+  test('67: nor does unmounting and mounting again pass the limit', async () => {
+    const { table } = counting({ drainingLimit: 2 })
+    const leases = []
+    const unmounts = []
+    for (const spec of [1, 2]) {
+      await table.mount('/a', spec)
+      leases.push(table.lookup('/a'))
+      unmounts.push(table.unmount('/a'))
+    }
+    await expect(table.mount('/a', 3)).rejects.toMatchObject({
+      code: 'ERR_MOUNT_DRAINING_LIMIT',
+      syscall: 'mount',
+    })
+    await table.mount('/b', 3)
+    leases[0]?.release()
+    await unmounts[0]
+    await table.mount('/a', 3)
+    leases[1]?.release()
+    await unmounts[1]
+  })
+
+  test('67: a limit of 0 refuses what would drain, and no first mount', async () => {
+    const { table } = counting({ drainingLimit: 0 })
+    await table.mount('/a', 1)
+    expect(await codeOf(table.replace('/a', 2))).toBe('ERR_MOUNT_DRAINING_LIMIT')
+    await table.unmount('/a')
+    await table.mount('/a', 2)
   })
 
   test('67: too many draining generations of a mount point are refused', async () => {
