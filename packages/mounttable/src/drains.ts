@@ -1,7 +1,9 @@
 import { MountTableError } from './errors.ts'
+import { publishEvent } from './events.ts'
 import type { Generation } from './generation.ts'
 import type { Generations } from './generations.ts'
 import { within, type Limits } from './limits.ts'
+import { label } from './place.ts'
 
 export interface DrainOptions extends Limits {
   /**
@@ -43,9 +45,15 @@ export class Drains<Spec> {
   }
 
   #late(syscall: string, generations: readonly Generation<Spec>[]): MountTableError {
-    const holders = generations.flatMap((generation) => this.#generations.holders(generation))
+    const left = generations.filter((generation) => this.#generations.named(generation.name) === generation)
+    const holders = left.flatMap((generation) => {
+      const these = this.#generations.holders(generation)
+      publishEvent('late', { mount: generation.mount, holders: these })
+      return these
+    })
     const who = holders.map(
-      ({ member, count, age }) => `member ${member} holds ${count} for at least ${age} ms`,
+      (holder) =>
+        `member ${holder.member} holds ${holder.count} of ${label(holder)} for at least ${holder.age} ms`,
     )
     return new MountTableError(
       'ERR_MOUNT_DRAIN_DEADLINE',

@@ -2,6 +2,12 @@
 export interface Holder {
   /** Id of the member; 0 is the control thread. */
   readonly member: number
+  /** The `threadId` of the member's thread; undefined when it never joined. */
+  readonly thread: number | undefined
+  /** Of what. */
+  readonly prefix: string
+  readonly host: string | undefined
+  readonly generation: number
   /** Leases it holds. */
   readonly count: number
   /**

@@ -99,8 +99,7 @@ export class Generations<Spec> {
     this.#events.retired(generation.name)
     publishEvent('aborted', { mount, error })
     if (initialized === undefined) {
-      this.#free(generation)
-      generation.settle(undefined)
+      this.#leave(generation)
       return
     }
     generation.finishing = true
@@ -138,6 +137,7 @@ export class Generations<Spec> {
     const word = this.#shared.word(slot)
     // The slot may have had another generation since the caller made its list.
     if (generation.finishing || word !== slotWord(generation.mount.generation, DRAINING)) return
+    publishEvent('forced', { mount: generation.mount })
     this.#events.forced(generation.name)
     // Whoever loses this exchange to the last release finds the same state, and no lease.
     generation.forced = this.#shared.exchange(slot, word, DRAINED)
@@ -154,20 +154,37 @@ export class Generations<Spec> {
   /** Empty when it is gone: then the counts of its slot are those of another. */
   holders(generation: Generation<Spec>): Holder[] {
     if (this.inSlot(generation.mount.slot) !== generation) return []
+    const { slot, prefix, host, generation: number } = generation.mount
     const age = Math.round(performance.now() - generation.drainingSince)
-    return this.#members.holding(generation.mount.slot).map((holding) => ({ ...holding, age }))
+    return this.#members
+      .holding(slot)
+      .map((holding) => ({ ...holding, prefix, host, generation: number, age }))
   }
 
-  describe(generation: Generation<Spec>): MountInfo<Spec> {
-    const { mount, lineage, since } = generation
-    const word = this.#shared.word(mount.slot)
+  /** Free slots that wait for the leases of a forced generation. */
+  keptSlots(): number[] {
+    return [...this.#lateSlots].filter((slot) => this.#shared.references(slot) !== 0)
+  }
+
+  /** As it is now; `add` gets its leases, a number a stripe. */
+  describe(generation: Generation<Spec>, add?: (counts: readonly number[]) => void): MountInfo<Spec> {
+    const { mount, lineage } = generation
+    // A worker may have ended the drain, and its message be on the way.
+    if (generation.drainingSince > 0 && !generation.finishing) this.check(generation)
+    let counts: number[]
+    let word: number
+    do {
+      word = this.#shared.word(mount.slot)
+      counts = this.#shared.counts(mount.slot)
+    } while (this.#shared.word(mount.slot) !== word)
+    add?.(counts)
     let served = lineage.servedBefore
     for (const each of lineage.generations) served += this.#shared.served(each.mount.slot)
     return {
       ...mount,
       state: STATES[stateOf(word)] ?? 'init',
-      references: this.#shared.references(mount.slot),
-      since,
+      references: counts.reduce((sum, count) => sum + count, 0),
+      since: generation.since,
       served,
     }
   }
@@ -187,7 +204,7 @@ export class Generations<Spec> {
   }
 
   #slotsMessage(): string {
-    const kept = this.#freeSlots.length
+    const kept = this.keptSlots().length
     const late = kept === 0 ? '' : `, ${kept} of them kept by leases that outlived a forced drain`
     return `all ${this.#shared.slots} slots are in use${late}; raise the option 'slots', or wait for those that drain`
   }
@@ -216,10 +233,7 @@ export class Generations<Spec> {
     if (succeeded) {
       this.#move(generation, DRAINED)
       await this.#cleanUp(generation, [generation.hooks.cleanup])
-    } else {
-      this.#free(generation)
-      generation.settle(undefined)
-    }
+    } else this.#leave(generation)
   }
 
   async #cleanUp(
@@ -230,7 +244,15 @@ export class Generations<Spec> {
     const failure = await cleanUp(this.describe(generation), cleanups)
     this.#free(generation)
     publishEvent('cleaned', failure === undefined ? { mount } : { mount, error: failure.cause })
+    this.#events.gone(generation)
     generation.settle(failure)
+  }
+
+  /** Of one that was never active, and for which there is nothing to clean up. */
+  #leave(generation: Generation<Spec>): void {
+    this.#free(generation)
+    this.#events.gone(generation)
+    generation.settle(undefined)
   }
 
   #free(generation: Generation<Spec>): void {
@@ -241,6 +263,5 @@ export class Generations<Spec> {
     this.#bySlot.delete(mount.slot)
     this.#freeSlots.push(mount.slot)
     lineage.generations.delete(generation)
-    this.#events.gone(generation)
   }
 }

@@ -1,9 +1,10 @@
 export type { DrainOptions } from './drains.ts'
 export { MountTableError, type Holder, type MountTableErrorCode } from './errors.ts'
-export type { MountEvent } from './events.ts'
+export type { MemberEvent, MountEvent, TableEvent } from './events.ts'
 export type { MountTableHandle } from './handle.ts'
 export type { Lease } from './lease.ts'
 export type { Limits } from './limits.ts'
+export type { MemberInfo } from './members.ts'
 export type { Dispose, Mount, MountInfo, MountName, MountState, Prepare } from './mount.ts'
 export type { Cleanup, MountHooks } from './mount-hooks.ts'
 export {
@@ -16,3 +17,4 @@ export {
 } from './mount-table.ts'
 export { MountTableMember, type AttachOptions } from './mount-table-member.ts'
 export type { Callbacks } from './replica.ts'
+export type { TableSnapshot } from './table-snapshot.ts'

@@ -1,5 +1,6 @@
-import { MessageChannel, type MessagePort } from 'node:worker_threads'
+import { MessageChannel, threadId, type MessagePort } from 'node:worker_threads'
 import { MountTableError } from './errors.ts'
+import { publishEvent } from './events.ts'
 import type { MountTableHandle } from './handle.ts'
 import type { ToControl, ToMember } from './messages.ts'
 import type { SharedTable } from './shared-table.ts'
@@ -13,6 +14,19 @@ interface Member {
   readonly port: MessagePort
   /** Who has left is asked for nothing, but is told what concerns the leases it still holds. */
   state: 'reserved' | 'attached' | 'left'
+  thread: number | undefined
+}
+
+/** A thread of the table. */
+export interface MemberInfo {
+  /** 0 is the control thread. */
+  readonly id: number
+  /** The `threadId` of node:worker_threads; undefined until it has joined. */
+  readonly thread: number | undefined
+  /** `reserved`: share() was called. `left`: close() was called, and leases may still be held. */
+  readonly state: 'control' | 'reserved' | 'attached' | 'left'
+  /** Leases it holds. */
+  readonly references: number
 }
 
 export interface MemberEvents {
@@ -45,7 +59,7 @@ export class Members<Spec> {
     }
     const { port1, port2 } = new MessageChannel()
     const id = this.#shared.reserve(stripe)
-    this.#members.set(id, { id, stripe, port: port1, state: 'reserved' })
+    this.#members.set(id, { id, stripe, port: port1, state: 'reserved', thread: undefined })
     port1.on('message', (message: ToControl) => {
       this.#events.message(id, message)
     })
@@ -58,9 +72,19 @@ export class Members<Spec> {
     return { id, stripe, epoch: this.#shared.epoch, buffer, port: port2, transfer: [port2] }
   }
 
-  setAttached(id: number, attached: boolean): void {
+  join(id: number, thread: number): void {
     const member = this.#members.get(id)
-    if (member !== undefined) member.state = attached ? 'attached' : 'left'
+    if (member === undefined) return
+    member.state = 'attached'
+    member.thread = thread
+    publishEvent('memberJoined', { member: id, thread })
+  }
+
+  leave(id: number): void {
+    const member = this.#members.get(id)
+    if (member === undefined) return
+    member.state = 'left'
+    publishEvent('memberLeft', { member: id, thread: member.thread })
   }
 
   attached(): number[] {
@@ -80,12 +104,22 @@ export class Members<Spec> {
     }
   }
 
-  /** Ids and counts of those that hold leases of a slot. */
-  holding(slot: number): { member: number; count: number }[] {
-    const stripes = [{ id: CONTROL, stripe: CONTROL }, ...this.#members.values()]
-    return stripes
-      .map(({ id, stripe }) => ({ member: id, count: this.#shared.stripeReferences(stripe, slot) }))
-      .filter(({ count }) => count > 0)
+  /** Those that hold leases of a slot. */
+  holding(slot: number): { member: number; thread: number | undefined; count: number }[] {
+    return this.describe(this.#shared.counts(slot))
+      .filter(({ references }) => references > 0)
+      .map(({ id, thread, references }) => ({ member: id, thread, count: references }))
+  }
+
+  /** All members, with what each holds by the counts of their stripes. */
+  describe(counts: readonly number[]): MemberInfo[] {
+    const workers = [...this.#members.values()].map(({ id, thread, state, stripe }) => ({
+      id,
+      thread,
+      state,
+      references: counts[stripe] ?? 0,
+    }))
+    return [{ id: CONTROL, thread: threadId, state: 'control', references: counts[CONTROL] ?? 0 }, ...workers]
   }
 
   /** Forgets a member whose thread has ended. What it served is handed to `fold` before its stripe is cleared. */
@@ -97,6 +131,7 @@ export class Members<Spec> {
     fold(member.stripe)
     this.#shared.clearStripe(member.stripe)
     this.#freeStripes.push(member.stripe)
+    publishEvent('memberRemoved', { member: id, thread: member.thread })
     return true
   }
 

@@ -1,9 +1,10 @@
-import { MessagePort, receiveMessageOnPort } from 'node:worker_threads'
+import { MessagePort, receiveMessageOnPort, threadId } from 'node:worker_threads'
 import { MountTableError } from './errors.ts'
 import type { MountTableHandle } from './handle.ts'
+import { inspectAsText } from './inspection.ts'
 import type { Lease } from './lease.ts'
 import { checkOptions, within, type Limits } from './limits.ts'
-import { errorText, type ToControl, type ToMember } from './messages.ts'
+import { errorText, type Publication, type ToControl, type ToMember } from './messages.ts'
 import type { Mount } from './mount.ts'
 import { Replica, type Callbacks } from './replica.ts'
 import { CLOSED, RUNNING, SharedTable, type Stripe } from './shared-table.ts'
@@ -13,13 +14,23 @@ export interface AttachOptions<Spec, Handler> extends Callbacks<Spec, Handler>, 
 /** A worker's end of a {@link MountTable}. It does not keep the worker's event loop alive. */
 export class MountTableMember<Spec = unknown, Handler = unknown> {
   readonly id: number
+  /**
+   * Resolves some time after close(): when the thread's last lease is back, and no prepare or dispose runs here any
+   * more. Then nothing of the table is left in this thread.
+   */
+  readonly closed: Promise<void>
   readonly #table: SharedTable
   readonly #stripe: Stripe
   readonly #port: MessagePort
   readonly #replica: Replica<Spec, Handler>
   readonly #loaded: Promise<void>
+  #settleClosed!: (left: Promise<void>) => void
   #load!: (loading: Promise<void>) => void
   #closed = false
+
+  static {
+    inspectAsText(this.prototype)
+  }
 
   private constructor(table: SharedTable, handle: MountTableHandle, callbacks: Callbacks<Spec, Handler>) {
     const { id, stripe, epoch, port } = handle
@@ -34,6 +45,9 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
       drained: (slot) => {
         this.#send({ type: 'drained', slot })
       },
+    })
+    this.closed = new Promise((resolve) => {
+      this.#settleClosed = resolve
     })
     this.#loaded = new Promise((resolve, reject) => {
       this.#load = resolve
@@ -72,7 +86,7 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
     this.#port.on('message', (message: ToMember<Spec>) => {
       this.#receive(message)
     })
-    this.#send({ type: 'attach' })
+    this.#send({ type: 'attach', thread: threadId })
     try {
       await within(
         this.#loaded,
@@ -126,20 +140,39 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
     this.#replica.close(() => {
       this.#stripe.leave()
       this.#port.close()
+      this.#settleClosed(this.#replica.settled())
     })
+  }
+
+  /** Closes, and waits for {@link closed}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+    await this.closed
+  }
+
+  toString(): string {
+    if (this.#closed) return `MountTableMember ${this.id}, closed`
+    const state = this.stopping ? 'stopping' : 'running'
+    return `MountTableMember ${this.id}, ${state}, ${this.#stripe.held()} leases held here`
   }
 
   [Symbol.dispose](): void {
     this.close()
   }
 
-  /** The port holds all messages that were posted before the version that a lookup has just read. */
+  /**
+   * The port holds all messages that were posted before the version that a lookup has just read. Of what was published
+   * in a long time, only the outcome is applied.
+   */
   #refresh(): void {
+    const publications: Publication[] = []
     for (;;) {
       const received = receiveMessageOnPort(this.#port) as { message: ToMember<Spec> } | undefined
-      if (received === undefined) return
-      this.#receive(received.message)
+      if (received === undefined) break
+      if (received.message.type === 'publish') publications.push(received.message.publication)
+      else this.#receive(received.message)
     }
+    this.#replica.publish(publications)
   }
 
   #receive(message: ToMember<Spec>): void {
@@ -148,10 +181,11 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
         this.#load(this.#replica.load(message.version, message.mounts))
         break
       case 'prepare':
-        void this.#prepare(message.mount)
+        // Nobody waits for a member that has left.
+        if (!this.#closed) void this.#prepare(message.mount)
         break
       case 'publish':
-        this.#replica.publish(message.publication)
+        this.#replica.publish([message.publication])
         break
       case 'retire':
         this.#replica.retire(message.name)

@@ -1,7 +1,9 @@
 import { Drains, type DrainOptions } from './drains.ts'
 import { MountTableError } from './errors.ts'
+import { publishEvent } from './events.ts'
 import { Generations } from './generations.ts'
 import type { MountTableHandle } from './handle.ts'
+import { inspectAsText } from './inspection.ts'
 import type { Lease } from './lease.ts'
 import { checkNumber, checkOptions, type Limits } from './limits.ts'
 import { CONTROL, Members } from './members.ts'
@@ -14,6 +16,7 @@ import { Rollout } from './rollout.ts'
 import { CLOSED, MAX_SLOTS, MAX_STRIPES, RUNNING, SharedTable, STOPPING } from './shared-table.ts'
 import { copySpec } from './spec.ts'
 import { closed, stopping, Succession, type Successor } from './succession.ts'
+import { snapshotText, takeSnapshot, type TableSnapshot } from './table-snapshot.ts'
 
 export interface MountTableOptions<Spec, Handler> {
   /** Generations that can exist at once, those that drain included. Default 1024. */
@@ -60,6 +63,12 @@ export class MountTable<Spec = unknown, Handler = unknown> {
   readonly #drains: Drains<Spec>
   /** Specs go to other threads. */
   readonly #copies: boolean
+  /** The end of the last stop() has been published. */
+  #stopped = false
+
+  static {
+    inspectAsText(this.prototype)
+  }
 
   /** @throws MountTableError EINVAL */
   constructor(options: MountTableOptions<Spec, Handler> = {}) {
@@ -90,6 +99,7 @@ export class MountTable<Spec = unknown, Handler = unknown> {
       },
       gone: ({ mount: { host, prefix } }) => {
         this.#rollout.forgetIfUnused(host, prefix)
+        this.#announceStopped()
       },
     })
     const own = prepare ?? (members === 0 ? (asHandler as Prepare<Spec, Handler>) : undefined)
@@ -217,9 +227,14 @@ export class MountTable<Spec = unknown, Handler = unknown> {
   async stop(options: DrainOptions = {}): Promise<void> {
     this.#refuseIfClosed('stop')
     checkOptions('stop', options, ['deadline', 'signal', 'force'])
-    this.#shared.tableState = STOPPING
+    if (!this.stopping) {
+      this.#shared.tableState = STOPPING
+      this.#stopped = false
+      this.#publish('stopping')
+    }
     const removed = this.#rollout.withdraw(this.#rollout.points(), stopping)
     for (const generation of removed) this.#generations.drain(generation)
+    this.#announceStopped()
     // Taken now, with what is given up in a moment: the table may be started and filled again soon.
     await this.#drains.untilGone('stop', this.#generations.all(), options)
   }
@@ -234,15 +249,23 @@ export class MountTable<Spec = unknown, Handler = unknown> {
     if (!this.stopping) return
     if (this.#generations.all().length > 0) throw stopping('start')
     this.#shared.tableState = RUNNING
+    this.#publish('started')
   }
 
-  /** All generations that exist, in one consistent view, by prefix and then by age. */
+  /**
+   * All there is, in one consistent view.
+   *
+   * @throws MountTableError EBADF
+   */
+  snapshot(): TableSnapshot<Spec> {
+    this.#refuseIfClosed('snapshot')
+    return this.#snapshot()
+  }
+
+  /** The mounts of a snapshot(): all generations that exist, by prefix and then by age. */
   list(): MountInfo<Spec>[] {
     this.#refuseIfClosed('list')
-    const points = this.#rollout.points().sort((a, b) => (a.key < b.key ? -1 : 1))
-    return points.flatMap((point) =>
-      [...point.lineage.generations].map((each) => this.#generations.describe(each)),
-    )
+    return [...this.#snapshot().mounts]
   }
 
   /**
@@ -286,10 +309,31 @@ export class MountTable<Spec = unknown, Handler = unknown> {
     this.#rollout.withdraw(this.#rollout.points(), closed)
     this.#generations.close(closed('close'))
     this.#members.close()
+    this.#publish('closed')
   }
 
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  /** The table, its mounts and who holds leases, a line each. */
+  toString(): string {
+    return this.#shared.tableState === CLOSED ? 'MountTable closed' : snapshotText(this.#snapshot())
+  }
+
+  #snapshot(): TableSnapshot<Spec> {
+    return takeSnapshot(this.#shared, this.#members, this.#generations, this.#rollout.points())
+  }
+
+  #publish(name: 'stopping' | 'stopped' | 'started' | 'closed'): void {
+    publishEvent(name, { version: this.version })
+  }
+
+  /** Once a stop(), when the last generation is gone. */
+  #announceStopped(): void {
+    if (this.#stopped || this.#shared.tableState !== STOPPING || this.#generations.all().length > 0) return
+    this.#stopped = true
+    this.#publish('stopped')
   }
 
   #ownReplica(callbacks: Callbacks<Spec, Handler>): Replica<Spec, Handler> {
@@ -305,7 +349,7 @@ export class MountTable<Spec = unknown, Handler = unknown> {
   #receive(member: number, message: ToControl): void {
     switch (message.type) {
       case 'attach':
-        this.#rollout.attach(member)
+        this.#rollout.attach(member, message.thread)
         break
       case 'prepared':
         this.#rollout.answer(member, message.name, message.error)
@@ -314,6 +358,7 @@ export class MountTable<Spec = unknown, Handler = unknown> {
         this.#drained(message.slot)
         break
       case 'leave':
+        this.#members.leave(member)
         this.#rollout.detach(member)
     }
   }

@@ -1,15 +1,19 @@
 import { MountTableError } from './errors.ts'
+import { publishEvent } from './events.ts'
 import type { Generation } from './generation.ts'
 import type { Generations } from './generations.ts'
 import { within, type Limits } from './limits.ts'
 import { CONTROL, type Members } from './members.ts'
-import { errorFromText, type ErrorText } from './messages.ts'
+import { errorFromText, type ErrorText, type PlacedName } from './messages.ts'
 import type { Content } from './mount-hooks.ts'
 import type { MountName } from './mount.ts'
 import { MountPoint } from './mount-point.ts'
 import { Preparation } from './preparation.ts'
 import type { Replica } from './replica.ts'
 import type { SharedTable } from './shared-table.ts'
+
+/** The event of a generation that has become the current one. */
+export type Committed = 'mounted' | 'replaced' | 'rolledBack'
 
 /** Brings changes to all threads: prepared in all or in none, and published in one order. */
 export class Rollout<Spec, Handler> {
@@ -43,6 +47,7 @@ export class Rollout<Spec, Handler> {
   /** Prepares a new generation everywhere and makes it the point's current one. The one before starts to drain. */
   async roll(
     syscall: string,
+    event: Committed,
     point: MountPoint<Spec>,
     content: Content<Spec>,
     limits: Limits,
@@ -51,6 +56,7 @@ export class Rollout<Spec, Handler> {
     const preparation = new Preparation(syscall, generation)
     point.preparation = preparation
     this.#points.set(point.key, point)
+    publishEvent('preparing', { mount: generation.mount })
     let committed = false
     try {
       this.#begin(preparation)
@@ -58,7 +64,7 @@ export class Rollout<Spec, Handler> {
       // stop() may have come after the last answer and before this line.
       if (preparation.cancelled !== undefined) throw preparation.cancelled
       committed = true
-      return { generation, old: this.#commit(point, generation) }
+      return { generation, old: this.#commit(event, point, generation) }
     } catch (error) {
       // What has begun to be published is in use, however the rest of that went.
       if (!committed) this.#generations.abort(generation, error)
@@ -86,10 +92,10 @@ export class Rollout<Spec, Handler> {
   }
 
   /** A member has joined: it gets what is active, and is asked for what is being prepared. */
-  attach(member: number): void {
+  attach(member: number, thread: number): void {
     const points = this.points()
     const mounts = points.flatMap(({ current }) => (current === undefined ? [] : [current.mount]))
-    this.#members.setAttached(member, true)
+    this.#members.join(member, thread)
     this.#members.send(member, { type: 'snapshot', version: this.#shared.version, mounts })
     for (const { preparation } of points) {
       if (preparation?.asked !== true) continue
@@ -100,7 +106,6 @@ export class Rollout<Spec, Handler> {
 
   /** A member has gone: nothing waits for its preparations. */
   detach(member: number): void {
-    this.#members.setAttached(member, false)
     for (const point of this.#points.values()) point.preparation?.without(member)
   }
 
@@ -162,12 +167,17 @@ export class Rollout<Spec, Handler> {
     preparation.allAsked()
   }
 
-  #commit(point: MountPoint<Spec>, generation: Generation<Spec>): Generation<Spec> | undefined {
+  #commit(
+    event: Committed,
+    point: MountPoint<Spec>,
+    generation: Generation<Spec>,
+  ): Generation<Spec> | undefined {
     const old = point.current
     this.#generations.activate(generation)
     point.current = generation
     point.lineage.previous = old?.content
     this.#publish([generation], [])
+    publishEvent(event, { mount: generation.mount })
     if (old !== undefined) this.#generations.drain(old)
     return old
   }
@@ -180,13 +190,24 @@ export class Rollout<Spec, Handler> {
     const version = (this.#shared.version + 1) | 0
     const publication = {
       version,
-      added: added.map((generation) => generation.name),
-      removed: removed.map((generation) => generation.name),
+      added: added.map(placedName),
+      removed: removed.map(placedName),
     }
-    this.#replica?.publish(publication)
+    this.#replica?.publish([publication])
     this.#members.broadcast({ type: 'publish', publication })
     this.#shared.version = version
   }
+}
+
+const placedName = ({ mount: { slot, generation, host, prefix } }: Placed): PlacedName => ({
+  slot,
+  generation,
+  host,
+  prefix,
+})
+
+interface Placed {
+  readonly mount: PlacedName
 }
 
 /** What an error says about a preparation, of whatever spec. */

@@ -188,6 +188,11 @@ export class SharedTable {
     return sum
   }
 
+  /** Leases of the slot, a number a stripe. */
+  counts(slot: number): number[] {
+    return Array.from({ length: this.stripes }, (_, stripe) => this.stripeReferences(stripe, slot))
+  }
+
   stripeReferences(stripe: number, slot: number): number {
     return Atomics.load(this.#words, this.#stripeStart(stripe) + slot)
   }

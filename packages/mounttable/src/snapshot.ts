@@ -1,8 +1,9 @@
 import { canonicalHost, LONGEST_HOST } from './host.ts'
+import type { Place } from './place.ts'
 import { PrefixIndex } from './prefix-index.ts'
 
 interface Mounted {
-  readonly mount: { readonly prefix: string; readonly host: string | undefined }
+  readonly mount: Place
 }
 
 /**
@@ -15,12 +16,12 @@ export class Snapshot<T extends Mounted> {
   /** By what follows the asterisk, with the dot. */
   readonly #wildcards = new Map<string, PrefixIndex<T>>()
 
-  /** Takes the place of what was mounted at the same host and prefix, which it returns. */
-  add(value: T): T | undefined {
-    const { host, prefix } = value.mount
-    const index = this.#indexOf(host) ?? this.#newIndex(host)
-    const displaced = index.get(keyOf(prefix))
-    index.set(keyOf(prefix), value)
+  /** Puts a value, or nothing, in the place of what was mounted there, which it returns. */
+  put({ host, prefix }: Place, value: T | undefined): T | undefined {
+    const index = this.#indexOf(host)
+    const displaced = index?.get(keyOf(prefix))
+    if (value !== undefined) (index ?? this.#newIndex(host)).set(keyOf(prefix), value)
+    else if (displaced !== undefined) this.remove(displaced)
     return displaced
   }
 

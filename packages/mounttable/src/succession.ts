@@ -1,11 +1,10 @@
 import { MountTableError } from './errors.ts'
-import { publishEvent } from './events.ts'
 import type { Generation } from './generation.ts'
 import { within, type Limits } from './limits.ts'
 import type { Content } from './mount-hooks.ts'
 import { MountPoint } from './mount-point.ts'
 import { label, type Place } from './place.ts'
-import type { Rollout } from './rollout.ts'
+import type { Committed, Rollout } from './rollout.ts'
 import { CLOSED, RUNNING, type SharedTable } from './shared-table.ts'
 
 export interface Successor<Spec> {
@@ -39,19 +38,16 @@ export class Succession<Spec, Handler> {
     const point = known ?? new MountPoint<Spec>(where.host, where.prefix)
     // Without anything that drains, a limit of zero stands in nobody's way.
     if (point.lineage.draining().length > 0) this.#checkLimit(syscall, point)
-    const { generation } = await this.#rollout.roll(syscall, point, content, limits)
-    publishEvent('mounted', { mount: generation.mount })
+    const { generation } = await this.#rollout.roll(syscall, 'mounted', point, content, limits)
     return generation
   }
 
   async replace(where: Place, content: Content<Spec>, limits: Limits): Promise<Successor<Spec>> {
-    const successor = await this.#follow('replace', where, limits, () => content)
-    publishEvent('replaced', { mount: successor.generation.mount })
-    return successor
+    return this.#follow('replace', 'replaced', where, limits, () => content)
   }
 
   async rollback(where: Place, limits: Limits): Promise<Successor<Spec>> {
-    const successor = await this.#follow('rollback', where, limits, ({ lineage: { previous } }) => {
+    return this.#follow('rollback', 'rolledBack', where, limits, ({ lineage: { previous } }) => {
       if (previous !== undefined) return previous
       throw new MountTableError(
         'ERR_MOUNT_NO_PREVIOUS',
@@ -59,8 +55,6 @@ export class Succession<Spec, Handler> {
         `nothing was replaced at ${label(where)} since it was mounted`,
       )
     })
-    publishEvent('rolledBack', { mount: successor.generation.mount })
-    return successor
   }
 
   /** @throws MountTableError ERR_MOUNT_NOT_FOUND */
@@ -86,6 +80,7 @@ export class Succession<Spec, Handler> {
   /** What comes is chosen when the turn has come: what is before it may have changed in between. */
   async #follow(
     syscall: string,
+    event: Committed,
     where: Place,
     limits: Limits,
     choose: (point: MountPoint<Spec>) => Content<Spec>,
@@ -100,7 +95,7 @@ export class Succession<Spec, Handler> {
     }
     const content = choose(point)
     this.#checkLimit(syscall, point)
-    return this.#rollout.roll(syscall, point, content, remaining(limits, started))
+    return this.#rollout.roll(syscall, event, point, content, remaining(limits, started))
   }
 
   #checkLimit(syscall: string, point: MountPoint<Spec>): void {

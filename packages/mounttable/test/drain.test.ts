@@ -94,7 +94,18 @@ describe('drain', () => {
     await table.mount('/a', { name: 'one' })
     await second.call('hold', '/a')
     const error = await table.unmount('/a', { deadline: 10 }).catch((reason: unknown) => reason)
-    expect(error).toMatchObject({ holders: [{ member: second.id, count: 1 }] })
+    expect(error).toMatchObject({
+      holders: [
+        {
+          member: second.id,
+          thread: second.worker.threadId,
+          prefix: '/a',
+          host: undefined,
+          generation: 1,
+          count: 1,
+        },
+      ],
+    })
     for (const worker of [first, second]) await worker.terminate()
   })
 

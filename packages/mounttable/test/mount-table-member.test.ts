@@ -229,4 +229,128 @@ describe('member', () => {
     expect(member.lookup('/b')?.handler).toBe(5)
     expect(member.list()).toHaveLength(2)
   })
+
+  test('a member that has a message whose version is not stored yet goes on', async () => {
+    using table = new MountTable<string>({ members: 1 })
+    const handle = table.share()
+    using member = await MountTableMember.attach<string, string>(handle, { prepare: (spec) => spec })
+    await table.mount('/a', 'one')
+    expect(member.lookup('/a')?.handler).toBe('one')
+    // The version word, as it is between the two steps of a publication.
+    new Int32Array(handle.buffer)[3]! -= 1
+    expect(member.lookup('/a')?.handler).toBe('one')
+    expect(member.list()).toHaveLength(1)
+  })
+
+  test('62: who joins does not wait for what it will never serve', async () => {
+    using table = new MountTable({ cleanup: () => undefined })
+    const holder = await TestWorker.start(table)
+    const slow = gate()
+    open(slow)
+    const announced = holder.reply()
+    await table.mount('/a', { name: 'old', gate: slow, announce: true })
+    await announced
+    const lease = await holder.call('hold', '/a')
+    Atomics.store(new Int32Array(slow), 0, 0)
+    const joiner = new TestWorker(table)
+    expect(await joiner.reply()).toBe('preparing')
+    const { drained } = await table.replace('/a', { name: 'new' })
+    // The old one is never prepared there, and is not gone either: it is held.
+    await joiner.reply()
+    expect(await joiner.call('answer', '/a')).toBe('new')
+    await holder.call('release', lease)
+    await drained
+    await Promise.all([holder, joiner].map((worker) => worker.terminate()))
+  })
+
+  test('68: of what was published meanwhile a lookup applies the outcome', async () => {
+    using table = new MountTable<string>({ members: 2, drainingLimit: 1000 })
+    const prepared: string[] = []
+    const options = {
+      prepare: (spec: string) => {
+        prepared.push(spec)
+        return spec
+      },
+    }
+    using member = await MountTableMember.attach<string, string>(table.share(), options)
+    await table.mount('/a', 'one')
+    await table.mount('/b', 'two')
+    const held = member.lookup('/a')!
+    await table.replace('/a', 'three')
+    // All of this is in its port when it looks up.
+    const unmounts = [table.unmount('/a'), table.unmount('/b')]
+    expect([member.lookup('/a'), member.lookup('/b')]).toEqual([undefined, undefined])
+    expect(held.handler).toBe('one')
+    held.release()
+    await Promise.all(unmounts)
+    expect(prepared).toEqual(['one', 'two', 'three'])
+  })
+
+  test('closed: resolves when the last lease is back and dispose has ended', async () => {
+    using table = new MountTable<string>()
+    const order: string[] = []
+    let finish!: () => void
+    const member = await MountTableMember.attach<string, string>(table.share(), {
+      prepare: (spec) => spec,
+      dispose: async (handler) => {
+        order.push(`dispose ${handler}`)
+        await new Promise<void>((resolve) => (finish = resolve))
+        order.push('disposed')
+      },
+    })
+    await table.mount('/a', 'one')
+    const lease = member.lookup('/a')!
+    const closed = member[Symbol.asyncDispose]().then(() => order.push('closed'))
+    expect(order).toEqual([])
+    expect(table.snapshot().members).toMatchObject([{ id: 0 }, { id: 1, references: 1 }])
+    lease.release()
+    await expect.poll(() => order).toEqual(['dispose one'])
+    finish()
+    await closed
+    await member.closed
+    expect(order).toEqual(['dispose one', 'disposed', 'closed'])
+    await expect.poll(() => table.snapshot().members).toHaveLength(1)
+  })
+
+  test('31: a handler that is forced is disposed of when this thread has given its leases back', async () => {
+    using table = new MountTable<string>()
+    const disposed: string[] = []
+    using member = await MountTableMember.attach<string, string>(table.share(), {
+      prepare: (spec) => spec,
+      dispose: (handler) => void disposed.push(handler),
+    })
+    await table.mount('/a', 'one')
+    await table.mount('/b', 'two')
+    const leases = [member.lookup('/a')!, member.lookup('/a')!]
+    const [aborted, other] = [
+      once(leases[0]!.signal, 'abort'),
+      // What is not forced is disposed of at once, which tells that the message about it has come.
+      table.unmount('/a', { force: true }).then(() => table.unmount('/b')),
+    ]
+    await aborted
+    await other
+    await expect.poll(() => disposed).toEqual(['two'])
+    leases[0]?.release()
+    expect(disposed).toEqual(['two'])
+    leases[1]?.release()
+    await expect.poll(() => disposed).toEqual(['two', 'one'])
+  })
+
+  test('31: listeners of a signal do not run inside the lookup that finds it aborted', async () => {
+    using table = new MountTable<string>()
+    using member = await MountTableMember.attach<string, string>(table.share(), { prepare: (spec) => spec })
+    await table.mount('/a', 'one')
+    await table.mount('/b', 'two')
+    const lease = member.lookup('/a')!
+    let inside = false
+    const seen: boolean[] = []
+    lease.signal.addEventListener('abort', () => seen.push(inside))
+    const unmounted = table.unmount('/a', { force: true })
+    inside = true
+    expect(member.lookup('/b')?.handler).toBe('two')
+    inside = false
+    await unmounted
+    lease.release()
+    expect(seen).toEqual([false])
+  })
 })

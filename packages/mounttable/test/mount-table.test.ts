@@ -1,6 +1,8 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { inspect } from 'node:util'
+import { threadId } from 'node:worker_threads'
 import { describe, expect, test } from 'vitest'
-import { MountTable, type MountEvent, type MountInfo } from '../src/index.ts'
+import { MountTable, MountTableMember, type MountInfo } from '../src/index.ts'
+import { ACTIVE, SharedTable, slotWord } from '../src/shared-table.ts'
 import { codeOf, gate, open, TestWorker } from './fixtures/workers.ts'
 
 interface Gated {
@@ -379,26 +381,84 @@ describe('mount', () => {
     await expect(table.mount('/a', 'x', { signal: controller.signal })).rejects.toThrow('enough')
   })
 
-  test('each transition is published once as an event', async () => {
-    const names = ['mounted', 'replaced', 'draining', 'drained', 'cleaned'].map(
-      (name) => `x.mounttable.${name}`,
+  test('11, 17: a snapshot adds up, of mounts, members and table', async () => {
+    using table = new MountTable({ slots: 8, prepare: (spec) => spec })
+    const worker = await TestWorker.start(table)
+    await table.mount('/a', { name: 'one' })
+    await table.mount('/b', { name: 'two' }, { host: '*.example' })
+    const own = [table.lookup('/a')!, table.lookup('/b', 'x.example')!]
+    await worker.call('hold', '/a')
+    const unmounted = table.unmount('/b', { host: '*.example' })
+    const forced = table.lookup('/a')!
+    await table.replace('/a', { name: 'three' })
+    await table.drain('/a', { force: true })
+    expect(table.snapshot()).toMatchObject({
+      version: table.version,
+      state: 'running',
+      references: 4,
+      slots: { total: 8, used: 2, kept: 1 },
+      members: [
+        { id: 0, thread: threadId, state: 'control', references: 3 },
+        { id: worker.id, thread: worker.worker.threadId, state: 'attached', references: 1 },
+      ],
+      mounts: [
+        { prefix: '/b', host: '*.example', state: 'draining', references: 1 },
+        { prefix: '/a', state: 'active', references: 0, served: 3 },
+      ],
+    })
+    expect(table.references).toBe(4)
+    for (const lease of [...own, forced]) lease.release()
+    await unmounted
+    await worker.call('close')
+    expect(table.snapshot()).toMatchObject({ members: [{ id: 0 }, { state: 'left', references: 1 }] })
+    await worker.terminate()
+    table.removed(worker.id)
+    expect(table.snapshot()).toMatchObject({ references: 0, slots: { used: 1, kept: 0 } })
+    void table.stop()
+    expect(table.snapshot().state).toBe('stopping')
+  })
+
+  test('17: a drain that a worker has ended is seen as drained, since that was seen', async () => {
+    using table = new MountTable<string>({ members: 1 })
+    const handle = table.share()
+    const mount = await table.mount('/a', 'one')
+    const stripe = SharedTable.open(handle.buffer).stripe(handle.stripe)
+    stripe.acquire(mount.slot, slotWord(mount.generation, ACTIVE))
+    const unmounted = table.unmount('/a')
+    const [draining] = table.list()
+    await expect.poll(() => Date.now()).toBeGreaterThan(draining?.since ?? 0)
+    expect(stripe.release(mount.slot)).toBe(true)
+    // No message has come about it.
+    const [drained] = table.list()
+    expect(drained).toMatchObject({ state: 'drained', references: 0 })
+    expect(drained?.since).toBeGreaterThan(draining?.since ?? 0)
+    await unmounted
+  })
+
+  test('11: a table, a member and a lease say what they are', async () => {
+    const table = new MountTable<string, string>({ prepare: (spec) => spec })
+    await table.mount('/a', 'one', { host: 'x.example' })
+    await table.mount('/longer', 'two')
+    const lease = table.lookup('/longer')!
+    expect(String(table)).toBe(
+      [
+        'MountTable running, version 2, 1 lease',
+        '  /longer     active  generation 2  1 lease   1 served',
+        '  x.example/a  active  generation 1  0 leases  0 served',
+        `  member 0  thread ${threadId}  1 lease`,
+      ]
+        .join('\n')
+        .replace('/longer     ', '/longer      '),
     )
-    const seen: string[] = []
-    const listener = (event: unknown, name: unknown): void => {
-      seen.push(`${String(name).slice('x.mounttable.'.length)} ${String((event as MountEvent).mount.spec)}`)
-    }
-    for (const name of names) subscribe(name, listener)
-    const { table } = singleThreaded()
-    await table.mount('/a', 'one')
-    const { drained } = await table.replace('/a', 'two')
-    await drained
-    await table.unmount('/a')
-    for (const name of names) unsubscribe(name, listener)
-    expect(seen.sort()).toEqual(
-      ['cleaned one', 'cleaned two', 'drained one', 'drained two', 'draining one', 'draining two']
-        .concat('mounted one', 'replaced two')
-        .sort(),
-    )
+    expect(inspect({ lease })).toContain('Lease /longer, generation 2')
+    lease.release()
+    expect(String(lease)).toBe('Lease /longer, generation 2, released')
+    const member = await MountTableMember.attach<string, string>(table.share(), { prepare: (spec) => spec })
+    expect(inspect(member)).toBe('MountTableMember 1, running, 0 leases held here')
+    member.close()
+    expect(String(member)).toBe('MountTableMember 1, closed')
+    table.close()
+    expect(inspect(table)).toBe('MountTable closed')
   })
 
   test('after close() everything is refused, and closing twice is fine', async () => {

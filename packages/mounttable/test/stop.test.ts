@@ -62,6 +62,13 @@ describe('stop', () => {
         { member: 0, count: 2 },
       ],
     })
+    expect(error).toMatchObject({
+      holders: [
+        { prefix: '/a', generation: 1 },
+        { prefix: '/b', generation: 2 },
+      ],
+      message: expect.stringContaining('member 0 holds 2 of /b') as string,
+    })
     await table.stop({ force: true })
     for (const lease of leases) {
       expect(lease.signal.aborted).toBe(true)
