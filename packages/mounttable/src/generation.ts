@@ -33,6 +33,8 @@ export class Generation<Spec> {
   finishing = false
   /** It was given up with leases still held. */
   forced = false
+  /** It was found without a name: nobody knows how to clean it up. */
+  nameless = false
   /** Its init hook: whether that succeeded. */
   initialized: Promise<boolean> | undefined = undefined
   #resolve!: () => void

@@ -2,9 +2,18 @@ import { MountTableError, type Holder } from './errors.ts'
 import { publishEvent } from './events.ts'
 import { Generation, type Lineage } from './generation.ts'
 import type { Members } from './members.ts'
-import { cleanUp, type Cleanup, type Content } from './mount-hooks.ts'
+import { cleanUp, type Cleanup, type Content, type MountHooks } from './mount-hooks.ts'
 import type { Mount, MountInfo, MountName, MountState } from './mount.ts'
-import { ACTIVE, DRAINED, DRAINING, FREE, slotWord, stateOf, type SharedTable } from './shared-table.ts'
+import {
+  ACTIVE,
+  DRAINED,
+  DRAINING,
+  FREE,
+  generationOf,
+  slotWord,
+  stateOf,
+  type SharedTable,
+} from './shared-table.ts'
 
 export interface GenerationEvents<Spec> {
   /** No thread will use it again. */
@@ -12,6 +21,14 @@ export interface GenerationEvents<Spec> {
   forced(name: MountName): void
   /** Cleaned up, and its slot is free. */
   gone(generation: Generation<Spec>): void
+}
+
+/** What is known of a generation that was found. */
+export interface Adopted<Spec> {
+  readonly mount: Mount<Spec>
+  readonly lineage: Lineage<Spec>
+  readonly hooks: MountHooks<Spec>
+  readonly nameless: boolean
 }
 
 type Where = Pick<Mount<unknown>, 'host' | 'prefix'>
@@ -87,6 +104,28 @@ export class Generations<Spec> {
     this.#bySlot.set(slot, generation)
     lineage.generations.add(generation)
     return generation
+  }
+
+  /** Takes over what an earlier control thread has left in the slots; `point` has what is known of it. */
+  adopt(point: (name: MountName) => Adopted<Spec>): void {
+    this.#freeSlots.length = 0
+    for (let slot = 0; slot < this.#shared.slots; slot++) {
+      const word = this.#shared.word(slot)
+      const held = this.#shared.references(slot) !== 0
+      if (stateOf(word) === FREE) {
+        this.#freeSlots.push(slot)
+        if (held) this.#lateSlots.add(slot)
+        continue
+      }
+      const { mount, lineage, hooks, nameless } = point({ slot, generation: generationOf(word) })
+      const generation = new Generation(mount, lineage, hooks)
+      generation.drainingSince = performance.now()
+      generation.nameless = nameless
+      generation.forced = held && stateOf(word) === DRAINED
+      this.#bySlot.set(slot, generation)
+      lineage.generations.add(generation)
+      this.check(generation)
+    }
   }
 
   activate(generation: Generation<Spec>): void {
@@ -224,7 +263,8 @@ export class Generations<Spec> {
     const { mount } = generation
     publishEvent('drained', { mount })
     this.#events.retired(generation.name)
-    await this.#cleanUp(generation, [generation.hooks.cleanup, this.#cleanup])
+    const cleanups = generation.nameless ? [] : [generation.hooks.cleanup, this.#cleanup]
+    await this.#cleanUp(generation, cleanups)
   }
 
   async #undo(generation: Generation<Spec>, initialized: Promise<boolean>): Promise<void> {

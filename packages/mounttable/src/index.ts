@@ -10,11 +10,13 @@ export type { Cleanup, MountHooks } from './mount-hooks.ts'
 export {
   MountTable,
   type MountOptions,
-  type MountTableOptions,
+  type Recovery,
   type Replacement,
   type RollbackOptions,
   type UnmountOptions,
 } from './mount-table.ts'
 export { MountTableMember, type AttachOptions } from './mount-table-member.ts'
+export type { KnownMount, RecoveryOptions } from './recovery.ts'
 export type { Callbacks } from './replica.ts'
 export type { TableSnapshot } from './table-snapshot.ts'
+export type { MountTableOptions } from './table-options.ts'

@@ -48,6 +48,15 @@ export function checkNumber(
   }
 }
 
+/** @throws MountTableError EINVAL when one is there and is no function. */
+export function checkFunctions(syscall: string, functions: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(functions)) {
+    if (value !== undefined && typeof value !== 'function') {
+      throw new MountTableError('EINVAL', syscall, `option '${name}' must be a function`)
+    }
+  }
+}
+
 /** Settles as `work` does, unless a limit comes first; then it rejects, and `work` goes on by itself. */
 export function within<T>(work: Promise<T>, limits: Limits, expired: () => Error): Promise<T> {
   const { deadline, signal } = limits

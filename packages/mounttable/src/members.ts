@@ -11,9 +11,10 @@ export const CONTROL = 0
 interface Member {
   readonly id: number
   readonly stripe: number
-  readonly port: MessagePort
+  /** Undefined when that went with an earlier control thread. */
+  readonly port: MessagePort | undefined
   /** Who has left is asked for nothing, but is told what concerns the leases it still holds. */
-  state: 'reserved' | 'attached' | 'left'
+  state: 'reserved' | 'attached' | 'left' | 'orphaned'
   thread: number | undefined
 }
 
@@ -23,8 +24,11 @@ export interface MemberInfo {
   readonly id: number
   /** The `threadId` of node:worker_threads; undefined until it has joined. */
   readonly thread: number | undefined
-  /** `reserved`: share() was called. `left`: close() was called, and leases may still be held. */
-  readonly state: 'control' | 'reserved' | 'attached' | 'left'
+  /**
+   * `reserved`: share() was called. `left`: close() was called, and leases may still be held. `orphaned`: of an earlier
+   * control thread; it can only give its leases back.
+   */
+  readonly state: 'control' | 'reserved' | 'attached' | 'left' | 'orphaned'
   /** Leases it holds. */
   readonly references: number
 }
@@ -45,6 +49,26 @@ export class Members<Spec> {
     this.#shared = shared
     this.#events = events
     this.#freeStripes = Array.from({ length: shared.stripes - 1 }, (_, index) => index + 1)
+  }
+
+  /** Takes over the members of an earlier control thread. */
+  adopt(): void {
+    this.#freeStripes.length = 0
+    for (let stripe = 1; stripe < this.#shared.stripes; stripe++) {
+      const id = this.#shared.owner(stripe)
+      if (id === undefined) {
+        this.#shared.clearStripe(stripe)
+        this.#freeStripes.push(stripe)
+      } else this.#members.set(id, { id, stripe, port: undefined, state: 'orphaned', thread: undefined })
+    }
+    this.#shared.clearStripe(CONTROL)
+  }
+
+  /** Those that were adopted: whether they have given their stripe up. */
+  orphans(): { id: number; left: boolean }[] {
+    return [...this.#members.values()]
+      .filter(({ state }) => state === 'orphaned')
+      .map(({ id, stripe }) => ({ id, left: this.#shared.owner(stripe) !== id }))
   }
 
   /** @throws MountTableError ERR_MOUNT_MEMBERS */
@@ -94,13 +118,13 @@ export class Members<Spec> {
   }
 
   send(id: number, message: ToMember<Spec>): void {
-    this.#members.get(id)?.port.postMessage(message)
+    this.#members.get(id)?.port?.postMessage(message)
   }
 
   /** To all that know anything of the table. */
   broadcast(message: ToMember<Spec>): void {
     for (const member of this.#members.values()) {
-      if (member.state !== 'reserved') member.port.postMessage(message)
+      if (member.state !== 'reserved') member.port?.postMessage(message)
     }
   }
 
@@ -127,7 +151,7 @@ export class Members<Spec> {
     const member = this.#members.get(id)
     if (member === undefined) return false
     this.#members.delete(id)
-    member.port.close()
+    member.port?.close()
     fold(member.stripe)
     this.#shared.clearStripe(member.stripe)
     this.#freeStripes.push(member.stripe)
@@ -136,7 +160,7 @@ export class Members<Spec> {
   }
 
   close(): void {
-    for (const member of this.#members.values()) member.port.close()
+    for (const member of this.#members.values()) member.port?.close()
     this.#members.clear()
   }
 }

@@ -1,4 +1,5 @@
 import { MountTableError } from './errors.ts'
+import { checkFunctions } from './limits.ts'
 import type { Mount, MountInfo } from './mount.ts'
 
 /** Undoes in the control thread what a mount needed, once a generation, after its last lease. */
@@ -23,11 +24,7 @@ export interface Content<Spec> {
 
 /** @throws MountTableError EINVAL when one is there and is no function. */
 export function hooksOf<Spec>(syscall: string, { init, cleanup }: MountHooks<Spec>): MountHooks<Spec> {
-  for (const [name, hook] of Object.entries({ init, cleanup }) as [string, unknown][]) {
-    if (hook !== undefined && typeof hook !== 'function') {
-      throw new MountTableError('EINVAL', syscall, `option '${name}' must be a function`)
-    }
-  }
+  checkFunctions(syscall, { init, cleanup })
   return { ...(init !== undefined && { init }), ...(cleanup !== undefined && { cleanup }) }
 }
 

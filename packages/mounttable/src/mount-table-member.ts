@@ -44,6 +44,8 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
       },
       drained: (slot) => {
         this.#send({ type: 'drained', slot })
+        // The one at the other end of the port may have ended and have a successor.
+        if (table.epoch !== epoch) table.bell.ring()
       },
     })
     this.closed = new Promise((resolve) => {
@@ -139,6 +141,7 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
     this.#send({ type: 'leave' })
     this.#replica.close(() => {
       this.#stripe.leave()
+      this.#table.bell.ring()
       this.#port.close()
       this.#settleClosed(this.#replica.settled())
     })

@@ -5,35 +5,20 @@ import { Generations } from './generations.ts'
 import type { MountTableHandle } from './handle.ts'
 import { inspectAsText } from './inspection.ts'
 import type { Lease } from './lease.ts'
-import { checkNumber, checkOptions, type Limits } from './limits.ts'
+import { checkOptions, type Limits } from './limits.ts'
 import { CONTROL, Members } from './members.ts'
 import type { ToControl } from './messages.ts'
-import type { Dispose, MountInfo, Prepare } from './mount.ts'
-import { hooksOf, type Cleanup, type Content, type MountHooks } from './mount-hooks.ts'
+import type { MountInfo, Prepare } from './mount.ts'
+import { hooksOf, type Content, type MountHooks } from './mount-hooks.ts'
 import { label, placeOf, type Place } from './place.ts'
+import { adopt, KnownMounts, type KnownMount, type RecoveryOptions } from './recovery.ts'
 import { Replica, type Callbacks } from './replica.ts'
 import { Rollout } from './rollout.ts'
-import { CLOSED, MAX_SLOTS, MAX_STRIPES, RUNNING, SharedTable, STOPPING } from './shared-table.ts'
+import { CLOSED, RUNNING, SharedTable, STOPPING } from './shared-table.ts'
 import { copySpec } from './spec.ts'
 import { closed, stopping, Succession, type Successor } from './succession.ts'
+import { checkTableOptions, type MountTableOptions } from './table-options.ts'
 import { snapshotText, takeSnapshot, type TableSnapshot } from './table-snapshot.ts'
-
-export interface MountTableOptions<Spec, Handler> {
-  /** Generations that can exist at once, those that drain included. Default 1024. */
-  readonly slots?: number
-  /**
-   * Workers that can be members at once. Default 64. With 0 the table is this thread's alone: nothing is shared, specs
-   * are taken as they are, of any type, and `prepare` may be left out: then a spec is its own handler.
-   */
-  readonly members?: number
-  /** Generations of one mount point that may drain at once before the next is refused. Default 16. */
-  readonly drainingLimit?: number
-  /** Runs in this thread, once a generation, after its last lease is back. Its slot is not used again before. */
-  readonly cleanup?: Cleanup<Spec>
-  /** Makes this thread one that looks up, too. */
-  readonly prepare?: Prepare<Spec, Handler>
-  readonly dispose?: Dispose<Spec, Handler>
-}
 
 export interface RollbackOptions extends Limits {
   /** Only requests for this host; `*.example.org` is all names below it. */
@@ -52,6 +37,13 @@ export interface Replacement<Spec> {
   readonly drained: Promise<void>
 }
 
+/** What came of taking a table over. */
+export interface Recovery<Spec, Handler> {
+  readonly table: MountTable<Spec, Handler>
+  /** What was active and could not be mounted again, and why. */
+  readonly failed: readonly { readonly mount: KnownMount<Spec>; readonly error: unknown }[]
+}
+
 /** The control thread's end of a table: the only one that changes it. */
 export class MountTable<Spec = unknown, Handler = unknown> {
   readonly #shared: SharedTable
@@ -63,6 +55,8 @@ export class MountTable<Spec = unknown, Handler = unknown> {
   readonly #drains: Drains<Spec>
   /** Specs go to other threads. */
   readonly #copies: boolean
+  /** Another one: a successor has taken the table over. */
+  readonly #epoch: number
   /** The end of the last stop() has been published. */
   #stopped = false
 
@@ -70,16 +64,17 @@ export class MountTable<Spec = unknown, Handler = unknown> {
     inspectAsText(this.prototype)
   }
 
-  /** @throws MountTableError EINVAL */
-  constructor(options: MountTableOptions<Spec, Handler> = {}) {
-    const known = ['slots', 'members', 'drainingLimit', 'cleanup', 'prepare', 'dispose']
-    checkOptions('MountTable', options, known)
+  /**
+   * `taken` is for {@link MountTable.recover}.
+   *
+   * @throws MountTableError EINVAL
+   */
+  constructor(options: MountTableOptions<Spec, Handler> = {}, taken?: SharedTable) {
+    checkTableOptions('MountTable', options, ['slots', 'members'])
     const { slots = 1024, members = 64, drainingLimit = 16, cleanup, prepare, dispose } = options
-    checkCount('slots', slots, 1, MAX_SLOTS)
-    checkCount('members', members, 0, MAX_STRIPES - 1)
-    checkCount('drainingLimit', drainingLimit, 0, MAX_SLOTS)
-    this.#copies = members > 0
-    this.#shared = SharedTable.create(slots, members + 1)
+    this.#copies = taken !== undefined || members > 0
+    this.#shared = taken ?? SharedTable.create(slots, members + 1)
+    this.#epoch = this.#shared.epoch
     this.#members = new Members(this.#shared, {
       message: (id, message) => {
         this.#receive(id, message)
@@ -102,11 +97,44 @@ export class MountTable<Spec = unknown, Handler = unknown> {
         this.#announceStopped()
       },
     })
-    const own = prepare ?? (members === 0 ? (asHandler as Prepare<Spec, Handler>) : undefined)
+    const own = prepare ?? (!this.#copies ? (asHandler as Prepare<Spec, Handler>) : undefined)
     this.#replica = own && this.#ownReplica({ prepare: own, ...(dispose !== undefined && { dispose }) })
     this.#rollout = new Rollout(this.#shared, this.#members, this.#generations, this.#replica)
     this.#succession = new Succession(this.#shared, this.#rollout, drainingLimit)
     this.#drains = new Drains(this.#generations)
+  }
+
+  /**
+   * Takes over the table of a control thread that has ended, from its {@link buffer}. What was mounted drains; of the
+   * option `mounts`, what was active is mounted again, under greater numbers. Members of the ended thread get EBADF at
+   * their next lookup: they give back the leases they hold, and attach() anew with handles of this table. A clean-up
+   * that the ended thread was in the middle of is run again.
+   *
+   * @throws MountTableError ERR_MOUNT_LAYOUT; EBADF when the table was closed; EINVAL, ERR_MOUNT_PREFIX and its kin,
+   *   ERR_MOUNT_HOST for the option `mounts`. Nothing has changed then.
+   */
+  static async recover<Spec, Handler>(
+    buffer: SharedArrayBuffer,
+    options: RecoveryOptions<Spec, Handler> = {},
+  ): Promise<Recovery<Spec, Handler>> {
+    checkTableOptions('recover', options, ['mounts', 'deadline', 'signal'])
+    const { mounts = [], deadline, signal, ...own } = options
+    const shared = SharedTable.open(buffer, 'recover')
+    const known = new KnownMounts<Spec>(mounts)
+    if (shared.tableState === CLOSED) throw closed('recover')
+    const wanted = shared.tableState === RUNNING ? known.active(shared) : []
+    shared.takeOver()
+    const table = new MountTable<Spec, Handler>(own, shared)
+    adopt(known, table.#members, table.#generations, table.#rollout)
+    table.#listenToOrphans()
+    const limits = { ...(deadline !== undefined && { deadline }), ...(signal !== undefined && { signal }) }
+    const outcomes = await Promise.all(wanted.map((mount) => table.#mountAgain(mount, limits)))
+    return { table, failed: outcomes.filter((outcome) => outcome !== undefined) }
+  }
+
+  /** The memory of the table, for {@link recover} in another thread. */
+  get buffer(): ArrayBuffer | SharedArrayBuffer {
+    return this.#shared.buffer
   }
 
   /** True from stop() on, until start(). */
@@ -295,7 +323,8 @@ export class MountTable<Spec = unknown, Handler = unknown> {
         "this thread has no handlers; give the table the option 'prepare'",
       )
     }
-    if (this.#shared.tableState !== RUNNING) this.#refuseIfClosed('lookup')
+    if (this.#shared.tableState !== RUNNING || this.#shared.epoch !== this.#epoch)
+      this.#refuseIfClosed('lookup')
     return this.#replica.lookup(target, host)
   }
 
@@ -304,11 +333,12 @@ export class MountTable<Spec = unknown, Handler = unknown> {
    * rejects with EBADF. Call stop() before to drain. Closing twice is fine.
    */
   close(): void {
-    if (this.#shared.tableState === CLOSED) return
+    if (this.#shared.tableState === CLOSED || this.#shared.epoch !== this.#epoch) return
     this.#shared.tableState = CLOSED
     this.#rollout.withdraw(this.#rollout.points(), closed)
     this.#generations.close(closed('close'))
     this.#members.close()
+    this.#shared.bell.ring()
     this.#publish('closed')
   }
 
@@ -334,6 +364,29 @@ export class MountTable<Spec = unknown, Handler = unknown> {
     if (this.#stopped || this.#shared.tableState !== STOPPING || this.#generations.all().length > 0) return
     this.#stopped = true
     this.#publish('stopped')
+  }
+
+  /** Until all members of the earlier control thread are gone: they have no port to say anything by. */
+  #listenToOrphans(): void {
+    void this.#shared.bell.listen(() => {
+      if (this.#shared.tableState === CLOSED || this.#shared.epoch !== this.#epoch) return false
+      for (const { id, left } of this.#members.orphans()) if (left) this.removed(id)
+      for (const generation of this.#generations.all()) this.#generations.check(generation)
+      return this.#members.orphans().length > 0
+    })
+  }
+
+  async #mountAgain(
+    mount: KnownMount<Spec>,
+    limits: Limits,
+  ): Promise<{ mount: KnownMount<Spec>; error: unknown } | undefined> {
+    try {
+      const content = { spec: copySpec('recover', mount.spec), hooks: hooksOf('recover', mount) }
+      await this.#succession.mount('recover', mount, content, limits)
+      return undefined
+    } catch (error) {
+      return { mount, error }
+    }
   }
 
   #ownReplica(callbacks: Callbacks<Spec, Handler>): Replica<Spec, Handler> {
@@ -388,17 +441,10 @@ export class MountTable<Spec = unknown, Handler = unknown> {
   }
 
   #refuseIfClosed(syscall: string): void {
-    if (this.#shared.tableState === CLOSED) throw closed(syscall)
+    if (this.#shared.tableState === CLOSED || this.#shared.epoch !== this.#epoch) throw closed(syscall)
   }
 }
 
 const MOUNT_OPTIONS: readonly string[] = ['host', 'init', 'cleanup', 'deadline', 'signal']
 
 const asHandler = (spec: unknown): unknown => spec
-
-function checkCount(name: string, value: unknown, least: number, most: number): void {
-  checkNumber('MountTable', name, value, least, most)
-  if (!Number.isInteger(value)) {
-    throw new MountTableError('EINVAL', 'MountTable', `option '${name}' must be a whole number`)
-  }
-}

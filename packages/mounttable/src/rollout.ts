@@ -8,6 +8,7 @@ import { errorFromText, type ErrorText, type PlacedName } from './messages.ts'
 import type { Content } from './mount-hooks.ts'
 import type { MountName } from './mount.ts'
 import { MountPoint } from './mount-point.ts'
+import type { Place } from './place.ts'
 import { Preparation } from './preparation.ts'
 import type { Replica } from './replica.ts'
 import type { SharedTable } from './shared-table.ts'
@@ -42,6 +43,13 @@ export class Rollout<Spec, Handler> {
 
   point(host: string | undefined, prefix: string): MountPoint<Spec> | undefined {
     return this.#points.get(MountPoint.key(host, prefix))
+  }
+
+  /** The mount point of a place, made if there is none. */
+  pointAt({ host, prefix }: Place): MountPoint<Spec> {
+    const point = this.point(host, prefix) ?? new MountPoint<Spec>(host, prefix)
+    this.#points.set(point.key, point)
+    return point
   }
 
   /** Prepares a new generation everywhere and makes it the point's current one. The one before starts to drain. */

@@ -1,3 +1,4 @@
+import { Bell } from './bell.ts'
 import { MountTableError } from './errors.ts'
 
 /**
@@ -36,6 +37,7 @@ const TABLE_STATE_WORD = 4
 const GENERATION_WORD = 5
 const MEMBER_WORD = 6
 const EPOCH_WORD = 7
+const BELL_WORD = 8
 
 /** Two cache lines: the hardware prefetches neighbours in pairs. */
 const LINE_WORDS = 32
@@ -149,6 +151,27 @@ export class SharedTable {
     return Atomics.load(this.#words, EPOCH_WORD)
   }
 
+  /** Rung by members of an earlier epoch: the port they have leads nowhere. */
+  get bell(): Bell {
+    return new Bell(this.#words, BELL_WORD)
+  }
+
+  /**
+   * Begins a new epoch, when the control thread of the last one has ended. Nothing is active after it: what was drains,
+   * and what was being prepared never was.
+   */
+  takeOver(): void {
+    Atomics.add(this.#words, EPOCH_WORD, 1)
+    // By two: a member may have a message of the version after this one, which its sender did not live to store.
+    Atomics.add(this.#words, VERSION_WORD, 2)
+    // After the version: who fails to take a lease looks at it, and finds the new epoch.
+    for (let slot = 0; slot < this.slots; slot++) {
+      const word = this.word(slot)
+      if (stateOf(word) === INIT) this.setWord(slot, slotWord(generationOf(word), FREE))
+      else if (stateOf(word) === ACTIVE) this.exchange(slot, word, DRAINING)
+    }
+  }
+
   word(slot: number): number {
     return Atomics.load(this.#words, HEADER_WORDS + slot)
   }
@@ -239,6 +262,12 @@ export class SharedTable {
     const id = Atomics.add(this.#words, MEMBER_WORD, 1) + 1
     Atomics.store(this.#words, this.#ownerIndex(stripe), -id)
     return id
+  }
+
+  /** The id of the member that has joined with the stripe; undefined when nobody has, or has left. */
+  owner(stripe: number): number | undefined {
+    const id = Atomics.load(this.#words, this.#ownerIndex(stripe))
+    return id > 0 ? id : undefined
   }
 
   /**

@@ -414,7 +414,7 @@ describe('mount', () => {
     await worker.terminate()
     table.removed(worker.id)
     expect(table.snapshot()).toMatchObject({ references: 0, slots: { used: 1, kept: 0 } })
-    void table.stop()
+    table.stop().catch(() => undefined)
     expect(table.snapshot().state).toBe('stopping')
   })
 
