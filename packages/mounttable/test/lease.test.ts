@@ -51,6 +51,32 @@ describe('lease', () => {
     expect(references()).toBe(0)
   })
 
+  test('15: a response that its client aborts gives its lease back, once', async () => {
+    const client = new AbortController()
+    const { table, references } = await serving(
+      (rest) =>
+        new Promise((_, reject) => {
+          client.signal.addEventListener('abort', () => {
+            reject(new Error(`nobody waits for ${rest}`))
+          })
+        }),
+    )
+    const leases: { released: boolean }[] = []
+    const serve = async (): Promise<void> => {
+      using lease = table.lookup('/a/x')
+      if (lease !== undefined) leases.push(lease)
+      await lease?.handler(lease.rest)
+    }
+    const served = [serve(), serve()]
+    expect(references()).toBe(2)
+    client.abort()
+    client.abort()
+    for (const outcome of await Promise.allSettled(served)) expect(outcome.status).toBe('rejected')
+    expect(leases.map(({ released }) => released)).toEqual([true, true])
+    expect(references()).toBe(0)
+    await table.unmount('/a')
+  })
+
   test('16: releasing twice throws and counts once; disposing twice is fine', async () => {
     const { table, references } = await serving(() => undefined)
     const first = table.lookup('/a')!

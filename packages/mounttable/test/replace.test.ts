@@ -157,6 +157,28 @@ describe('replace', () => {
     expect(cleaned).toEqual([1])
   })
 
+  test('25: so is the same handler object, and each is cleaned up', async () => {
+    const cleaned: number[] = []
+    const handler = { serve: () => 'served' }
+    const table = new MountTable<typeof handler>({
+      members: 0,
+      cleanup: ({ generation }) => void cleaned.push(generation),
+    })
+    const first = await table.mount('/a', handler)
+    const lease = table.lookup('/a')!
+    const { mount, drained } = await table.replace('/a', handler)
+    const again = table.lookup('/a')!
+    expect(again.handler).toBe(lease.handler)
+    expect(again.mount.generation).toBe(mount.generation)
+    expect(mount.generation).not.toBe(first.generation)
+    lease.release()
+    await drained
+    expect(cleaned).toEqual([first.generation])
+    again.release()
+    await table.unmount('/a')
+    expect(cleaned).toEqual([first.generation, mount.generation])
+  })
+
   test('26: going back while the old one drains is a new generation of the old spec', async () => {
     const { table, cleaned } = counting()
     await table.mount('/a', 1)
@@ -250,6 +272,40 @@ describe('replace', () => {
     expect(stripe.acquire(0, stale)).toBe(false)
     stripe.release(0)
     expect(table.references(0)).toBe(0)
+  })
+
+  test('38: while one slot goes from mount to mount, a worker never gets the handler of another', async () => {
+    using table = new MountTable<string>({ slots: 1 })
+    const worker = await TestWorker.start(table)
+    const stop = await worker.begin('collect', gate(), '/a')
+    for (let round = 0; round < 200; round++) {
+      for (const name of ['a', 'b']) {
+        await table.mount(`/${name}`, name)
+        await table.unmount(`/${name}`)
+      }
+    }
+    const { lookups, answers } = (await stop()) as { lookups: number; answers: string[] }
+    expect(lookups).toBeGreaterThan(1000)
+    for (const answer of answers) expect(answer).toBe('a')
+    await worker.terminate()
+  })
+
+  test('39: the greatest and the least number of a generation are served in a worker', async () => {
+    using table = new MountTable<string>({ slots: 2 })
+    const handle = table.share()
+    const worker = await TestWorker.start({ share: () => handle })
+    new Int32Array(handle.buffer)[5] = 2 ** 29 - 2
+    expect(await table.mount('/a', 'last')).toMatchObject({ generation: 2 ** 29 - 1 })
+    expect(await worker.call('answer', '/a')).toBe('last')
+    await worker.call('hold', '/a')
+    const stopped = table.stop()
+    expect(await worker.call('answer', '/a')).toBeUndefined()
+    await worker.call('release', 0)
+    await stopped
+    table.start()
+    expect(await table.mount('/a', 'first')).toMatchObject({ generation: 0 })
+    expect(await worker.call('answer', '/a')).toBe('first')
+    await worker.terminate()
   })
 
   test('39: generation numbers start again after 2^29', () => {
