@@ -323,8 +323,8 @@ export class MountTable<Spec = unknown, Handler = unknown> {
         "this thread has no handlers; give the table the option 'prepare'",
       )
     }
-    if (this.#shared.tableState !== RUNNING || this.#shared.epoch !== this.#epoch)
-      this.#refuseIfClosed('lookup')
+    // A thread that has a successor is told by its replica.
+    if (this.#shared.tableState !== RUNNING) this.#refuseIfClosed('lookup')
     return this.#replica.lookup(target, host)
   }
 

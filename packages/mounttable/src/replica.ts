@@ -38,13 +38,15 @@ export class Replica<Spec, Handler> implements EntryOwner {
   readonly #late = new Map<number, Entry<Spec, Handler>>()
   /** What users' code does here, prepare and dispose. */
   readonly #work = new Set<Promise<void>>()
-  #version = 0
+  #version: number
   #whenIdle: (() => void) | undefined = undefined
   /** Releases have consequences. */
   #attentive = false
 
   constructor(stripe: Stripe, callbacks: Callbacks<Spec, Handler>, upstream: Upstream) {
     this.#stripe = stripe
+    // A table that was taken over has had versions before this thread.
+    this.#version = stripe.version
     this.#callbacks = callbacks
     this.#upstream = upstream
   }

@@ -250,7 +250,7 @@ export class SharedTable {
     return this.#served[this.#servedStart(stripe) + slot] ?? 0
   }
 
-  /** Only between two uses of a slot, when no member can take a lease of it. */
+  /** Only before a use of a free slot, when no lease of the last one is held: then no member writes here. */
   clearServed(slot: number): void {
     for (let stripe = 0; stripe < this.stripes; stripe++) {
       this.#served[this.#servedStart(stripe) + slot] = 0

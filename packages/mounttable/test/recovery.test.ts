@@ -152,10 +152,20 @@ describe('recovery', () => {
     const { old, buffer } = await left()
     const { table } = await MountTable.recover<string, string>(buffer, { mounts: old.list() })
     expect(await codeOf(old.mount('/c', 'x'))).toBe('EBADF')
+    expect(() => old.lookup('/a')).toThrow(expect.objectContaining({ code: 'EBADF' }))
     expect(await codeOf(old.unmount('/a'))).toBe('EBADF')
     expect(() => old.share()).toThrow(expect.objectContaining({ code: 'EBADF' }))
     old.close()
     expect(table.snapshot().state).toBe('running')
+    table.close()
+  })
+
+  test('63: without a list nothing is mounted again, and the table is ready for mounts', async () => {
+    const { buffer } = await left()
+    const { table } = await MountTable.recover<string, string>(buffer, { prepare: (spec) => spec })
+    expect(table.lookup('/a')).toBeUndefined()
+    await table.mount('/a', 'three')
+    expect(table.lookup('/a')?.handler).toBe('three')
     table.close()
   })
 
