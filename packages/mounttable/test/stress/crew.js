@@ -14,6 +14,8 @@ export class Crew {
   #untold = new Set()
   /** Starts and standstills take turns. */
   #turn = Promise.resolve()
+  /** The greatest of all workers, in MiB. */
+  heapLimit = 0
   /** For the report of a run that hangs. */
   doing = 'starting'
   counts = { started: 0, terminated: 0, killedInPrepare: 0, killedWhileJoining: 0, exited: 0, left: 0 }
@@ -123,8 +125,9 @@ export class Crew {
     })
     let attached
     let paused = () => undefined
-    worker.on('message', ({ type }) => {
+    worker.on('message', ({ type, heapLimit }) => {
       if (type === 'attached') {
+        this.heapLimit = Math.max(this.heapLimit, heapLimit)
         seat.joined = true
         attached()
       } else if (type === 'paused') paused()

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { checkHistory, findContradiction, type Kind, type Operation } from './linearizability.ts'
+import { longestRun, runStress } from './run.ts'
 
 /** One operation; 0 is nothing mounted. */
 const at = (invoked: number, response: number, kind: Kind, value = 0): Operation => ({
@@ -160,3 +161,15 @@ test('75: mount points are checked each for itself', () => {
     },
   ])
 })
+
+test(
+  '75: a dense history, of every lookup from each standstill on, is linearizable',
+  { timeout: longestRun(1) + 20_000 },
+  async () => {
+    const { history } = await runStress({ seconds: 1, args: ['--lookups', '0', '--record', '1'] })
+    const verdicts = checkHistory(history)
+    console.log(`linearizability: ${JSON.stringify(verdicts)}`)
+    expect(verdicts.filter(({ linearizable }) => !linearizable)).toEqual([])
+    expect(history.operations.length).toBeGreaterThan(1000)
+  },
+)

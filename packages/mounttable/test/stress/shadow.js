@@ -3,6 +3,8 @@
  * the targets that lead to them.
  */
 
+import { getHeapStatistics } from 'node:v8'
+
 /** Workers, and the control thread as number 0. */
 export const WORKERS = 3
 export const THREADS = WORKERS + 1
@@ -110,3 +112,6 @@ export const randomFrom = (seed) => {
     return Math.floor((state / 2 ** 32) * below)
   }
 }
+
+/** What this thread's heap may grow to, in MiB. */
+export const heapLimit = () => Math.round(getHeapStatistics().heap_size_limit / 2 ** 20)

@@ -1,41 +1,9 @@
-import { spawn } from 'node:child_process'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { checkHistory, type History, type Verdict } from './linearizability.ts'
+import { checkHistory, type History } from './linearizability.ts'
+import { longestRun, runStress, type Report } from './run.ts'
 
 /** How long it runs; `pnpm test:stress` makes it 60. */
 const seconds = Number(process.env.X_STRESS_SECONDS ?? 3)
-
-interface Report extends Record<string, unknown> {
-  readonly failures: readonly string[]
-}
-
-interface Run {
-  readonly report: Report
-  readonly history: History
-}
-
-/** Runs the stress to its end, in a process of its own: in this one a hang would take the tests with it. */
-async function run(): Promise<Run> {
-  const folder = await mkdtemp(join(tmpdir(), 'x-stress-'))
-  const file = join(folder, 'history.json')
-  const script = fileURLToPath(new URL('stress.js', import.meta.url))
-  try {
-    const child = spawn(process.execPath, [script, '--seconds', String(seconds), '--history', file], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    // It ends with 1 when something did not hold, and has said what.
-    const stdout = await text(child.stdout)
-    const history = JSON.parse(await readFile(file, 'utf8')) as History
-    return { report: JSON.parse(stdout) as Report, history }
-  } finally {
-    await rm(folder, { recursive: true })
-  }
-}
 
 describe('stress', () => {
   let report: Report
@@ -47,11 +15,9 @@ describe('stress', () => {
 
   beforeAll(
     async () => {
-      ;({ report, history } = await run())
-      const { failures, ...counts } = report
-      console.log(`stress: ${JSON.stringify(counts)}${failures.map((failure) => `\n${failure}`).join('')}`)
+      ;({ report, history } = await runStress({ seconds }))
     },
-    (seconds * 4 + 120) * 1000,
+    longestRun(seconds) + 20_000,
   )
 
   test('69: at every moment of standstill the reference words of each slot add up to its live leases', () => {
@@ -108,7 +74,7 @@ describe('stress', () => {
   })
 
   test('75: the history of all that is linearizable at every mount point', { timeout: 120_000 }, () => {
-    const verdicts: Verdict[] = checkHistory(history)
+    const verdicts = checkHistory(history)
     console.log(`linearizability: ${JSON.stringify(verdicts)}`)
     expect(verdicts.filter(({ linearizable }) => !linearizable)).toEqual([])
     expect(verdicts).toHaveLength(history.points.length)

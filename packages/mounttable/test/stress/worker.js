@@ -3,7 +3,7 @@ import { setImmediate, setTimeout as delay } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { MountTableMember } from '@x/mounttable'
 import { Looker } from './looker.js'
-import { LET_GO, PAUSE, RUN, randomFrom } from './shadow.js'
+import { LET_GO, PAUSE, RUN, heapLimit, randomFrom } from './shadow.js'
 
 const { table, thread, shadow, reads, period, seed } = workerData
 const random = randomFrom(seed)
@@ -59,7 +59,7 @@ const member = await MountTableMember.attach(table, {
   },
   deadline: 20_000,
 })
-parentPort.postMessage({ type: 'attached' })
+parentPort.postMessage({ type: 'attached', heapLimit: heapLimit() })
 while (!leaving) {
   standStill()
   looker.turn(exitsIn > 0 ? exitsIn : 50 + random(300))
