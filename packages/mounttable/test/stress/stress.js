@@ -357,11 +357,17 @@ async function stop() {
   })
 }
 
+const EMPTY_STOP = 'stop() of an empty table'
+
 /** A stretch between two stops. */
 async function stretch(until) {
   open = true
+  // Stopped and opened in one turn: the table is empty, so this stop() has nothing to wait for.
+  track(EMPTY_STOP, table.stop())
   table.start()
   while (activeOf(ALWAYS) === undefined) await bring('mount', ALWAYS).catch(answer)
+  if ([...waits.values()].includes(EMPTY_STOP))
+    fail('57', `${EMPTY_STOP} waits for what was mounted after it`)
   counts.mounts++
   const running = [replaceAlways(), replaceWorkers(), ...Array.from({ length: MUTATORS }, mutate)]
   for (;;) {

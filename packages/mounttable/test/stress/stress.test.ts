@@ -69,6 +69,11 @@ describe('stress', () => {
     expect(count('lateReleases')).toBeGreaterThan(0)
   })
 
+  test('57: a table is stopped and started again in place, even in one turn, and mounts what comes then', () => {
+    expect(failuresOf('57')).toEqual([])
+    expect(count('mounts')).toBeGreaterThan(count('stops'))
+  })
+
   test('64: slots are refused only when all are in use, or kept for late releases', () => {
     expect(failuresOf('64')).toEqual([])
   })
