@@ -89,6 +89,7 @@ export class Crew {
       this.doing = 'waiting until everybody stands still'
       Atomics.store(words, PAUSE, how)
       await Promise.all(seats.map((seat) => Promise.race([seat.paused(), seat.gone])))
+      await this.#untilDyingAreGone()
       this.#tell()
       this.doing = 'standing still'
       await look()
@@ -155,6 +156,15 @@ export class Crew {
     }
     this.#seats.set(thread, seat)
     return seat
+  }
+
+  /** Who was terminated after it had stood still is between being forgotten by the table and by the shadow. */
+  async #untilDyingAreGone() {
+    for (;;) {
+      const dying = [...this.#seats].filter(([thread]) => Atomics.load(this.#data.shadow.dying, thread) !== 0)
+      if (dying.length === 0) return
+      await Promise.all(dying.map(([, seat]) => seat.gone))
+    }
   }
 
   #terminate(thread, seat) {

@@ -166,7 +166,7 @@ function track(what, promise) {
 
 /** A spec, now and then with a trap for one of the workers. */
 function specFor(point) {
-  const trap = random(150)
+  const trap = random(500)
   const members = crew.members()
   const member = members[random(members.length)]
   const turns = trap < 3 ? 1 + random(3) : random(3)
