@@ -36,6 +36,8 @@ export class Replica<Spec, Handler> implements EntryOwner {
   readonly #entries = new Map<number, Entry<Spec, Handler>>()
   /** By slot: forced, and leases of this thread are still held. No other generation has the slot before they are back. */
   readonly #late = new Map<number, Entry<Spec, Handler>>()
+  /** Told of, in their order, and not applied yet. */
+  readonly #pending: Publication[] = []
   /** What users' code does here, prepare and dispose. */
   readonly #work = new Set<Promise<void>>()
   #version: number
@@ -118,8 +120,25 @@ export class Replica<Spec, Handler> implements EntryOwner {
     }
   }
 
-  /** Applies what all of them together change. */
+  /**
+   * Publications take effect in all threads at one moment, when their version is stored, and not when a thread hears of
+   * them: else one thread could find what is new before, and another thread after it what is old.
+   */
   publish(publications: readonly Publication[]): void {
+    this.#pending.push(...publications)
+    this.#apply()
+    // The control thread is between telling and storing: nobody tells of the latter.
+    if (this.#pending.length === 0) return
+    setImmediate(() => {
+      this.publish([])
+    }).unref()
+  }
+
+  /** Applies what all that are in effect together change. */
+  #apply(): void {
+    const version = this.#stripe.version
+    const later = this.#pending.findIndex((publication) => ((publication.version - version) | 0) > 0)
+    const publications = this.#pending.splice(0, later === -1 ? this.#pending.length : later)
     const last = publications.at(-1)
     if (last === undefined) return
     this.#version = last.version
@@ -136,6 +155,8 @@ export class Replica<Spec, Handler> implements EntryOwner {
 
   /** The generation is over, in all threads. */
   retire(name: MountName): void {
+    // Whatever led to this is in effect.
+    this.#apply()
     const entry = this.#named(name)
     if (entry === undefined) return
     this.#entries.delete(name.slot)
@@ -177,9 +198,10 @@ export class Replica<Spec, Handler> implements EntryOwner {
   #catchUp(syscall: string): void {
     this.#stripe.check(syscall)
     const before = this.#version
-    // The event loop may have brought a message whose version is not stored yet.
+    // A successor of the control thread tells of versions to come.
     if (((this.#stripe.version - before) | 0) <= 0) return
     this.#upstream.refresh()
+    this.#apply()
     if (this.#version === before) {
       throw new MountTableError(
         'EBADF',

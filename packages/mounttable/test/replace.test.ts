@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { MountTable } from '../src/index.ts'
+import { Replica } from '../src/replica.ts'
 import { SharedTable, slotWord, ACTIVE, FREE } from '../src/shared-table.ts'
 import { codeOf, gate, TestWorker } from './fixtures/workers.ts'
 
@@ -292,6 +293,34 @@ describe('replace', () => {
     expect(lookups).toBeGreaterThan(1000)
     for (const answer of answers) expect(answer).toBe('a')
     await worker.terminate()
+  })
+
+  test('72: a publication that a thread has heard of takes effect when its version is stored, as in all threads', async () => {
+    const table = SharedTable.create(2, 2)
+    const callbacks = { prepare: (spec: number) => spec }
+    const nowhere = { refresh: () => undefined, drained: () => undefined }
+    const replicas = [0, 1].map(
+      (stripe) => new Replica<number, number>(table.stripe(stripe), callbacks, nowhere),
+    )
+    const names = [1, 2].map((spec, slot) => {
+      const generation = table.nextGeneration(slot)
+      table.setWord(slot, slotWord(generation, ACTIVE))
+      return { prefix: '/a', host: undefined, slot, generation, spec }
+    })
+    const [first, second] = [names[0]!, names[1]!]
+    const found = (): unknown[] => replicas.map((replica) => replica.lookup('/a', undefined)?.handler)
+    for (const replica of replicas) {
+      for (const name of names) await replica.prepare(name)
+      replica.publish([{ version: 1, added: [first], removed: [] }])
+    }
+    expect(found()).toEqual([undefined, undefined])
+    table.version = 1
+    expect(found()).toEqual([1, 1])
+    replicas[0]!.publish([{ version: 2, added: [second], removed: [] }]) // the other has not heard of it yet
+    expect(found()).toEqual([1, 1])
+    replicas[1]!.publish([{ version: 2, added: [second], removed: [] }])
+    table.version = 2
+    expect(found()).toEqual([2, 2])
   })
 
   test('39: the greatest and the least number of a generation are served in a worker', async () => {
