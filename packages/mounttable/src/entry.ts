@@ -1,4 +1,5 @@
 import type { Mount } from './mount.ts'
+import { label } from './place.ts'
 
 /** Takes leases back. */
 export interface EntryOwner {
@@ -17,7 +18,7 @@ export class Entry<Spec, Handler> {
   prepared = false
   #controller: AbortController | undefined = undefined
   #forced = false
-  #retired: (() => void) | undefined = undefined
+  #withdrawn: (() => void) | undefined = undefined
 
   constructor(mount: Mount<Spec>, active: number, owner: EntryOwner) {
     this.mount = mount
@@ -28,24 +29,36 @@ export class Entry<Spec, Handler> {
 
   /** Made when first asked for: most handlers never do. */
   get signal(): AbortSignal {
-    this.#controller ??= new AbortController()
-    if (this.#forced) this.#controller.abort()
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#forced) this.#controller.abort()
+    }
     return this.#controller.signal
   }
 
-  /** Resolves with {@link retire}; asked for once at most. */
-  untilRetired(): Promise<void> {
+  /** Resolves with {@link withdraw}; asked for once at most. */
+  untilWithdrawn(): Promise<void> {
     return new Promise((resolve) => {
-      this.#retired = resolve
+      this.#withdrawn = resolve
     })
   }
 
-  retire(): void {
-    this.#retired?.()
+  /** Lookups find it no more. */
+  withdraw(): void {
+    this.#withdrawn?.()
   }
 
+  /** A lookup of another request may be what took the message from the port: listeners run after it. */
   force(): void {
     this.#forced = true
-    this.#controller?.abort()
+    const controller = this.#controller
+    if (controller === undefined) return
+    queueMicrotask(() => {
+      controller.abort()
+    })
+  }
+
+  toString(): string {
+    return `${label(this.mount)}, generation ${this.mount.generation}`
   }
 }

@@ -2,6 +2,12 @@
 export interface Holder {
   /** Id of the member; 0 is the control thread. */
   readonly member: number
+  /** The `threadId` of the member's thread; undefined when it never joined. */
+  readonly thread: number | undefined
+  /** Of what. */
+  readonly prefix: string
+  readonly host: string | undefined
+  readonly generation: number
   /** Leases it holds. */
   readonly count: number
   /**
@@ -16,14 +22,23 @@ export type MountTableErrorCode =
   | 'EBADF'
   | 'EINVAL'
   | 'ERR_LEASE_RELEASED'
+  | 'ERR_MOUNT_ATTACHED'
   | 'ERR_MOUNT_CLEANUP'
   | 'ERR_MOUNT_DRAINING_LIMIT'
   | 'ERR_MOUNT_DRAIN_DEADLINE'
+  | 'ERR_MOUNT_GENERATIONS'
+  | 'ERR_MOUNT_HOST'
+  | 'ERR_MOUNT_INIT'
   | 'ERR_MOUNT_LAYOUT'
   | 'ERR_MOUNT_MEMBERS'
   | 'ERR_MOUNT_NOT_FOUND'
+  | 'ERR_MOUNT_NO_PREVIOUS'
   | 'ERR_MOUNT_PREFIX'
+  | 'ERR_MOUNT_PREFIX_EMPTY'
+  | 'ERR_MOUNT_PREFIX_FORM'
+  | 'ERR_MOUNT_PREFIX_LENGTH'
   | 'ERR_MOUNT_PREPARE'
+  | 'ERR_MOUNT_REFERENCES'
   | 'ERR_MOUNT_SLOTS'
   | 'ERR_MOUNT_SPEC'
   | 'ERR_MOUNT_STOPPING'

@@ -8,6 +8,8 @@ export interface MountTableHandle {
   /** The member's id, never used for another one. */
   readonly id: number
   readonly stripe: number
+  /** That of the table's control thread: a handle is worth nothing to the next one. */
+  readonly epoch: number
   readonly buffer: SharedArrayBuffer
   readonly port: MessagePort
   readonly transfer: MessagePort[]

@@ -1,5 +1,6 @@
 import type { Entry } from './entry.ts'
 import { MountTableError } from './errors.ts'
+import { inspectAsText } from './inspection.ts'
 import type { Mount } from './mount.ts'
 
 /**
@@ -10,6 +11,10 @@ export class Lease<Handler, Spec = unknown> {
   readonly #entry: Entry<Spec, Handler>
   readonly #path: string
   #released = false
+
+  static {
+    inspectAsText(this.prototype)
+  }
 
   /** @internal */
   constructor(entry: Entry<Spec, Handler>, path: string) {
@@ -32,8 +37,8 @@ export class Lease<Handler, Spec = unknown> {
   }
 
   /**
-   * What follows the prefix in the canonical path, without the query: empty, or with a slash at its start. Escapes
-   * stay as they were sent, except those of unreserved characters when the path was not canonical.
+   * What follows the prefix in the path, without the query: empty, or with a slash at its start. A path that was sent
+   * in canonical form stays as it is; any other is in canonical form here.
    */
   get rest(): string {
     const query = this.#path.indexOf('?')
@@ -62,5 +67,9 @@ export class Lease<Handler, Spec = unknown> {
   /** Releases if that has not happened yet. */
   [Symbol.dispose](): void {
     if (!this.#released) this.release()
+  }
+
+  toString(): string {
+    return `Lease ${String(this.#entry)}${this.#released ? ', released' : ''}`
   }
 }

@@ -11,7 +11,10 @@ export interface Limits {
 const LONGEST_TIMER = 2 ** 31 - 1
 
 /** @throws MountTableError EINVAL when `options` has a key that is not in `known`, or an impossible limit. */
-export function checkOptions(syscall: string, options: object, known: readonly string[]): void {
+export function checkOptions(syscall: string, options: unknown, known: readonly string[]): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new MountTableError('EINVAL', syscall, `options are an object, not ${String(options)}`)
+  }
   for (const key of Object.keys(options)) {
     if (!known.includes(key)) {
       throw new MountTableError(
@@ -42,6 +45,15 @@ export function checkNumber(
       syscall,
       `option '${name}' must be a number from ${least} to ${most}, not ${String(value)}`,
     )
+  }
+}
+
+/** @throws MountTableError EINVAL when one is there and is no function. */
+export function checkFunctions(syscall: string, functions: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(functions)) {
+    if (value !== undefined && typeof value !== 'function') {
+      throw new MountTableError('EINVAL', syscall, `option '${name}' must be a function`)
+    }
   }
 }
 

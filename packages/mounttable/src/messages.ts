@@ -7,11 +7,17 @@ export interface ErrorText {
   readonly stack: string | undefined
 }
 
+/** A generation and where it is: who applies a change may have forgotten what was there. */
+export interface PlacedName extends MountName {
+  readonly host: string | undefined
+  readonly prefix: string
+}
+
 /** A change of what lookups find. Who applies it has seen every one with a smaller version. */
 export interface Publication {
   readonly version: number
-  readonly added: readonly MountName[]
-  readonly removed: readonly MountName[]
+  readonly added: readonly PlacedName[]
+  readonly removed: readonly PlacedName[]
 }
 
 export type ToMember<Spec> =
@@ -24,7 +30,7 @@ export type ToMember<Spec> =
   | { readonly type: 'force'; readonly name: MountName }
 
 export type ToControl =
-  | { readonly type: 'attach' }
+  | { readonly type: 'attach'; readonly thread: number }
   | { readonly type: 'prepared'; readonly name: MountName; readonly error?: ErrorText }
   | { readonly type: 'drained'; readonly slot: number }
   | { readonly type: 'leave' }

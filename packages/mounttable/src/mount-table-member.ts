@@ -1,36 +1,55 @@
-import { receiveMessageOnPort, type MessagePort } from 'node:worker_threads'
+import { MessagePort, receiveMessageOnPort, threadId } from 'node:worker_threads'
 import { MountTableError } from './errors.ts'
 import type { MountTableHandle } from './handle.ts'
+import { inspectAsText } from './inspection.ts'
 import type { Lease } from './lease.ts'
 import { checkOptions, within, type Limits } from './limits.ts'
-import { errorText, type ToControl, type ToMember } from './messages.ts'
+import { errorText, type Publication, type ToControl, type ToMember } from './messages.ts'
 import type { Mount } from './mount.ts'
 import { Replica, type Callbacks } from './replica.ts'
-import { CLOSED, RUNNING, SharedTable } from './shared-table.ts'
+import { CLOSED, RUNNING, SharedTable, type Stripe } from './shared-table.ts'
 
 export interface AttachOptions<Spec, Handler> extends Callbacks<Spec, Handler>, Limits {}
 
 /** A worker's end of a {@link MountTable}. It does not keep the worker's event loop alive. */
 export class MountTableMember<Spec = unknown, Handler = unknown> {
   readonly id: number
+  /**
+   * Resolves some time after close(): when the thread's last lease is back, and no prepare or dispose runs here any
+   * more. Then nothing of the table is left in this thread.
+   */
+  readonly closed: Promise<void>
   readonly #table: SharedTable
+  readonly #stripe: Stripe
   readonly #port: MessagePort
   readonly #replica: Replica<Spec, Handler>
   readonly #loaded: Promise<void>
+  #settleClosed!: (left: Promise<void>) => void
   #load!: (loading: Promise<void>) => void
   #closed = false
 
-  private constructor(handle: MountTableHandle, callbacks: Callbacks<Spec, Handler>) {
-    this.id = handle.id
-    this.#table = SharedTable.open(handle.buffer)
-    this.#port = handle.port
-    this.#replica = new Replica(this.#table.stripe(handle.stripe), callbacks, {
+  static {
+    inspectAsText(this.prototype)
+  }
+
+  private constructor(table: SharedTable, handle: MountTableHandle, callbacks: Callbacks<Spec, Handler>) {
+    const { id, stripe, epoch, port } = handle
+    this.id = id
+    this.#table = table
+    this.#stripe = table.claim(stripe, id, epoch)
+    this.#port = port
+    this.#replica = new Replica(this.#stripe, callbacks, {
       refresh: () => {
         this.#refresh()
       },
       drained: (slot) => {
         this.#send({ type: 'drained', slot })
+        // The one at the other end of the port may have ended and have a successor.
+        if (table.epoch !== epoch) table.bell.ring()
       },
+    })
+    this.closed = new Promise((resolve) => {
+      this.#settleClosed = resolve
     })
     this.#loaded = new Promise((resolve, reject) => {
       this.#load = resolve
@@ -45,8 +64,9 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
   /**
    * Joins the table, and resolves when everything that is mounted is prepared in this thread.
    *
-   * @throws MountTableError ERR_MOUNT_LAYOUT for a handle of another version; ERR_MOUNT_PREPARE when `prepare`
-   *   fails here (the cause says how) or the deadline passes; EBADF when the table was closed; EINVAL.
+   * @throws MountTableError ERR_MOUNT_LAYOUT for a handle of another version; ERR_MOUNT_ATTACHED when the handle was
+   *   attached before; ERR_MOUNT_PREPARE when `prepare` fails here (the cause says how) or the deadline passes; EBADF
+   *   when the table was closed or has let go of the member; EINVAL.
    */
   static async attach<Spec, Handler>(
     handle: MountTableHandle,
@@ -56,7 +76,7 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
     if (typeof options.prepare !== 'function') {
       throw new MountTableError('EINVAL', 'attach', "option 'prepare' must be a function")
     }
-    const member = new MountTableMember<Spec, Handler>(handle, options)
+    const member = new MountTableMember<Spec, Handler>(openTable(handle), handle, options)
     // A port that closed before it was listened to says nothing.
     if (member.#table.tableState === CLOSED) throw tableClosed()
     await member.#join(options)
@@ -68,7 +88,7 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
     this.#port.on('message', (message: ToMember<Spec>) => {
       this.#receive(message)
     })
-    this.#send({ type: 'attach' })
+    this.#send({ type: 'attach', thread: threadId })
     try {
       await within(
         this.#loaded,
@@ -97,7 +117,8 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
    *
    * @param target Origin form with or without a query, or absolute form, whose host counts then.
    * @param host The Host field: case and port do not matter.
-   * @throws MountTableError ERR_MOUNT_TARGET when the target climbs above the root; EBADF after close().
+   * @throws MountTableError ERR_MOUNT_TARGET when the target climbs above the root; ERR_MOUNT_REFERENCES; EBADF after
+   *   close(), and when the control thread has let go of this member.
    */
   lookup(target: string, host?: string): Lease<Handler, Spec> | undefined {
     if (this.#closed) throw new MountTableError('EBADF', 'lookup', 'this member is closed')
@@ -119,21 +140,42 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
     this.#closed = true
     this.#send({ type: 'leave' })
     this.#replica.close(() => {
+      this.#stripe.leave()
+      this.#table.bell.ring()
       this.#port.close()
+      this.#settleClosed(this.#replica.settled())
     })
+  }
+
+  /** Closes, and waits for {@link closed}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+    await this.closed
+  }
+
+  toString(): string {
+    if (this.#closed) return `MountTableMember ${this.id}, closed`
+    const state = this.stopping ? 'stopping' : 'running'
+    return `MountTableMember ${this.id}, ${state}, ${this.#stripe.held()} leases held here`
   }
 
   [Symbol.dispose](): void {
     this.close()
   }
 
-  /** The port holds all messages that were posted before the version that a lookup has just read. */
+  /**
+   * The port holds all messages that were posted before the version that a lookup has just read. Of what was published
+   * in a long time, only the outcome is applied.
+   */
   #refresh(): void {
+    const publications: Publication[] = []
     for (;;) {
       const received = receiveMessageOnPort(this.#port) as { message: ToMember<Spec> } | undefined
-      if (received === undefined) return
-      this.#receive(received.message)
+      if (received === undefined) break
+      if (received.message.type === 'publish') publications.push(received.message.publication)
+      else this.#receive(received.message)
     }
+    this.#replica.publish(publications)
   }
 
   #receive(message: ToMember<Spec>): void {
@@ -142,10 +184,11 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
         this.#load(this.#replica.load(message.version, message.mounts))
         break
       case 'prepare':
-        void this.#prepare(message.mount)
+        // Nobody waits for a member that has left.
+        if (!this.#closed) void this.#prepare(message.mount)
         break
       case 'publish':
-        this.#replica.publish(message.publication)
+        this.#replica.publish([message.publication])
         break
       case 'retire':
         this.#replica.retire(message.name)
@@ -172,3 +215,26 @@ export class MountTableMember<Spec = unknown, Handler = unknown> {
 
 const tableClosed = (): MountTableError =>
   new MountTableError('EBADF', 'attach', 'the control thread has closed the table')
+
+/** @throws MountTableError ERR_MOUNT_LAYOUT when it is not the handle of a table of this version. */
+function openTable(handle: unknown): SharedTable {
+  const { id, stripe, epoch, buffer, port } = (handle ?? {}) as Partial<
+    Record<keyof MountTableHandle, unknown>
+  >
+  const table = SharedTable.open(buffer)
+  const whole = (value: unknown, least: number, most: number): boolean =>
+    Number.isInteger(value) && Number(value) >= least && Number(value) <= most
+  if (
+    whole(id, 1, 2 ** 31 - 1) &&
+    whole(stripe, 1, table.stripes - 1) &&
+    whole(epoch, 0, 2 ** 31 - 1) &&
+    port instanceof MessagePort
+  ) {
+    return table
+  }
+  throw new MountTableError(
+    'ERR_MOUNT_LAYOUT',
+    'attach',
+    'this is not the handle of a table; pass what share() returned, with its port in the transfer list',
+  )
+}

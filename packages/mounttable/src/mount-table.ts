@@ -1,45 +1,31 @@
+import { Drains, type DrainOptions } from './drains.ts'
 import { MountTableError } from './errors.ts'
 import { publishEvent } from './events.ts'
-import type { Generation } from './generation.ts'
-import { Generations, type Cleanup } from './generations.ts'
+import { Generations } from './generations.ts'
 import type { MountTableHandle } from './handle.ts'
+import { inspectAsText } from './inspection.ts'
 import type { Lease } from './lease.ts'
-import { checkNumber, checkOptions, within, type Limits } from './limits.ts'
+import { checkOptions, type Limits } from './limits.ts'
 import { CONTROL, Members } from './members.ts'
 import type { ToControl } from './messages.ts'
-import type { Dispose, MountInfo, Prepare } from './mount.ts'
-import { MountPoint } from './mount-point.ts'
-import { canonicalPrefix, checkHost } from './path.ts'
+import type { MountInfo, Prepare } from './mount.ts'
+import { hooksOf, type Content, type MountHooks } from './mount-hooks.ts'
+import { label, placeOf, type Place } from './place.ts'
+import { adopt, KnownMounts, type KnownMount, type RecoveryOptions } from './recovery.ts'
 import { Replica, type Callbacks } from './replica.ts'
 import { Rollout } from './rollout.ts'
-import { CLOSED, MAX_SLOTS, MAX_STRIPES, RUNNING, SharedTable, STOPPING } from './shared-table.ts'
+import { CLOSED, RUNNING, SharedTable, STOPPING } from './shared-table.ts'
+import { copySpec } from './spec.ts'
+import { closed, stopping, Succession, type Successor } from './succession.ts'
+import { checkTableOptions, type MountTableOptions } from './table-options.ts'
+import { snapshotText, takeSnapshot, type TableSnapshot } from './table-snapshot.ts'
 
-export interface MountTableOptions<Spec, Handler> {
-  /** Generations that can exist at once, those that drain included. Default 1024. */
-  readonly slots?: number
-  /** Workers that can be members at once. Default 64. */
-  readonly members?: number
-  /** Generations of one mount point that may drain at once before replace() is refused. Default 16. */
-  readonly drainingLimit?: number
-  /** Runs in this thread, once a generation, after its last lease is back. Its slot is not used again before. */
-  readonly cleanup?: Cleanup<Spec>
-  /** Makes this thread one that looks up, too. */
-  readonly prepare?: Prepare<Spec, Handler>
-  readonly dispose?: Dispose<Spec, Handler>
-}
-
-export interface MountOptions extends Limits {
-  /** Only requests for this host. */
+export interface RollbackOptions extends Limits {
+  /** Only requests for this host; `*.example.org` is all names below it. */
   readonly host?: string
 }
 
-export interface DrainOptions extends Limits {
-  /**
-   * At the deadline, do not wait any longer for the leases that are still held: abort their signals and clean up.
-   * Without a deadline, at once.
-   */
-  readonly force?: boolean
-}
+export interface MountOptions<Spec = unknown> extends RollbackOptions, MountHooks<Spec> {}
 
 export interface UnmountOptions extends DrainOptions {
   readonly host?: string
@@ -51,6 +37,13 @@ export interface Replacement<Spec> {
   readonly drained: Promise<void>
 }
 
+/** What came of taking a table over. */
+export interface Recovery<Spec, Handler> {
+  readonly table: MountTable<Spec, Handler>
+  /** What was active and could not be mounted again, and why. */
+  readonly failed: readonly { readonly mount: KnownMount<Spec>; readonly error: unknown }[]
+}
+
 /** The control thread's end of a table: the only one that changes it. */
 export class MountTable<Spec = unknown, Handler = unknown> {
   readonly #shared: SharedTable
@@ -58,18 +51,30 @@ export class MountTable<Spec = unknown, Handler = unknown> {
   readonly #generations: Generations<Spec>
   readonly #rollout: Rollout<Spec, Handler>
   readonly #replica: Replica<Spec, Handler> | undefined
-  readonly #drainingLimit: number
+  readonly #succession: Succession<Spec, Handler>
+  readonly #drains: Drains<Spec>
+  /** Specs go to other threads. */
+  readonly #copies: boolean
+  /** Another one: a successor has taken the table over. */
+  readonly #epoch: number
+  /** The end of the last stop() has been published. */
+  #stopped = false
 
-  /** @throws MountTableError EINVAL */
-  constructor(options: MountTableOptions<Spec, Handler> = {}) {
-    const known = ['slots', 'members', 'drainingLimit', 'cleanup', 'prepare', 'dispose']
-    checkOptions('MountTable', options, known)
+  static {
+    inspectAsText(this.prototype)
+  }
+
+  /**
+   * `taken` is for {@link MountTable.recover}.
+   *
+   * @throws MountTableError EINVAL
+   */
+  constructor(options: MountTableOptions<Spec, Handler> = {}, taken?: SharedTable) {
+    checkTableOptions('MountTable', options, ['slots', 'members'])
     const { slots = 1024, members = 64, drainingLimit = 16, cleanup, prepare, dispose } = options
-    checkCount('slots', slots, 1, MAX_SLOTS)
-    checkCount('members', members, 0, MAX_STRIPES - 1)
-    checkCount('drainingLimit', drainingLimit, 0, MAX_SLOTS)
-    this.#drainingLimit = drainingLimit
-    this.#shared = SharedTable.create(slots, members + 1)
+    this.#copies = taken !== undefined || members > 0
+    this.#shared = taken ?? SharedTable.create(slots, members + 1)
+    this.#epoch = this.#shared.epoch
     this.#members = new Members(this.#shared, {
       message: (id, message) => {
         this.#receive(id, message)
@@ -89,10 +94,47 @@ export class MountTable<Spec = unknown, Handler = unknown> {
       },
       gone: ({ mount: { host, prefix } }) => {
         this.#rollout.forgetIfUnused(host, prefix)
+        this.#announceStopped()
       },
     })
-    this.#replica = prepare && this.#ownReplica(dispose === undefined ? { prepare } : { prepare, dispose })
+    const own = prepare ?? (!this.#copies ? (asHandler as Prepare<Spec, Handler>) : undefined)
+    this.#replica = own && this.#ownReplica({ prepare: own, ...(dispose !== undefined && { dispose }) })
     this.#rollout = new Rollout(this.#shared, this.#members, this.#generations, this.#replica)
+    this.#succession = new Succession(this.#shared, this.#rollout, drainingLimit)
+    this.#drains = new Drains(this.#generations)
+  }
+
+  /**
+   * Takes over the table of a control thread that has ended, from its {@link buffer}. What was mounted drains; of the
+   * option `mounts`, what was active is mounted again, under greater numbers. Members of the ended thread get EBADF at
+   * their next lookup: they give back the leases they hold, and attach() anew with handles of this table. A clean-up
+   * that the ended thread was in the middle of is run again.
+   *
+   * @throws MountTableError ERR_MOUNT_LAYOUT; EBADF when the table was closed; EINVAL, ERR_MOUNT_PREFIX and its kin,
+   *   ERR_MOUNT_HOST for the option `mounts`. Nothing has changed then.
+   */
+  static async recover<Spec, Handler>(
+    buffer: SharedArrayBuffer,
+    options: RecoveryOptions<Spec, Handler> = {},
+  ): Promise<Recovery<Spec, Handler>> {
+    checkTableOptions('recover', options, ['mounts', 'deadline', 'signal'])
+    const { mounts = [], deadline, signal, ...own } = options
+    const shared = SharedTable.open(buffer, 'recover')
+    const known = new KnownMounts<Spec>(mounts)
+    if (shared.tableState === CLOSED) throw closed('recover')
+    const wanted = shared.tableState === RUNNING ? known.active(shared) : []
+    shared.takeOver()
+    const table = new MountTable<Spec, Handler>(own, shared)
+    adopt(known, table.#members, table.#generations, table.#rollout)
+    table.#listenToOrphans()
+    const limits = { ...(deadline !== undefined && { deadline }), ...(signal !== undefined && { signal }) }
+    const outcomes = await Promise.all(wanted.map((mount) => table.#mountAgain(mount, limits)))
+    return { table, failed: outcomes.filter((outcome) => outcome !== undefined) }
+  }
+
+  /** The memory of the table, for {@link recover} in another thread. */
+  get buffer(): ArrayBuffer | SharedArrayBuffer {
+    return this.#shared.buffer
   }
 
   /** True from stop() on, until start(). */
@@ -103,6 +145,11 @@ export class MountTable<Spec = unknown, Handler = unknown> {
   /** Rises by one with every change of what lookups find, and starts again after 2^32. */
   get version(): number {
     return this.#shared.version >>> 0
+  }
+
+  /** Leases held, of all mounts and in all threads. */
+  get references(): number {
+    return this.#shared.total()
   }
 
   /**
@@ -119,20 +166,14 @@ export class MountTable<Spec = unknown, Handler = unknown> {
    * Prepares a spec in all threads, and then makes it visible in all; or in none.
    *
    * @throws MountTableError ERR_MOUNT_TAKEN when there is a mount at this host and prefix (see replace());
-   *   ERR_MOUNT_PREPARE when a thread could not prepare it or the deadline passed; ERR_MOUNT_PREFIX,
-   *   ERR_MOUNT_SPEC (it cannot be cloned), ERR_MOUNT_SLOTS, ERR_MOUNT_STOPPING, EBADF, EINVAL.
+   *   ERR_MOUNT_INIT when the mount's init fails; ERR_MOUNT_PREPARE when a thread could not prepare it or the deadline
+   *   passed; ERR_MOUNT_PREFIX and its kin, ERR_MOUNT_HOST, ERR_MOUNT_SPEC (it cannot be cloned), ERR_MOUNT_SLOTS,
+   *   ERR_MOUNT_GENERATIONS, ERR_MOUNT_DRAINING_LIMIT, ERR_MOUNT_STOPPING, EBADF, EINVAL.
    */
-  async mount(prefix: string, spec: Spec, options: MountOptions = {}): Promise<MountInfo<Spec>> {
-    const where = this.#locate('mount', prefix, options, ['host', 'deadline', 'signal'])
-    this.#refuseUnlessRunning('mount')
-    const copy = copySpec('mount', spec)
-    const known = this.#rollout.point(where.host, where.prefix)
-    if (known?.current !== undefined || known?.preparation !== undefined) {
-      throw new MountTableError('ERR_MOUNT_TAKEN', 'mount', `${label(where)} is mounted; use replace()`)
-    }
-    const point = known ?? new MountPoint<Spec>(where.host, where.prefix)
-    const { generation } = await this.#rollout.roll('mount', point, copy, options)
-    publishEvent('mounted', { mount: generation.mount })
+  async mount(prefix: string, spec: Spec, options: MountOptions<Spec> = {}): Promise<MountInfo<Spec>> {
+    const where = this.#locate('mount', prefix, options, MOUNT_OPTIONS)
+    const content = this.#content('mount', spec, options)
+    const generation = await this.#succession.mount('mount', where, content, options)
     return this.#generations.describe(generation)
   }
 
@@ -143,27 +184,21 @@ export class MountTable<Spec = unknown, Handler = unknown> {
    * @throws MountTableError ERR_MOUNT_NOT_FOUND; ERR_MOUNT_DRAINING_LIMIT when too many earlier generations still
    *   drain; else as mount(). The old generation stays as it is then.
    */
-  async replace(prefix: string, spec: Spec, options: MountOptions = {}): Promise<Replacement<Spec>> {
-    const where = this.#locate('replace', prefix, options, ['host', 'deadline', 'signal'])
-    this.#refuseUnlessRunning('replace')
-    const copy = copySpec('replace', spec)
-    const started = performance.now()
-    let point = this.#mounted('replace', where)
-    while (point.preparation !== undefined) {
-      await within(point.preparation.finished, remaining(options, started), lateTurn)
-      this.#refuseUnlessRunning('replace')
-      point = this.#mounted('replace', where)
-    }
-    if (point.lineage.draining().length >= this.#drainingLimit) {
-      throw new MountTableError(
-        'ERR_MOUNT_DRAINING_LIMIT',
-        'replace',
-        `${this.#drainingLimit} generations of ${label(where)} still drain; drain() them with force, or wait`,
-      )
-    }
-    const { generation, old } = await this.#rollout.roll('replace', point, copy, remaining(options, started))
-    publishEvent('replaced', { mount: generation.mount })
-    return { mount: this.#generations.describe(generation), drained: old?.gone ?? Promise.resolve() }
+  async replace(prefix: string, spec: Spec, options: MountOptions<Spec> = {}): Promise<Replacement<Spec>> {
+    const where = this.#locate('replace', prefix, options, MOUNT_OPTIONS)
+    const content = this.#content('replace', spec, options)
+    return this.#replacement(await this.#succession.replace(where, content, options))
+  }
+
+  /**
+   * Goes back to what the mounted generation took the place of: its spec and its hooks, as a new generation, whether
+   * the old one still drains or is gone. Nothing that drains is taken into use again. A second call goes forth again.
+   *
+   * @throws MountTableError ERR_MOUNT_NO_PREVIOUS when nothing was replaced since it was mounted; else as replace().
+   */
+  async rollback(prefix: string, options: RollbackOptions = {}): Promise<Replacement<Spec>> {
+    const where = this.#locate('rollback', prefix, options, ['host', 'deadline', 'signal'])
+    return this.#replacement(await this.#succession.rollback(where, options))
   }
 
   /**
@@ -174,11 +209,13 @@ export class MountTable<Spec = unknown, Handler = unknown> {
    */
   async unmount(prefix: string, options: UnmountOptions = {}): Promise<void> {
     const where = this.#locate('unmount', prefix, options, ['host', 'deadline', 'signal', 'force'])
-    const point = this.#mounted('unmount', where)
-    const reason = new MountTableError('ERR_MOUNT_NOT_FOUND', 'replace', `${label(where)} was unmounted`)
-    const removed = this.#rollout.withdraw([point], reason)
+    const point = this.#succession.mounted('unmount', where)
+    const removed = this.#rollout.withdraw(
+      [point],
+      (syscall) => new MountTableError('ERR_MOUNT_NOT_FOUND', syscall, `${label(where)} was unmounted`),
+    )
     for (const generation of removed) this.#generations.drain(generation)
-    await this.#gone('unmount', removed, options)
+    await this.#drains.untilGone('unmount', removed, options)
   }
 
   /**
@@ -192,7 +229,7 @@ export class MountTable<Spec = unknown, Handler = unknown> {
     if (typeof which === 'string') {
       const where = this.#locate('drain', which, options, ['host', 'deadline', 'signal', 'force'])
       const point = this.#rollout.point(where.host, where.prefix)
-      await this.#gone('drain', point?.lineage.draining() ?? [], options)
+      await this.#drains.untilGone('drain', point?.lineage.draining() ?? [], options)
       return
     }
     this.#refuseIfClosed('drain')
@@ -206,7 +243,7 @@ export class MountTable<Spec = unknown, Handler = unknown> {
         `${label(which)} is mounted; unmount() it first`,
       )
     }
-    await this.#gone('drain', [generation], options)
+    await this.#drains.untilGone('drain', [generation], options)
   }
 
   /**
@@ -218,13 +255,16 @@ export class MountTable<Spec = unknown, Handler = unknown> {
   async stop(options: DrainOptions = {}): Promise<void> {
     this.#refuseIfClosed('stop')
     checkOptions('stop', options, ['deadline', 'signal', 'force'])
-    this.#shared.tableState = STOPPING
-    const points = this.#rollout.points()
-    const cancelled = points.flatMap(({ preparation }) => preparation?.finished ?? [])
-    for (const generation of this.#rollout.withdraw(points, stopping('mount')))
-      this.#generations.drain(generation)
-    await Promise.all(cancelled)
-    await this.#gone('stop', this.#generations.all(), options)
+    if (!this.stopping) {
+      this.#shared.tableState = STOPPING
+      this.#stopped = false
+      this.#publish('stopping')
+    }
+    const removed = this.#rollout.withdraw(this.#rollout.points(), stopping)
+    for (const generation of removed) this.#generations.drain(generation)
+    this.#announceStopped()
+    // Taken now, with what is given up in a moment: the table may be started and filled again soon.
+    await this.#drains.untilGone('stop', this.#generations.all(), options)
   }
 
   /**
@@ -237,15 +277,23 @@ export class MountTable<Spec = unknown, Handler = unknown> {
     if (!this.stopping) return
     if (this.#generations.all().length > 0) throw stopping('start')
     this.#shared.tableState = RUNNING
+    this.#publish('started')
   }
 
-  /** All generations that exist, in one consistent view, by prefix and then by age. */
+  /**
+   * All there is, in one consistent view.
+   *
+   * @throws MountTableError EBADF
+   */
+  snapshot(): TableSnapshot<Spec> {
+    this.#refuseIfClosed('snapshot')
+    return this.#snapshot()
+  }
+
+  /** The mounts of a snapshot(): all generations that exist, by prefix and then by age. */
   list(): MountInfo<Spec>[] {
     this.#refuseIfClosed('list')
-    const points = this.#rollout.points().sort((a, b) => (a.key < b.key ? -1 : 1))
-    return points.flatMap((point) =>
-      [...point.lineage.generations].map((each) => this.#generations.describe(each)),
-    )
+    return [...this.#snapshot().mounts]
   }
 
   /**
@@ -275,6 +323,7 @@ export class MountTable<Spec = unknown, Handler = unknown> {
         "this thread has no handlers; give the table the option 'prepare'",
       )
     }
+    // A thread that has a successor is told by its replica.
     if (this.#shared.tableState !== RUNNING) this.#refuseIfClosed('lookup')
     return this.#replica.lookup(target, host)
   }
@@ -284,16 +333,60 @@ export class MountTable<Spec = unknown, Handler = unknown> {
    * rejects with EBADF. Call stop() before to drain. Closing twice is fine.
    */
   close(): void {
-    if (this.#shared.tableState === CLOSED) return
+    if (this.#shared.tableState === CLOSED || this.#shared.epoch !== this.#epoch) return
     this.#shared.tableState = CLOSED
-    const closed = new MountTableError('EBADF', 'close', 'the table was closed')
     this.#rollout.withdraw(this.#rollout.points(), closed)
-    this.#generations.close(closed)
+    this.#generations.close(closed('close'))
     this.#members.close()
+    this.#shared.bell.ring()
+    this.#publish('closed')
   }
 
   [Symbol.dispose](): void {
     this.close()
+  }
+
+  /** The table, its mounts and who holds leases, a line each. */
+  toString(): string {
+    return this.#shared.tableState === CLOSED ? 'MountTable closed' : snapshotText(this.#snapshot())
+  }
+
+  #snapshot(): TableSnapshot<Spec> {
+    return takeSnapshot(this.#shared, this.#members, this.#generations, this.#rollout.points())
+  }
+
+  #publish(name: 'stopping' | 'stopped' | 'started' | 'closed'): void {
+    publishEvent(name, { version: this.version })
+  }
+
+  /** Once a stop(), when the last generation is gone. */
+  #announceStopped(): void {
+    if (this.#stopped || this.#shared.tableState !== STOPPING || this.#generations.all().length > 0) return
+    this.#stopped = true
+    this.#publish('stopped')
+  }
+
+  /** Until all members of the earlier control thread are gone: they have no port to say anything by. */
+  #listenToOrphans(): void {
+    void this.#shared.bell.listen(() => {
+      if (this.#shared.tableState === CLOSED || this.#shared.epoch !== this.#epoch) return false
+      for (const { id, left } of this.#members.orphans()) if (left) this.removed(id)
+      for (const generation of this.#generations.all()) this.#generations.check(generation)
+      return this.#members.orphans().length > 0
+    })
+  }
+
+  async #mountAgain(
+    mount: KnownMount<Spec>,
+    limits: Limits,
+  ): Promise<{ mount: KnownMount<Spec>; error: unknown } | undefined> {
+    try {
+      const content = { spec: copySpec('recover', mount.spec), hooks: hooksOf('recover', mount) }
+      await this.#succession.mount('recover', mount, content, limits)
+      return undefined
+    } catch (error) {
+      return { mount, error }
+    }
   }
 
   #ownReplica(callbacks: Callbacks<Spec, Handler>): Replica<Spec, Handler> {
@@ -309,7 +402,7 @@ export class MountTable<Spec = unknown, Handler = unknown> {
   #receive(member: number, message: ToControl): void {
     switch (message.type) {
       case 'attach':
-        this.#rollout.attach(member)
+        this.#rollout.attach(member, message.thread)
         break
       case 'prepared':
         this.#rollout.answer(member, message.name, message.error)
@@ -318,6 +411,7 @@ export class MountTable<Spec = unknown, Handler = unknown> {
         this.#drained(message.slot)
         break
       case 'leave':
+        this.#members.leave(member)
         this.#rollout.detach(member)
     }
   }
@@ -327,130 +421,30 @@ export class MountTable<Spec = unknown, Handler = unknown> {
     if (generation !== undefined) this.#generations.check(generation)
   }
 
-  /** Checks everything about a call that can be checked before something changes. */
+  /** Checks what can be checked of a call before something changes. */
   #locate(syscall: string, prefix: string, options: { host?: string }, known: readonly string[]): Place {
     this.#refuseIfClosed(syscall)
     checkOptions(syscall, options, known)
-    const { host } = options
+    return placeOf(syscall, prefix, options.host)
+  }
+
+  #content(syscall: string, spec: Spec, hooks: MountHooks<Spec>): Content<Spec> {
+    this.#succession.refuseUnlessRunning(syscall)
     return {
-      prefix: canonicalPrefix(syscall, prefix) || '/',
-      host: host === undefined ? undefined : checkHost(syscall, host),
+      spec: this.#copies ? copySpec(syscall, spec) : spec,
+      hooks: hooksOf(syscall, hooks),
     }
   }
 
-  #mounted(syscall: string, where: Place): MountPoint<Spec> {
-    const point = this.#rollout.point(where.host, where.prefix)
-    if (point?.current === undefined) {
-      const hint = point === undefined ? '' : '; it drains already, drain() waits for it'
-      throw new MountTableError(
-        'ERR_MOUNT_NOT_FOUND',
-        syscall,
-        `nothing is mounted at ${label(where)}${hint}`,
-      )
-    }
-    return point
-  }
-
-  async #gone(
-    syscall: string,
-    generations: readonly Generation<Spec>[],
-    options: DrainOptions,
-  ): Promise<void> {
-    const { force = false, ...limits } = options
-    const force_ = (): void => {
-      for (const generation of generations) this.#generations.force(generation)
-    }
-    const all = settled(generations)
-    if (force && limits.deadline === undefined) force_()
-    try {
-      await within(all, limits, () => this.#drainDeadline(syscall, generations))
-    } catch (error) {
-      const late = error instanceof MountTableError && error.code === 'ERR_MOUNT_DRAIN_DEADLINE'
-      if (!force || !late) throw error
-      force_()
-      const { signal } = limits
-      await within(all, signal === undefined ? {} : { signal }, () => error)
-    }
-  }
-
-  #drainDeadline(syscall: string, generations: readonly Generation<Spec>[]): MountTableError {
-    const holders = generations.flatMap((generation) => this.#generations.holders(generation))
-    const who = holders.map(
-      ({ member, count, age }) => `member ${member} holds ${count} for at least ${age} ms`,
-    )
-    return new MountTableError(
-      'ERR_MOUNT_DRAIN_DEADLINE',
-      syscall,
-      `the deadline passed; ${who.join(', ') || 'the clean-up still runs'}`,
-      { holders },
-    )
+  #replacement({ generation, old }: Successor<Spec>): Replacement<Spec> {
+    return { mount: this.#generations.describe(generation), drained: old?.gone ?? Promise.resolve() }
   }
 
   #refuseIfClosed(syscall: string): void {
-    if (this.#shared.tableState === CLOSED) throw new MountTableError('EBADF', syscall, 'the table is closed')
-  }
-
-  #refuseUnlessRunning(syscall: string): void {
-    this.#refuseIfClosed(syscall)
-    if (this.stopping) throw stopping(syscall)
+    if (this.#shared.tableState === CLOSED || this.#shared.epoch !== this.#epoch) throw closed(syscall)
   }
 }
 
-interface Place {
-  readonly host: string | undefined
-  readonly prefix: string
-}
+const MOUNT_OPTIONS: readonly string[] = ['host', 'init', 'cleanup', 'deadline', 'signal']
 
-const label = ({ host, prefix }: Place): string => `${host ?? ''}${prefix}`
-
-const stopping = (syscall: string): MountTableError =>
-  new MountTableError(
-    'ERR_MOUNT_STOPPING',
-    syscall,
-    'the table is stopping; start() it after stop() has resolved',
-  )
-
-const lateTurn = (): MountTableError =>
-  new MountTableError(
-    'ERR_MOUNT_PREPARE',
-    'replace',
-    'the deadline passed while an earlier replace() went on',
-  )
-
-function checkCount(name: string, value: unknown, least: number, most: number): void {
-  checkNumber('MountTable', name, value, least, most)
-  if (!Number.isInteger(value)) {
-    throw new MountTableError('EINVAL', 'MountTable', `option '${name}' must be a whole number`)
-  }
-}
-
-/** The limits that are left of a call that began at `started`. */
-function remaining(limits: Limits, started: number): Limits {
-  const { deadline, signal } = limits
-  return {
-    ...(deadline !== undefined && { deadline: Math.max(0, deadline - (performance.now() - started)) }),
-    ...(signal !== undefined && { signal }),
-  }
-}
-
-/** A copy, because members that join later get it as it is now. */
-function copySpec<Spec>(syscall: string, spec: Spec): Spec {
-  try {
-    return structuredClone(spec)
-  } catch (cause) {
-    throw new MountTableError(
-      'ERR_MOUNT_SPEC',
-      syscall,
-      'a spec must be something structuredClone() can copy',
-      {
-        cause,
-      },
-    )
-  }
-}
-
-/** Waits for all, and then fails if one did. */
-async function settled(generations: readonly Generation<unknown>[]): Promise<void> {
-  const outcomes = await Promise.allSettled(generations.map((generation) => generation.gone))
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
-}
+const asHandler = (spec: unknown): unknown => spec

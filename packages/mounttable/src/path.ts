@@ -1,7 +1,7 @@
-import { MountTableError } from './errors.ts'
+import { MountTableError, type MountTableErrorCode } from './errors.ts'
 
 /** Characters of a prefix, after escapes. */
-export const LONGEST_PREFIX = 2048
+const LONGEST_PREFIX = 2048
 
 /** A request target taken apart: the canonical path and, of an absolute target, its host. */
 export interface Target {
@@ -73,11 +73,13 @@ export function resolveTarget(target: string): Target | undefined {
 /**
  * The canonical form of a prefix: no slash at its end, so the root is the empty string.
  *
- * @throws MountTableError ERR_MOUNT_PREFIX
+ * @throws MountTableError ERR_MOUNT_PREFIX when it cannot begin a path, ERR_MOUNT_PREFIX_EMPTY,
+ *   ERR_MOUNT_PREFIX_LENGTH, ERR_MOUNT_PREFIX_FORM when it has to be resolved first.
  */
 export function canonicalPrefix(syscall: string, prefix: unknown): string {
-  const refuse = (why: string): MountTableError =>
-    new MountTableError('ERR_MOUNT_PREFIX', syscall, `${why}: ${String(prefix).slice(0, 80)}`)
+  const refuse = (why: string, code: MountTableErrorCode = 'ERR_MOUNT_PREFIX'): MountTableError =>
+    new MountTableError(code, syscall, `${why}: ${String(prefix).slice(0, 80)}`)
+  if (prefix === '') throw refuse('a prefix is not empty; / is the root', 'ERR_MOUNT_PREFIX_EMPTY')
   if (typeof prefix !== 'string' || !prefix.startsWith('/'))
     throw refuse('a prefix is a path that begins with /')
   if (/[?#\0-\x20\x7f]/.test(prefix))
@@ -89,26 +91,13 @@ export function canonicalPrefix(syscall: string, prefix: unknown): string {
   } catch {
     throw refuse('a prefix is well-formed Unicode')
   }
-  if (path.length > LONGEST_PREFIX) throw refuse(`a prefix has at most ${LONGEST_PREFIX} characters`)
-  if (resolveSegments(path) !== path) throw refuse('a prefix has no //, . or .. in it')
-  return path.endsWith('/') ? path.slice(0, -1) : path
-}
-
-/** Compared hosts are lower-case and have no port and no dot at their end. */
-export function canonicalHost(host: string): string {
-  const end = host.startsWith('[') ? host.indexOf(']') + 1 : host.indexOf(':')
-  const name = end > 0 ? host.slice(0, end) : host
-  return (name.endsWith('.') ? name.slice(0, -1) : name).toLowerCase()
-}
-
-/** @throws MountTableError ERR_MOUNT_PREFIX when it cannot be the host of a request. */
-export function checkHost(syscall: string, host: unknown): string {
-  if (typeof host !== 'string' || /[/?#@\0-\x20\x7f]/.test(host) || canonicalHost(host) === '') {
-    throw new MountTableError(
-      'ERR_MOUNT_PREFIX',
-      syscall,
-      `this is not a host name: ${String(host).slice(0, 80)}`,
-    )
+  if (path.length > LONGEST_PREFIX) {
+    throw refuse(`a prefix has at most ${LONGEST_PREFIX} characters`, 'ERR_MOUNT_PREFIX_LENGTH')
   }
-  return canonicalHost(host)
+  const resolved = resolveSegments(path)
+  if (resolved !== path) {
+    const remedy = resolved === undefined ? '' : `; write ${resolved.slice(0, 80)}`
+    throw refuse(`a prefix has no //, . or .. in it${remedy}`, 'ERR_MOUNT_PREFIX_FORM')
+  }
+  return path.endsWith('/') ? path.slice(0, -1) : path
 }

@@ -2,6 +2,8 @@ import type { Generation } from './generation.ts'
 
 /** Waits until every member has prepared one generation, or one has refused, or nobody wants it any more. */
 export class Preparation<Spec> {
+  /** The function that wants it: mount or replace. */
+  readonly syscall: string
   readonly generation: Generation<Spec>
   /** Resolves when all have prepared; rejects with the first refusal, or with the reason to cancel. */
   readonly done: Promise<void>
@@ -13,8 +15,10 @@ export class Preparation<Spec> {
   #finish!: () => void
   #cancelled: Error | undefined = undefined
   #allAsked = false
+  #over = false
 
-  constructor(generation: Generation<Spec>) {
+  constructor(syscall: string, generation: Generation<Spec>) {
+    this.syscall = syscall
     this.generation = generation
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve
@@ -25,6 +29,16 @@ export class Preparation<Spec> {
     this.finished = new Promise((resolve) => {
       this.#finish = resolve
     })
+  }
+
+  /** Everyone there is has been asked; who joins from now on has to be asked on its own. */
+  get asked(): boolean {
+    return this.#allAsked
+  }
+
+  /** It has come to its end, whatever that was. */
+  get over(): boolean {
+    return this.#over
   }
 
   get waiting(): readonly number[] {
@@ -58,6 +72,7 @@ export class Preparation<Spec> {
   }
 
   finish(): void {
+    this.#over = true
     this.#finish()
   }
 

@@ -1,14 +1,20 @@
 import { MountTableError } from './errors.ts'
+import { publishEvent } from './events.ts'
 import type { Generation } from './generation.ts'
 import type { Generations } from './generations.ts'
 import { within, type Limits } from './limits.ts'
 import { CONTROL, type Members } from './members.ts'
-import { errorFromText, type ErrorText } from './messages.ts'
+import { errorFromText, type ErrorText, type PlacedName } from './messages.ts'
+import type { Content } from './mount-hooks.ts'
 import type { MountName } from './mount.ts'
 import { MountPoint } from './mount-point.ts'
+import type { Place } from './place.ts'
 import { Preparation } from './preparation.ts'
 import type { Replica } from './replica.ts'
 import type { SharedTable } from './shared-table.ts'
+
+/** The event of a generation that has become the current one. */
+export type Committed = 'mounted' | 'replaced' | 'rolledBack'
 
 /** Brings changes to all threads: prepared in all or in none, and published in one order. */
 export class Rollout<Spec, Handler> {
@@ -39,25 +45,37 @@ export class Rollout<Spec, Handler> {
     return this.#points.get(MountPoint.key(host, prefix))
   }
 
+  /** The mount point of a place, made if there is none. */
+  pointAt({ host, prefix }: Place): MountPoint<Spec> {
+    const point = this.point(host, prefix) ?? new MountPoint<Spec>(host, prefix)
+    this.#points.set(point.key, point)
+    return point
+  }
+
   /** Prepares a new generation everywhere and makes it the point's current one. The one before starts to drain. */
   async roll(
     syscall: string,
+    event: Committed,
     point: MountPoint<Spec>,
-    spec: Spec,
+    content: Content<Spec>,
     limits: Limits,
   ): Promise<{ generation: Generation<Spec>; old: Generation<Spec> | undefined }> {
-    const generation = this.#generations.begin(syscall, point, point.lineage, spec)
-    const preparation = new Preparation(generation)
+    const generation = this.#generations.begin(syscall, point, point.lineage, content)
+    const preparation = new Preparation(syscall, generation)
     point.preparation = preparation
     this.#points.set(point.key, point)
+    publishEvent('preparing', { mount: generation.mount })
+    let committed = false
     try {
-      this.#ask(preparation)
-      await within(preparation.done, limits, () => lateMembers(syscall, preparation))
+      this.#begin(preparation)
+      await within(preparation.done, limits, () => late(preparation))
       // stop() may have come after the last answer and before this line.
       if (preparation.cancelled !== undefined) throw preparation.cancelled
-      return { generation, old: this.#commit(point, generation) }
+      committed = true
+      return { generation, old: this.#commit(event, point, generation) }
     } catch (error) {
-      this.#generations.discard(generation)
+      // What has begun to be published is in use, however the rest of that went.
+      if (!committed) this.#generations.abort(generation, error)
       throw error
     } finally {
       point.preparation = undefined
@@ -67,10 +85,13 @@ export class Rollout<Spec, Handler> {
   }
 
   /** Takes mount points out of what lookups find, and cancels what is being prepared for them. */
-  withdraw(points: readonly MountPoint<Spec>[], reason: Error): Generation<Spec>[] {
+  withdraw(
+    points: readonly MountPoint<Spec>[],
+    reason: (syscall: string) => MountTableError,
+  ): Generation<Spec>[] {
     const removed: Generation<Spec>[] = []
     for (const point of points) {
-      point.preparation?.cancel(reason)
+      if (point.preparation !== undefined) point.preparation.cancel(reason(point.preparation.syscall))
       if (point.current !== undefined) removed.push(point.current)
       point.current = undefined
     }
@@ -79,13 +100,13 @@ export class Rollout<Spec, Handler> {
   }
 
   /** A member has joined: it gets what is active, and is asked for what is being prepared. */
-  attach(member: number): void {
+  attach(member: number, thread: number): void {
     const points = this.points()
     const mounts = points.flatMap(({ current }) => (current === undefined ? [] : [current.mount]))
-    this.#members.setAttached(member, true)
+    this.#members.join(member, thread)
     this.#members.send(member, { type: 'snapshot', version: this.#shared.version, mounts })
     for (const { preparation } of points) {
-      if (preparation === undefined) continue
+      if (preparation?.asked !== true) continue
       preparation.ask(member)
       this.#members.send(member, { type: 'prepare', mount: preparation.generation.mount })
     }
@@ -93,7 +114,6 @@ export class Rollout<Spec, Handler> {
 
   /** A member has gone: nothing waits for its preparations. */
   detach(member: number): void {
-    this.#members.setAttached(member, false)
     for (const point of this.#points.values()) point.preparation?.without(member)
   }
 
@@ -104,12 +124,35 @@ export class Rollout<Spec, Handler> {
     const preparation = this.point(generation.mount.host, generation.mount.prefix)?.preparation
     if (preparation?.generation !== generation) return
     if (error === undefined) preparation.without(member)
-    else preparation.cancel(refusal(generation, member, errorFromText(error)))
+    else preparation.cancel(refusal(preparation, member, errorFromText(error)))
   }
 
   forgetIfUnused(host: string | undefined, prefix: string): void {
     const point = this.point(host, prefix)
     if (point?.unused === true) this.#points.delete(point.key)
+  }
+
+  /** Runs the mount's init hook, and then asks all members. */
+  #begin(preparation: Preparation<Spec>): void {
+    const { generation } = preparation
+    const { init } = generation.hooks
+    if (init === undefined) {
+      this.#ask(preparation)
+      return
+    }
+    const running = (async () => {
+      await init(generation.mount)
+    })()
+    generation.initialized = running.then(
+      () => {
+        if (!preparation.over) this.#ask(preparation)
+        return true
+      },
+      (error: unknown) => {
+        preparation.cancel(initFailed(preparation, error))
+        return false
+      },
+    )
   }
 
   #ask(preparation: Preparation<Spec>): void {
@@ -125,18 +168,24 @@ export class Rollout<Spec, Handler> {
           preparation.without(CONTROL)
         },
         (error: unknown) => {
-          preparation.cancel(refusal(preparation.generation, CONTROL, error))
+          preparation.cancel(refusal(preparation, CONTROL, error))
         },
       )
     }
     preparation.allAsked()
   }
 
-  #commit(point: MountPoint<Spec>, generation: Generation<Spec>): Generation<Spec> | undefined {
+  #commit(
+    event: Committed,
+    point: MountPoint<Spec>,
+    generation: Generation<Spec>,
+  ): Generation<Spec> | undefined {
     const old = point.current
     this.#generations.activate(generation)
     point.current = generation
+    point.lineage.previous = old?.content
     this.#publish([generation], [])
+    publishEvent(event, { mount: generation.mount })
     if (old !== undefined) this.#generations.drain(old)
     return old
   }
@@ -149,33 +198,58 @@ export class Rollout<Spec, Handler> {
     const version = (this.#shared.version + 1) | 0
     const publication = {
       version,
-      added: added.map((generation) => generation.name),
-      removed: removed.map((generation) => generation.name),
+      added: added.map(placedName),
+      removed: removed.map(placedName),
     }
-    this.#replica?.publish(publication)
+    this.#replica?.publish([publication])
     this.#members.broadcast({ type: 'publish', publication })
     this.#shared.version = version
   }
 }
 
-function refusal(generation: Generation<unknown>, member: number, cause: unknown): MountTableError {
+const placedName = ({ mount: { slot, generation, host, prefix } }: Placed): PlacedName => ({
+  slot,
+  generation,
+  host,
+  prefix,
+})
+
+interface Placed {
+  readonly mount: PlacedName
+}
+
+/** What an error says about a preparation, of whatever spec. */
+interface Failing {
+  readonly syscall: string
+  readonly generation: { readonly mount: { readonly prefix: string } }
+  readonly asked: boolean
+  readonly waiting: readonly number[]
+}
+
+function refusal(preparation: Failing, member: number, cause: unknown): MountTableError {
   const who = member === CONTROL ? 'this thread' : `member ${member}`
   const why = cause instanceof Error ? cause.message : String(cause)
+  const { prefix } = preparation.generation.mount
   return new MountTableError(
     'ERR_MOUNT_PREPARE',
-    'prepare',
-    `${who} could not prepare ${generation.mount.prefix}: ${why}`,
-    {
-      cause,
-    },
+    preparation.syscall,
+    `${who} could not prepare ${prefix}: ${why}`,
+    { cause },
   )
 }
 
-function lateMembers(syscall: string, preparation: Preparation<unknown>): MountTableError {
-  const members = preparation.waiting.join(', ')
+function initFailed({ syscall, generation }: Failing, cause: unknown): MountTableError {
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return new MountTableError('ERR_MOUNT_INIT', syscall, `init of ${generation.mount.prefix} failed: ${why}`, {
+    cause,
+  })
+}
+
+function late({ syscall, asked, waiting }: Failing): MountTableError {
+  if (!asked) return new MountTableError('ERR_MOUNT_INIT', syscall, 'init had not ended at the deadline')
   return new MountTableError(
     'ERR_MOUNT_PREPARE',
     syscall,
-    `not prepared before the deadline by members ${members}`,
+    `not prepared before the deadline by members ${waiting.join(', ')}`,
   )
 }

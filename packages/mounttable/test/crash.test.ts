@@ -1,7 +1,4 @@
-import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { MountTable } from '../src/index.ts'
 import { ACTIVE, DRAINED, DRAINING, INIT, SharedTable, slotWord, stateOf } from '../src/shared-table.ts'
@@ -128,13 +125,5 @@ describe('crash', () => {
     const generation = table.nextGeneration(0)
     expect(stateOf(table.word(0))).toBe(INIT)
     expect(table.stripe(0).acquire(0, slotWord(generation, ACTIVE))).toBe(false)
-  })
-
-  test('69-74: three seconds of lookups, replacements and random kills in three workers', async () => {
-    const script = fileURLToPath(new URL('./stress/stress.js', import.meta.url))
-    const { stdout } = await promisify(execFile)(process.execPath, [script], {
-      env: { ...process.env, STRESS_SECONDS: '3' },
-    })
-    expect(JSON.parse(stdout)).toMatchObject({ failures: [] })
   })
 })

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { MountTable, MountTableError } from '../src/index.ts'
+import { SharedTable, slotWord, ACTIVE } from '../src/shared-table.ts'
 import { codeOf, TestWorker } from './fixtures/workers.ts'
 
 function single(slots = 16): { table: MountTable<string, string>; cleaned: string[] } {
@@ -93,7 +94,18 @@ describe('drain', () => {
     await table.mount('/a', { name: 'one' })
     await second.call('hold', '/a')
     const error = await table.unmount('/a', { deadline: 10 }).catch((reason: unknown) => reason)
-    expect(error).toMatchObject({ holders: [{ member: second.id, count: 1 }] })
+    expect(error).toMatchObject({
+      holders: [
+        {
+          member: second.id,
+          thread: second.worker.threadId,
+          prefix: '/a',
+          host: undefined,
+          generation: 1,
+          count: 1,
+        },
+      ],
+    })
     for (const worker of [first, second]) await worker.terminate()
   })
 
@@ -114,7 +126,10 @@ describe('drain', () => {
     expect(signal.aborted).toBe(true)
     expect(cleaned).toEqual(['one'])
     // The slot's count is not zero, so it is not used again yet.
-    expect(await codeOf(table.mount('/b', 'two'))).toBe('ERR_MOUNT_SLOTS')
+    await expect(table.mount('/b', 'two')).rejects.toMatchObject({
+      code: 'ERR_MOUNT_SLOTS',
+      message: expect.stringContaining('1 of them kept by leases') as string,
+    })
     lease.release()
     await table.mount('/b', 'two')
     expect(table.list()).toMatchObject([{ prefix: '/b', references: 0 }])
@@ -202,5 +217,80 @@ describe('drain', () => {
     lease.release()
     await table.drain('/a')
     expect(cleaned).toEqual(['one'])
+  })
+
+  test('31, 38: a force that comes late does not touch what has the slot by then', async () => {
+    const { table, cleaned } = single(3)
+    await table.mount('/a', 'first')
+    const first = table.lookup('/a')!
+    await table.replace('/a', 'second')
+    const second = table.lookup('/a')!
+    const unmounted = table.unmount('/a')
+    const forced = table.drain('/a', { deadline: 60, force: true })
+    first.release()
+    await expect.poll(() => cleaned).toEqual(['first'])
+    // Two more mounts: one of them has the slot of the first generation.
+    await table.mount('/b', 'third')
+    await table.mount('/c', 'fourth')
+    const leases = [table.lookup('/b')!, table.lookup('/c')!]
+    const others = [table.unmount('/b'), table.unmount('/c')]
+    await forced
+    await unmounted
+    expect(leases.map(({ signal }) => signal.aborted)).toEqual([false, false])
+    expect(second.signal.aborted).toBe(true)
+    expect(table.list().map(({ state, references }) => [state, references])).toEqual([
+      ['draining', 1],
+      ['draining', 1],
+    ])
+    for (const lease of leases) lease.release()
+    await Promise.all(others)
+    second.release()
+    expect(cleaned).toEqual(['first', 'second', 'third', 'fourth'])
+  })
+
+  test('30: the holders of a slot are not blamed on its earlier generation', async () => {
+    let finish!: () => void
+    const table = new MountTable<string, string>({
+      slots: 2,
+      prepare: (spec) => spec,
+      cleanup: ({ spec }) =>
+        spec === 'slow' ? new Promise<void>((resolve) => (finish = resolve)) : undefined,
+    })
+    await table.mount('/a', 'quick')
+    await table.mount('/b', 'slow')
+    const quick = table.lookup('/a')!
+    const stopped = table.stop({ deadline: 60 })
+    quick.release()
+    await table.drain('/a')
+    const error = await stopped.catch((reason: unknown) => reason)
+    expect(error).toMatchObject({ code: 'ERR_MOUNT_DRAIN_DEADLINE', holders: [] })
+    finish()
+    await table.stop()
+  })
+
+  test('31: what a forced lease notes late is not counted for the next generation of its slot', async () => {
+    using table = new MountTable<string>({ slots: 1, members: 1 })
+    const handle = table.share()
+    const stripe = SharedTable.open(handle.buffer).stripe(handle.stripe)
+    const { slot, generation } = await table.mount('/a', 'one')
+    expect(stripe.acquire(slot, slotWord(generation, ACTIVE))).toBe(true)
+    await table.unmount('/a', { force: true })
+    // As a thread does that was held up between its look at the state and its note: it writes into a free slot.
+    expect(stripe.acquire(slot, SharedTable.open(handle.buffer).word(slot))).toBe(true)
+    stripe.release(slot)
+    stripe.release(slot)
+    expect(await table.mount('/b', 'two')).toMatchObject({ served: 0, references: 0 })
+  })
+
+  test('64: a lookup that comes too late does not keep a slot from its next mount', async () => {
+    using table = new MountTable<string>({ slots: 1, members: 1 })
+    const handle = table.share()
+    const stripe = SharedTable.open(handle.buffer).stripe(handle.stripe)
+    const { slot, generation } = await table.mount('/a', 'one')
+    await table.unmount('/a')
+    expect(stripe.acquire(slot, slotWord(generation, ACTIVE))).toBe(false)
+    await table.mount('/b', 'two')
+    stripe.release(slot)
+    await table.unmount('/b')
   })
 })

@@ -24,14 +24,19 @@ describe('MountTableError', () => {
     expect(new MountTableError('ERR_MOUNT_TAKEN', 'mount', '').errno).toBeUndefined()
   })
 
-  test.each([{ slot: 1 }, { slots: 0 }, { slots: 1.5 }, { slots: '1' }, { members: -1 }, { members: 2000 }])(
-    'a table with %o is refused',
-    (options) => {
-      expect(() => new MountTable(options as MountTableOptions<unknown, unknown>)).toThrow(
-        expect.objectContaining({ code: 'EINVAL' }),
-      )
-    },
-  )
+  test.each([
+    { slot: 1 },
+    { slots: 0 },
+    { slots: 1.5 },
+    { slots: '1' },
+    { members: -1 },
+    { members: 2000 },
+    { slots: 2 ** 20, members: 1024 },
+  ])('a table with %o is refused', (options) => {
+    expect(() => new MountTable(options as MountTableOptions<unknown, unknown>)).toThrow(
+      expect.objectContaining({ code: 'EINVAL' }),
+    )
+  })
 
   test('unknown options and impossible limits are refused before anything changes', async () => {
     const table = new MountTable<string>()
@@ -66,5 +71,38 @@ describe('MountTableError', () => {
 
   test('a table without handlers of its own does not look up', () => {
     expect(() => new MountTable().lookup('/')).toThrow(expect.objectContaining({ code: 'EINVAL' }))
+  })
+
+  test('what is no text and what are no options is refused by a code, not by a TypeError', async () => {
+    const table = new MountTable<string, string>({ prepare: (spec) => spec })
+    await table.mount('/a', 'one')
+    const refused = expect.objectContaining({ code: 'EINVAL' }) as Error
+    expect(() => table.lookup(5 as unknown as string)).toThrow(refused)
+    expect(() => table.lookup('/a', 5 as unknown as string)).toThrow(refused)
+    expect(() => new MountTable(null as unknown as object)).toThrow(refused)
+    for (const options of [null, 5, 'x']) {
+      expect(await codeOf(table.mount('/b', 'x', options as unknown as object))).toBe('EINVAL')
+      expect(await codeOf(table.stop(options as unknown as object))).toBe('EINVAL')
+      expect(await codeOf(MountTableMember.attach(table.share(), options as never))).toBe('EINVAL')
+    }
+    expect(table.list()).toHaveLength(1)
+    table.close()
+  })
+
+  test('an error names the function that failed', async () => {
+    const table = new MountTable<string, string>({
+      prepare: (spec) => {
+        if (spec === 'bad') throw new Error('will not load')
+        return spec === 'slow' ? new Promise<string>(() => undefined) : spec
+      },
+    })
+    await table.mount('/a', 'one')
+    await expect(table.replace('/a', 'bad')).rejects.toMatchObject({ syscall: 'replace' })
+    await expect(table.mount('/b', 'bad')).rejects.toMatchObject({ syscall: 'mount' })
+    const [replacing, mounting] = [table.replace('/a', 'slow'), table.mount('/b', 'slow')]
+    const stopped = table.stop()
+    await expect(replacing).rejects.toMatchObject({ code: 'ERR_MOUNT_STOPPING', syscall: 'replace' })
+    await expect(mounting).rejects.toMatchObject({ code: 'ERR_MOUNT_STOPPING', syscall: 'mount' })
+    await stopped
   })
 })

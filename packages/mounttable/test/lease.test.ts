@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { MountTable } from '../src/index.ts'
+import { ACTIVE, SharedTable, slotWord } from '../src/shared-table.ts'
 
 type Handler = (rest: string) => unknown
 
@@ -50,6 +51,32 @@ describe('lease', () => {
     expect(references()).toBe(0)
   })
 
+  test('15: a response that its client aborts gives its lease back, once', async () => {
+    const client = new AbortController()
+    const { table, references } = await serving(
+      (rest) =>
+        new Promise((_, reject) => {
+          client.signal.addEventListener('abort', () => {
+            reject(new Error(`nobody waits for ${rest}`))
+          })
+        }),
+    )
+    const leases: { released: boolean }[] = []
+    const serve = async (): Promise<void> => {
+      using lease = table.lookup('/a/x')
+      if (lease !== undefined) leases.push(lease)
+      await lease?.handler(lease.rest)
+    }
+    const served = [serve(), serve()]
+    expect(references()).toBe(2)
+    client.abort()
+    client.abort()
+    for (const outcome of await Promise.allSettled(served)) expect(outcome.status).toBe('rejected')
+    expect(leases.map(({ released }) => released)).toEqual([true, true])
+    expect(references()).toBe(0)
+    await table.unmount('/a')
+  })
+
   test('16: releasing twice throws and counts once; disposing twice is fine', async () => {
     const { table, references } = await serving(() => undefined)
     const first = table.lookup('/a')!
@@ -81,5 +108,36 @@ describe('lease', () => {
     lease.release()
     await drained
     expect(lease.signal.aborted).toBe(false)
+  })
+
+  test('66: a count that would saturate is refused and stays as it was', () => {
+    const table = SharedTable.create(2, 2)
+    const before = new Int32Array(table.buffer.slice(0))
+    const stripe = table.stripe(1)
+    const active = slotWord(table.nextGeneration(1), ACTIVE)
+    table.setWord(1, active)
+    expect(stripe.acquire(1, active)).toBe(true)
+    const words = new Int32Array(table.buffer)
+    // Of the words that have changed, the first after the states is the count.
+    const count = words.findIndex((word, index) => index > 32 && word !== before[index])
+    expect(words[count]).toBe(1)
+    words[count] = 2 ** 30
+    expect(() => stripe.acquire(1, active)).toThrow(expect.objectContaining({ code: 'ERR_MOUNT_REFERENCES' }))
+    expect(table.total()).toBe(2 ** 30)
+    stripe.release(1)
+    expect(stripe.acquire(1, active)).toBe(true)
+    expect(table.references(1)).toBe(2 ** 30)
+  })
+
+  test('69: the count of the table is the sum of all leases', async () => {
+    const { table } = await serving(() => undefined)
+    await table.mount('/b', 'two')
+    const leases = ['/a', '/b', '/b'].map((path) => table.lookup(path)!)
+    expect(table.references).toBe(3)
+    const unmounted = table.unmount('/b')
+    expect(table.references).toBe(3)
+    for (const lease of leases) lease.release()
+    await unmounted
+    expect(table.references).toBe(0)
   })
 })

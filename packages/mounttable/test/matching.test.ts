@@ -174,35 +174,157 @@ describe('matching', () => {
   })
 
   test.each([
-    'a',
-    '',
-    '/a//b',
-    '/a/../b',
-    '/./a',
-    '/a?b',
-    '/a#b',
-    '/a b',
-    '/a%',
-    '/a%zz',
-    '/a/%2e%2e',
-    '/\ud800',
-  ])('a prefix like "%s" is refused', async (prefix) => {
+    ['a', 'ERR_MOUNT_PREFIX'],
+    [5, 'ERR_MOUNT_PREFIX'],
+    ['', 'ERR_MOUNT_PREFIX_EMPTY'],
+    ['/a//b', 'ERR_MOUNT_PREFIX_FORM'],
+    ['/a/../b', 'ERR_MOUNT_PREFIX_FORM'],
+    ['/..', 'ERR_MOUNT_PREFIX_FORM'],
+    ['/./a', 'ERR_MOUNT_PREFIX_FORM'],
+    ['/a?b', 'ERR_MOUNT_PREFIX'],
+    ['/a#b', 'ERR_MOUNT_PREFIX'],
+    ['/a b', 'ERR_MOUNT_PREFIX'],
+    ['/a%', 'ERR_MOUNT_PREFIX'],
+    ['/a%zz', 'ERR_MOUNT_PREFIX'],
+    ['/a/%2e%2e', 'ERR_MOUNT_PREFIX_FORM'],
+    ['/\ud800', 'ERR_MOUNT_PREFIX'],
+  ])('a prefix like "%s" is refused with %s', async (prefix, code) => {
     const table = await tableOf()
-    await expect(table.mount(prefix, '')).rejects.toMatchObject({ code: 'ERR_MOUNT_PREFIX' })
+    await expect(table.mount(prefix as string, '')).rejects.toMatchObject({ code, syscall: 'mount' })
     expect(table.list()).toEqual([])
+  })
+
+  test('a prefix that is not resolved is refused with what to write', async () => {
+    const table = await tableOf()
+    await expect(table.mount('/a/./b//c', '')).rejects.toThrow('write /a/b/c')
   })
 
   test('65: a prefix that is too long is refused', async () => {
     const table = await tableOf()
-    await expect(table.mount(`/${'a'.repeat(2048)}`, '')).rejects.toMatchObject({ code: 'ERR_MOUNT_PREFIX' })
+    await expect(table.mount(`/${'a'.repeat(2048)}`, '')).rejects.toMatchObject({
+      code: 'ERR_MOUNT_PREFIX_LENGTH',
+    })
     await table.mount(`/${'a'.repeat(2047)}`, '')
   })
 
-  test('a host that cannot be one is refused', async () => {
+  test.each([
+    '',
+    '.',
+    '..',
+    'a/b',
+    'a b',
+    'u@h',
+    'a..b',
+    '-a',
+    'a.-b',
+    'x.example:80',
+    'x.example:',
+    'x:nonsense',
+    '2001:db8::1',
+    '[::1',
+    '[::1]:80',
+    '[::1]x',
+    '[fe80::1%eth0]',
+    '[1.2.3.4]',
+    '*',
+    '*.',
+    'a.*.b',
+    '*x.y',
+    '*.*.y',
+    '*.1.2.3.4',
+    'bücher.example',
+    'a'.repeat(64),
+    `${'a.'.repeat(127)}a`,
+    7,
+    null,
+  ])('46: a host "%s" is refused', async (host) => {
     const table = await tableOf()
-    for (const host of ['', 'a/b', 'a b', '.', 'u@h']) {
-      await expect(table.mount('/', '', { host })).rejects.toMatchObject({ code: 'ERR_MOUNT_PREFIX' })
+    await expect(table.mount('/', '', { host: host as string })).rejects.toMatchObject({
+      code: 'ERR_MOUNT_HOST',
+      syscall: 'mount',
+    })
+    expect(table.list()).toEqual([])
+  })
+
+  test.each([
+    ['Example.ORG.', 'example.org'],
+    ['a_b', 'a_b'],
+    ['127.0.0.1', '127.0.0.1'],
+    ['[2001:DB8:0:0::0001]', '[2001:db8::1]'],
+    ['*.Example.org', '*.example.org'],
+    ['xn--bcher-kva.example', 'xn--bcher-kva.example'],
+  ])('46: a host "%s" is %s', async (host, canonical) => {
+    const table = await tableOf()
+    expect(await table.mount('/', '', { host })).toMatchObject({ host: canonical })
+    expect(find(table, '/', canonical.replace('*', 'x.y'))).toBe('')
+  })
+
+  test('45: an exact host comes before the longest wildcard, and that before every host', async () => {
+    const table = await tableOf(
+      ['/a', 'x.example.org'],
+      ['/a', '*.example.org'],
+      ['/a/b', '*.org'],
+      ['/b', '*.org'],
+      '/a/b',
+      '/c',
+    )
+    expect(find(table, '/a/b', 'x.example.org')).toBe('x.example.org/a')
+    expect(find(table, '/a/b', 'Y.Example.ORG:80')).toBe('*.example.org/a')
+    expect(find(table, '/a/b', 'deep.below.example.org.')).toBe('*.example.org/a')
+    // The domain itself is not below itself.
+    expect(find(table, '/a/b', 'example.org')).toBe('*.org/a/b')
+    expect(find(table, '/a/b', 'org')).toBe('/a/b')
+    expect(find(table, '/a/b', 'badexample.org')).toBe('*.org/a/b')
+  })
+
+  test('45: each falls through to the next when it has no such prefix', async () => {
+    const table = await tableOf(['/a', 'x.example.org'], ['/b', '*.example.org'], ['/c', '*.org'], '/d')
+    for (const [path, expected] of [
+      ['/a', 'x.example.org/a'],
+      ['/b', '*.example.org/b'],
+      ['/c', '*.org/c'],
+      ['/d', '/d'],
+      ['/e', undefined],
+      ['//b/./x', '*.example.org/b'],
+    ] as const) {
+      expect(find(table, path, 'x.example.org')).toBe(expected)
     }
+    await table.unmount('/b', { host: '*.example.org' })
+    expect(find(table, '/b', 'x.example.org')).toBeUndefined()
+  })
+
+  test('45: a table finds for a host what a search of all its mounts finds', async () => {
+    const label = fc.constantFrom('a', 'b', 'cc')
+    const name = fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => labels.join('.'))
+    const host = fc.oneof(
+      fc.constant(undefined),
+      name,
+      name.map((each) => `*.${each}`),
+    )
+    const path = fc.array(label, { maxLength: 3 }).map((labels) => `/${labels.join('/')}`)
+    const mount = fc.record({ host, path })
+    const request = fc.record({ host: fc.oneof(fc.constant(undefined), name), path })
+    await fc.assert(
+      fc.asyncProperty(
+        fc.uniqueArray(mount, { maxLength: 12, selector: ({ host, path }) => `${host ?? ''}${path}` }),
+        fc.array(request, { minLength: 1, maxLength: 12 }),
+        fc.nat(),
+        async (mounts, requests, removed) => {
+          const table = new MountTable<string, string>({ prepare: (spec) => spec })
+          const place = (each: { host: string | undefined }): { host?: string } =>
+            each.host === undefined ? {} : { host: each.host }
+          for (const each of mounts)
+            await table.mount(each.path, `${each.host ?? ''}${each.path}`, place(each))
+          const left = mounts.filter((_, index) => index !== removed % mounts.length)
+          for (const each of mounts) if (!left.includes(each)) await table.unmount(each.path, place(each))
+          for (const each of requests) {
+            const answer = find(table, each.path, each.host)
+            expect(answer).toBe(longest(left, each.path, each.host))
+          }
+        },
+      ),
+      { numRuns: 200 },
+    )
   })
 
   test('the index finds what a search of all prefixes finds, through any changes', () => {
@@ -261,4 +383,26 @@ function collision(): [string, string] {
     if (other !== undefined) return [other, path]
     seen.set(hash, path)
   }
+}
+
+interface Place {
+  host: string | undefined
+  path: string
+}
+
+/** The name of the best of all mounts: exact hosts first, then wildcards by length, then none; then by prefix. */
+function longest(mounts: Place[], path: string, host: string | undefined): string | undefined {
+  const rank = (mount: Place): number => {
+    if (mount.host === undefined) return 0
+    if (mount.host === host) return 1000
+    return mount.host.startsWith('*.') && host?.endsWith(mount.host.slice(1)) === true
+      ? mount.host.length
+      : -1
+  }
+  const under = (prefix: string): boolean =>
+    prefix === '/' || path === prefix || path.startsWith(`${prefix}/`)
+  const [best] = mounts
+    .filter((mount) => rank(mount) >= 0 && under(mount.path))
+    .sort((a, b) => rank(b) - rank(a) || b.path.length - a.path.length)
+  return best && `${best.host ?? ''}${best.path}`
 }

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { MessageChannel, Worker } from 'node:worker_threads'
 import { describe, expect, test } from 'vitest'
-import { MountTable, MountTableMember } from '../src/index.ts'
+import { MountTable, MountTableMember, type MountTableHandle } from '../src/index.ts'
 import { codeOf, gate, open, TestWorker } from './fixtures/workers.ts'
 
 describe('member', () => {
@@ -140,11 +140,85 @@ describe('member', () => {
 
   test('a handle of something else is refused', async () => {
     const { port1 } = new MessageChannel()
-    const handle = { id: 1, stripe: 1, buffer: new SharedArrayBuffer(1024), port: port1, transfer: [port1] }
+    const buffer = new SharedArrayBuffer(1024)
+    const handle = { id: 1, stripe: 1, epoch: 0, buffer, port: port1, transfer: [port1] }
     expect(await codeOf(MountTableMember.attach(handle, { prepare: () => undefined }))).toBe(
       'ERR_MOUNT_LAYOUT',
     )
     port1.close()
+  })
+
+  test('the handle of a table of another layout version is refused', async () => {
+    using table = new MountTable()
+    const handle = table.share()
+    // The layout word; its low half is the version.
+    new Int32Array(handle.buffer)[0]! += 1
+    expect(await codeOf(MountTableMember.attach(handle, { prepare: () => undefined }))).toBe(
+      'ERR_MOUNT_LAYOUT',
+    )
+    new Int32Array(handle.buffer)[0]! -= 1
+    using member = await MountTableMember.attach(handle, { prepare: () => undefined })
+    expect(member.list()).toEqual([])
+  })
+
+  test('what is no whole handle is refused and leaves the table as it was', async () => {
+    using table = new MountTable({ members: 2 })
+    const handle = table.share()
+    for (const broken of [
+      undefined,
+      null,
+      1,
+      {},
+      { ...handle, stripe: 3 },
+      { ...handle, stripe: 0 },
+      { ...handle, stripe: 1.5 },
+      { ...handle, id: 0 },
+      { ...handle, epoch: undefined },
+      { ...handle, port: undefined },
+    ]) {
+      const attaching = MountTableMember.attach(broken as MountTableHandle, { prepare: () => undefined })
+      expect(await codeOf(attaching)).toBe('ERR_MOUNT_LAYOUT')
+    }
+    using member = await MountTableMember.attach(handle, { prepare: () => undefined })
+    expect(member.id).toBe(handle.id)
+  })
+
+  test('a handle is good for one attach()', async () => {
+    using table = new MountTable<string>({ members: 1 })
+    const handle = table.share()
+    await table.mount('/a', 'one')
+    const options = { prepare: (spec: string) => spec }
+    const member = await MountTableMember.attach<string, string>(handle, options)
+    expect(await codeOf(MountTableMember.attach<string, string>(handle, options))).toBe('ERR_MOUNT_ATTACHED')
+    expect(member.lookup('/a')?.handler).toBe('one')
+    table.removed(member.id)
+    expect(await codeOf(MountTableMember.attach<string, string>(handle, options))).toBe('EBADF')
+  })
+
+  test('a member that was declared dead and is not gets EBADF, and no lease of its successor', async () => {
+    const cleaned: string[] = []
+    using table = new MountTable<string>({ members: 1, cleanup: ({ spec }) => void cleaned.push(spec) })
+    await table.mount('/a', 'one')
+    const prepare = (spec: string): string => spec
+    const first = await MountTableMember.attach<string, string>(table.share(), { prepare })
+    const late = first.lookup('/a')!
+    table.removed(first.id)
+    expect(table.references).toBe(0)
+    const second = await MountTableMember.attach<string, string>(table.share(), { prepare })
+    const lease = second.lookup('/a')!
+    expect(() => first.lookup('/a')).toThrow(expect.objectContaining({ code: 'EBADF' }))
+    // Whose stripe it was, it counts nothing in it any more.
+    late.release()
+    expect(table.references).toBe(1)
+    const unmounted = table.unmount('/a')
+    expect(() => first.lookup('/a')).toThrow(expect.objectContaining({ code: 'EBADF' }))
+    expect(() => first.list()).toThrow(expect.objectContaining({ code: 'EBADF' }))
+    expect(cleaned).toEqual([])
+    lease.release()
+    await unmounted
+    expect(cleaned).toEqual(['one'])
+    first.close()
+    second.close()
   })
 
   test('a member may live in the control thread too', async () => {
@@ -154,5 +228,129 @@ describe('member', () => {
     await table.mount('/b', 'three')
     expect(member.lookup('/b')?.handler).toBe(5)
     expect(member.list()).toHaveLength(2)
+  })
+
+  test('a member that has a message whose version is not stored yet goes on', async () => {
+    using table = new MountTable<string>({ members: 1 })
+    const handle = table.share()
+    using member = await MountTableMember.attach<string, string>(handle, { prepare: (spec) => spec })
+    await table.mount('/a', 'one')
+    expect(member.lookup('/a')?.handler).toBe('one')
+    // The version word, as it is between the two steps of a publication.
+    new Int32Array(handle.buffer)[3]! -= 1
+    expect(member.lookup('/a')?.handler).toBe('one')
+    expect(member.list()).toHaveLength(1)
+  })
+
+  test('62: who joins does not wait for what it will never serve', async () => {
+    using table = new MountTable({ cleanup: () => undefined })
+    const holder = await TestWorker.start(table)
+    const slow = gate()
+    open(slow)
+    const announced = holder.reply()
+    await table.mount('/a', { name: 'old', gate: slow, announce: true })
+    await announced
+    const lease = await holder.call('hold', '/a')
+    Atomics.store(new Int32Array(slow), 0, 0)
+    const joiner = new TestWorker(table)
+    expect(await joiner.reply()).toBe('preparing')
+    const { drained } = await table.replace('/a', { name: 'new' })
+    // The old one is never prepared there, and is not gone either: it is held.
+    await joiner.reply()
+    expect(await joiner.call('answer', '/a')).toBe('new')
+    await holder.call('release', lease)
+    await drained
+    await Promise.all([holder, joiner].map((worker) => worker.terminate()))
+  })
+
+  test('68: of what was published meanwhile a lookup applies the outcome', async () => {
+    using table = new MountTable<string>({ members: 2, drainingLimit: 1000 })
+    const prepared: string[] = []
+    const options = {
+      prepare: (spec: string) => {
+        prepared.push(spec)
+        return spec
+      },
+    }
+    using member = await MountTableMember.attach<string, string>(table.share(), options)
+    await table.mount('/a', 'one')
+    await table.mount('/b', 'two')
+    const held = member.lookup('/a')!
+    await table.replace('/a', 'three')
+    // All of this is in its port when it looks up.
+    const unmounts = [table.unmount('/a'), table.unmount('/b')]
+    expect([member.lookup('/a'), member.lookup('/b')]).toEqual([undefined, undefined])
+    expect(held.handler).toBe('one')
+    held.release()
+    await Promise.all(unmounts)
+    expect(prepared).toEqual(['one', 'two', 'three'])
+  })
+
+  test('closed: resolves when the last lease is back and dispose has ended', async () => {
+    using table = new MountTable<string>()
+    const order: string[] = []
+    let finish!: () => void
+    const member = await MountTableMember.attach<string, string>(table.share(), {
+      prepare: (spec) => spec,
+      dispose: async (handler) => {
+        order.push(`dispose ${handler}`)
+        await new Promise<void>((resolve) => (finish = resolve))
+        order.push('disposed')
+      },
+    })
+    await table.mount('/a', 'one')
+    const lease = member.lookup('/a')!
+    const closed = member[Symbol.asyncDispose]().then(() => order.push('closed'))
+    expect(order).toEqual([])
+    expect(table.snapshot().members).toMatchObject([{ id: 0 }, { id: 1, references: 1 }])
+    lease.release()
+    await expect.poll(() => order).toEqual(['dispose one'])
+    finish()
+    await closed
+    await member.closed
+    expect(order).toEqual(['dispose one', 'disposed', 'closed'])
+    await expect.poll(() => table.snapshot().members).toHaveLength(1)
+  })
+
+  test('31: a handler that is forced is disposed of when this thread has given its leases back', async () => {
+    using table = new MountTable<string>()
+    const disposed: string[] = []
+    using member = await MountTableMember.attach<string, string>(table.share(), {
+      prepare: (spec) => spec,
+      dispose: (handler) => void disposed.push(handler),
+    })
+    await table.mount('/a', 'one')
+    await table.mount('/b', 'two')
+    const leases = [member.lookup('/a')!, member.lookup('/a')!]
+    const [aborted, other] = [
+      once(leases[0]!.signal, 'abort'),
+      // What is not forced is disposed of at once, which tells that the message about it has come.
+      table.unmount('/a', { force: true }).then(() => table.unmount('/b')),
+    ]
+    await aborted
+    await other
+    await expect.poll(() => disposed).toEqual(['two'])
+    leases[0]?.release()
+    expect(disposed).toEqual(['two'])
+    leases[1]?.release()
+    await expect.poll(() => disposed).toEqual(['two', 'one'])
+  })
+
+  test('31: listeners of a signal do not run inside the lookup that finds it aborted', async () => {
+    using table = new MountTable<string>()
+    using member = await MountTableMember.attach<string, string>(table.share(), { prepare: (spec) => spec })
+    await table.mount('/a', 'one')
+    await table.mount('/b', 'two')
+    const lease = member.lookup('/a')!
+    let inside = false
+    const seen: boolean[] = []
+    lease.signal.addEventListener('abort', () => seen.push(inside))
+    const unmounted = table.unmount('/a', { force: true })
+    inside = true
+    expect(member.lookup('/b')?.handler).toBe('two')
+    inside = false
+    await unmounted
+    lease.release()
+    expect(seen).toEqual([false])
   })
 })

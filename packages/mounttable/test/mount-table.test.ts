@@ -1,6 +1,8 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { inspect } from 'node:util'
+import { threadId } from 'node:worker_threads'
 import { describe, expect, test } from 'vitest'
-import { MountTable, type MountEvent, type MountInfo } from '../src/index.ts'
+import { MountTable, MountTableMember, type MountInfo } from '../src/index.ts'
+import { ACTIVE, SharedTable, slotWord } from '../src/shared-table.ts'
 import { codeOf, gate, open, TestWorker } from './fixtures/workers.ts'
 
 interface Gated {
@@ -44,6 +46,145 @@ describe('mount', () => {
     expect(table.list()).toEqual([])
     expect(table.lookup('/a')).toBeUndefined()
     await table.mount('/a', 'good')
+  })
+
+  test('3: when init throws, it is never active, no thread prepares it, and slot and prefix are free', async () => {
+    const prepared: string[] = []
+    const cleaned: string[] = []
+    const table = new MountTable<string, string>({
+      slots: 1,
+      prepare: (spec) => {
+        prepared.push(spec)
+        return spec
+      },
+    })
+    const failing = {
+      init: () => {
+        throw new Error('no such database')
+      },
+      cleanup: ({ spec }: { spec: string }) => void cleaned.push(spec),
+    }
+    const mounting = table.mount('/a', 'bad', failing)
+    expect(table.list()).toMatchObject([{ state: 'init' }])
+    await expect(mounting).rejects.toMatchObject({
+      code: 'ERR_MOUNT_INIT',
+      syscall: 'mount',
+      cause: { message: 'no such database' },
+    })
+    expect(table.list()).toEqual([])
+    expect(prepared).toEqual([])
+    // What did not begin is not undone.
+    expect(cleaned).toEqual([])
+    await table.mount('/a', 'good', { init: () => Promise.resolve() })
+    expect(table.lookup('/a')?.handler).toBe('good')
+  })
+
+  test('5: init runs before any thread prepares; a worker that joins meanwhile waits with the others', async () => {
+    using table = new MountTable()
+    const first = await TestWorker.start(table, 'a')
+    let finish!: () => void
+    const mounting = table.mount(
+      '/a',
+      { name: 'one' },
+      { init: () => new Promise<void>((resolve) => (finish = resolve)) },
+    )
+    const second = await TestWorker.start(table, 'b')
+    expect(await first.call('answer', '/a')).toBeUndefined()
+    expect(await second.call('events', 0)).toEqual([])
+    finish()
+    await mounting
+    for (const worker of [first, second]) {
+      expect(await worker.call('answer', '/a')).toBe('one')
+      await worker.terminate()
+    }
+  })
+
+  test('3: what init made is cleaned up when a thread cannot prepare, before its slot is used again', async () => {
+    const order: string[] = []
+    let finish!: () => void
+    const table = new MountTable<string, string>({
+      slots: 1,
+      prepare: (spec) => {
+        if (spec === 'bad') throw new Error('will not load')
+        return spec
+      },
+      cleanup: ({ spec }) => void order.push(`table ${spec}`),
+    })
+    const hooks = {
+      init: ({ prefix }: { prefix: string }) => void order.push(`init ${prefix}`),
+      cleanup: async ({ prefix, state }: MountInfo<string>) => {
+        await new Promise<void>((resolve) => (finish = resolve))
+        order.push(`cleanup ${prefix} ${state}`)
+      },
+    }
+    expect(await codeOf(table.mount('/a', 'bad', hooks))).toBe('ERR_MOUNT_PREPARE')
+    expect(await codeOf(table.mount('/a', 'good'))).toBe('ERR_MOUNT_SLOTS')
+    expect(table.list()).toMatchObject([{ state: 'drained' }])
+    const drained = table.drain('/a')
+    finish()
+    await drained
+    expect(order).toEqual(['init /a', 'cleanup /a drained'])
+    await table.mount('/a', 'good')
+  })
+
+  test('3: an init that outlasts the deadline is undone when it ends, and stop() waits for that', async () => {
+    const order: string[] = []
+    let finish!: () => void
+    const table = new MountTable<string>({ members: 0 })
+    const mounting = table.mount('/a', 'slow', {
+      deadline: 10,
+      init: () => new Promise<void>((resolve) => (finish = resolve)),
+      cleanup: () => void order.push('cleaned'),
+    })
+    expect(await codeOf(mounting)).toBe('ERR_MOUNT_INIT')
+    await table.mount('/a', 'quick')
+    const stopped = table.stop().then(() => order.push('stopped'))
+    finish()
+    await stopped
+    expect(order).toEqual(['cleaned', 'stopped'])
+  })
+
+  test('9: the clean-up of the mount comes before that of the table, and neither keeps the other', async () => {
+    const order: string[] = []
+    const table = new MountTable<string>({
+      members: 0,
+      cleanup: ({ spec }) => {
+        order.push(`table ${spec}`)
+        throw new Error('table')
+      },
+    })
+    await table.mount('/a', 'one', {
+      cleanup: async ({ spec, state }) => {
+        await Promise.resolve()
+        order.push(`mount ${spec} ${state}`)
+        throw new Error('mount')
+      },
+    })
+    const error = await table.unmount('/a').catch((reason: unknown) => reason)
+    expect(order).toEqual(['mount one drained', 'table one'])
+    expect(error).toMatchObject({
+      code: 'ERR_MOUNT_CLEANUP',
+      cause: { errors: [{ message: 'mount' }, { message: 'table' }] },
+    })
+    await table.mount('/a', 'two')
+  })
+
+  test('10: hooks belong to a generation: a replacement brings its own', async () => {
+    const order: string[] = []
+    const hooks = (name: string): { init: () => void; cleanup: () => void } => ({
+      init: () => void order.push(`init ${name}`),
+      cleanup: () => void order.push(`cleanup ${name}`),
+    })
+    const table = new MountTable<string>({ members: 0 })
+    await table.mount('/a', 'one', hooks('one'))
+    await (
+      await table.replace('/a', 'two', hooks('two'))
+    ).drained
+    await table.unmount('/a')
+    expect(order).toEqual(['init one', 'init two', 'cleanup one', 'cleanup two'])
+    for (const bad of [{ init: 1 }, { cleanup: 'x' }]) {
+      expect(await codeOf(table.mount('/a', 'x', bad as object))).toBe('EINVAL')
+    }
   })
 
   test('4: when one worker of three refuses, none serves it', async () => {
@@ -186,6 +327,23 @@ describe('mount', () => {
     await table.mount('/c', 'c')
   })
 
+  test('one thread: nothing is shared or copied, and anything can be a handler', async () => {
+    const table = new MountTable<(name: string) => string>({ members: 0 })
+    const greet = (name: string): string => `Hello, ${name}`
+    expect((await table.mount('/greet', greet)).spec).toBe(greet)
+    expect(table.lookup('/greet')?.mount.spec('you')).toBe('Hello, you')
+    expect(table.lookup('/greet')?.handler).toBe(greet)
+    expect(() => table.share()).toThrow(expect.objectContaining({ code: 'ERR_MOUNT_MEMBERS' }))
+    table.close()
+  })
+
+  test('what list() shows is not what somebody can change', async () => {
+    const table = new MountTable<{ names: string[] }>()
+    await table.mount('/a', { names: ['one'] })
+    expect(() => table.list()[0]?.spec.names.push('two')).toThrow(TypeError)
+    expect(table.list()[0]?.spec).toEqual({ names: ['one'] })
+  })
+
   test('a spec is copied, and one that cannot be is refused', async () => {
     const table = new MountTable<{ name?: string; run?: () => void }>()
     const spec = { name: 'one' }
@@ -223,26 +381,84 @@ describe('mount', () => {
     await expect(table.mount('/a', 'x', { signal: controller.signal })).rejects.toThrow('enough')
   })
 
-  test('each transition is published once as an event', async () => {
-    const names = ['mounted', 'replaced', 'draining', 'drained', 'cleaned'].map(
-      (name) => `x.mounttable.${name}`,
+  test('11, 17: a snapshot adds up, of mounts, members and table', async () => {
+    using table = new MountTable({ slots: 8, prepare: (spec) => spec })
+    const worker = await TestWorker.start(table)
+    await table.mount('/a', { name: 'one' })
+    await table.mount('/b', { name: 'two' }, { host: '*.example' })
+    const own = [table.lookup('/a')!, table.lookup('/b', 'x.example')!]
+    await worker.call('hold', '/a')
+    const unmounted = table.unmount('/b', { host: '*.example' })
+    const forced = table.lookup('/a')!
+    await table.replace('/a', { name: 'three' })
+    await table.drain('/a', { force: true })
+    expect(table.snapshot()).toMatchObject({
+      version: table.version,
+      state: 'running',
+      references: 4,
+      slots: { total: 8, used: 2, kept: 1 },
+      members: [
+        { id: 0, thread: threadId, state: 'control', references: 3 },
+        { id: worker.id, thread: worker.worker.threadId, state: 'attached', references: 1 },
+      ],
+      mounts: [
+        { prefix: '/b', host: '*.example', state: 'draining', references: 1 },
+        { prefix: '/a', state: 'active', references: 0, served: 3 },
+      ],
+    })
+    expect(table.references).toBe(4)
+    for (const lease of [...own, forced]) lease.release()
+    await unmounted
+    await worker.call('close')
+    expect(table.snapshot()).toMatchObject({ members: [{ id: 0 }, { state: 'left', references: 1 }] })
+    await worker.terminate()
+    table.removed(worker.id)
+    expect(table.snapshot()).toMatchObject({ references: 0, slots: { used: 1, kept: 0 } })
+    table.stop().catch(() => undefined)
+    expect(table.snapshot().state).toBe('stopping')
+  })
+
+  test('17: a drain that a worker has ended is seen as drained, since that was seen', async () => {
+    using table = new MountTable<string>({ members: 1 })
+    const handle = table.share()
+    const mount = await table.mount('/a', 'one')
+    const stripe = SharedTable.open(handle.buffer).stripe(handle.stripe)
+    stripe.acquire(mount.slot, slotWord(mount.generation, ACTIVE))
+    const unmounted = table.unmount('/a')
+    const [draining] = table.list()
+    await expect.poll(() => Date.now()).toBeGreaterThan(draining?.since ?? 0)
+    expect(stripe.release(mount.slot)).toBe(true)
+    // No message has come about it.
+    const [drained] = table.list()
+    expect(drained).toMatchObject({ state: 'drained', references: 0 })
+    expect(drained?.since).toBeGreaterThan(draining?.since ?? 0)
+    await unmounted
+  })
+
+  test('11: a table, a member and a lease say what they are', async () => {
+    const table = new MountTable<string, string>({ prepare: (spec) => spec })
+    await table.mount('/a', 'one', { host: 'x.example' })
+    await table.mount('/longer', 'two')
+    const lease = table.lookup('/longer')!
+    expect(String(table)).toBe(
+      [
+        'MountTable running, version 2, 1 lease',
+        '  /longer     active  generation 2  1 lease   1 served',
+        '  x.example/a  active  generation 1  0 leases  0 served',
+        `  member 0  thread ${threadId}  1 lease`,
+      ]
+        .join('\n')
+        .replace('/longer     ', '/longer      '),
     )
-    const seen: string[] = []
-    const listener = (event: unknown, name: unknown): void => {
-      seen.push(`${String(name).slice('x.mounttable.'.length)} ${String((event as MountEvent).mount.spec)}`)
-    }
-    for (const name of names) subscribe(name, listener)
-    const { table } = singleThreaded()
-    await table.mount('/a', 'one')
-    const { drained } = await table.replace('/a', 'two')
-    await drained
-    await table.unmount('/a')
-    for (const name of names) unsubscribe(name, listener)
-    expect(seen.sort()).toEqual(
-      ['cleaned one', 'cleaned two', 'drained one', 'drained two', 'draining one', 'draining two']
-        .concat('mounted one', 'replaced two')
-        .sort(),
-    )
+    expect(inspect({ lease })).toContain('Lease /longer, generation 2')
+    lease.release()
+    expect(String(lease)).toBe('Lease /longer, generation 2, released')
+    const member = await MountTableMember.attach<string, string>(table.share(), { prepare: (spec) => spec })
+    expect(inspect(member)).toBe('MountTableMember 1, running, 0 leases held here')
+    member.close()
+    expect(String(member)).toBe('MountTableMember 1, closed')
+    table.close()
+    expect(inspect(table)).toBe('MountTable closed')
   })
 
   test('after close() everything is refused, and closing twice is fine', async () => {
@@ -266,6 +482,17 @@ describe('mount', () => {
     }
     lease?.release()
     await Promise.resolve()
+    expect(cleaned).toEqual([])
+  })
+
+  test('after close() nothing is cleaned up, not even what was released just before', async () => {
+    const { table, cleaned } = singleThreaded()
+    await table.mount('/a', 'one')
+    const lease = table.lookup('/a')
+    const unmounted = table.unmount('/a')
+    lease?.release()
+    table.close()
+    expect(await codeOf(unmounted)).toBe('EBADF')
     expect(cleaned).toEqual([])
   })
 })

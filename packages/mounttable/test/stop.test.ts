@@ -62,6 +62,13 @@ describe('stop', () => {
         { member: 0, count: 2 },
       ],
     })
+    expect(error).toMatchObject({
+      holders: [
+        { prefix: '/a', generation: 1 },
+        { prefix: '/b', generation: 2 },
+      ],
+      message: expect.stringContaining('member 0 holds 2 of /b') as string,
+    })
     await table.stop({ force: true })
     for (const lease of leases) {
       expect(lease.signal.aborted).toBe(true)
@@ -96,5 +103,17 @@ describe('stop', () => {
     const after = await table.mount('/a', 'two')
     expect(after.generation).toBeGreaterThan(before.generation)
     expect(table.lookup('/a')?.handler).toBe('two')
+  })
+
+  test('57: stop() does not wait for what is mounted after it', async () => {
+    const table = single()
+    await table.mount('/a', 'one')
+    await table.stop()
+    const stopped = table.stop()
+    table.start()
+    const mounted = table.mount('/b', 'two')
+    await stopped
+    await mounted
+    expect(table.lookup('/b')?.handler).toBe('two')
   })
 })

@@ -27,11 +27,14 @@ export const prefixSchema: v.GenericSchema<unknown, string> = v.pipe(
   }),
 )
 
-/** The host that a mount answers for, without a port, in lower case: hosts are compared without case. */
+/**
+ * The host that a mount answers for, without a port, in lower case: hosts are compared without case. `*.` before a
+ * name stands for all names below it.
+ */
 export const hostSchema: v.GenericSchema<unknown, string> = v.pipe(
   v.string((issue) => `${show(issue.input)} is not a host name; write a text such as "example.org"`),
   v.regex(
-    /^(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*|\[[0-9a-f:.]+\])$/iu,
+    /^(?:(?:\*\.)?[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*|\[[0-9a-f:.]+\])$/iu,
     (issue) => `${show(issue.input)} is not a host name; write it without a port, as in "example.org"`,
   ),
   v.transform((host) => host.toLowerCase()),

@@ -42,17 +42,7 @@ async function prepare(spec: MountSpec, mount: Mount<MountSpec>): Promise<Mounte
   return handler
 }
 
-/** Cleanups that run: a thread does not end before them. */
-const cleanups = new Set<Promise<void>>()
-
 async function dispose(handler: MountedHandler): Promise<void> {
-  const cleanup = cleanUp(handler)
-  cleanups.add(cleanup)
-  await cleanup
-  cleanups.delete(cleanup)
-}
-
-async function cleanUp(handler: MountedHandler): Promise<void> {
   try {
     await handler.module.cleanup?.(handler.context(''))
   } catch (error) {
@@ -94,10 +84,8 @@ const loop = new ServeLoop({
 
 async function leave(): Promise<void> {
   loop.stop()
-  table.close()
-  // The table lets go of its handlers before this runs.
-  await new Promise((resolve) => setImmediate(resolve))
-  await Promise.allSettled(cleanups)
+  // Not before all handlers here are cleaned up.
+  await table[Symbol.asyncDispose]()
   readiness.close()
   queue.release()
   // A handler may have left timers or sockets that would keep the thread.

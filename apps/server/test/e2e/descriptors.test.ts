@@ -36,7 +36,7 @@ test('connections that come and go, in every way, leave no descriptor behind', a
   expect(server.descriptors()).toBe(before)
 })
 
-test('clients that vanish in the middle of a body leave nothing behind', async () => {
+test('15: clients that vanish in the middle of a body leave nothing behind: their leases come back, once', async () => {
   await using server = await ServerProcess.start({ mounts: [{ prefix: '/', module: handlerFile('body') }] })
   const before = server.descriptors()
   const connections = await Promise.all(Array.from({ length: 10 }, () => Connection.open(server.port)))

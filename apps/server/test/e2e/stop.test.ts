@@ -77,6 +77,35 @@ test('a drain that takes longer than its timeout is ended, and the exit code say
   expect(await server.exited()).toBe(1)
 })
 
+test('53: a request that is looked up after the table has stopped gets a 503, and the connection ends', async () => {
+  const blocking = (prefix: string, milliseconds: number): object => ({
+    prefix,
+    module: handlerFile('blocking'),
+    options: { milliseconds },
+  })
+  await using server = await ServerProcess.start({
+    workers: 1,
+    timeouts: { drain: 200 },
+    mounts: [blocking('/short', 200), blocking('/long', 700)],
+  })
+  const connections = await Promise.all([1, 2, 3].map(() => Connection.open(server.port)))
+  const [first, second, third] = connections
+  const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`
+  first?.send(get('/short'))
+  await server.logged(({ msg }) => msg === 'begun')
+  // Read in one batch by the thread when it is free; the handler of the first keeps it beyond the drain's timeout.
+  second?.send(get('/long'))
+  third?.send(get('/short'))
+  server.signal('SIGTERM')
+  expect((await second?.response())?.status).toBe(200)
+  const refused = await third?.response()
+  expect(refused).toMatchObject({ status: 503, body: '503: the server is stopping\n' })
+  expect(refused?.headers.get('connection')).toBe('close')
+  expect(await third?.rest()).toBe('')
+  expect(await server.exited()).toBe(1)
+  for (const connection of connections) connection[Symbol.dispose]()
+})
+
 test('a worker that dies while the server stops does not end the stop', async () => {
   await using server = await ServerProcess.start({ mounts: [{ prefix: '/', module: handlerFile('faulty') }] })
   using victim = await Connection.open(server.port)
