@@ -130,7 +130,8 @@ const ways = {
 
 /** `words` of a way, or the table whose words they are. */
 function memoryOf(way, threads) {
-  const table = SharedTable.create(1, threads)
+  // One stripe more than threads: a table of a single one would not be shared.
+  const table = SharedTable.create(1, threads + 1)
   if (way === 'stripe' || way === 'lease') {
     table.setWord(0, ACTIVE_WORD)
     return table.buffer
