@@ -49,9 +49,12 @@ int Consumption::Open() {
     open_handles_++;
     return 0;
   }
-  polled_ = Descriptor(fcntl(queue_->descriptor(), F_DUPFD_CLOEXEC, 0));
-  if (!polled_.valid()) return errno;
-  const int error = uv_poll_init(loop, &poll_, polled_.get());
+  int error = uv_poll_init(loop, &poll_, queue_->descriptor());
+  if (error == UV_EEXIST) {  // another consumption of this loop, of the same queue
+    polled_ = Descriptor(fcntl(queue_->descriptor(), F_DUPFD_CLOEXEC, 0));
+    if (!polled_.valid()) return errno;
+    error = uv_poll_init(loop, &poll_, polled_.get());
+  }
   if (error != 0) return -error;
   open_handles_++;
   return -uv_poll_start(&poll_, UV_READABLE, &OnReadable);
@@ -84,9 +87,9 @@ void Consumption::Stop() {
 // There is no next call to apply them. One by one: an error of one of them stops none of the others, and
 // there is nobody to tell.
 void Consumption::ApplyLeftChanges() {
-  const int changes = std::exchange(changes_, 0);
-  for (int index = 0; index < changes; index++) {
-    static_cast<void>(queue_->Kevent(lists_.change_list + index, 1, nullptr, 0, 0, consumer_));
+  KeepChanges();
+  for (const KEvent& change : std::exchange(rest_, {})) {
+    static_cast<void>(queue_->Kevent(&change, 1, nullptr, 0, 0, consumer_));
   }
 }
 
@@ -128,10 +131,26 @@ int Consumption::WaitInLoop() {
 
 // Applies the pending changes and hands over what is due. False: nothing was, or the consumption has ended.
 bool Consumption::Serve() {
-  const int changes = std::exchange(changes_, 0);
-  const int count =
-      queue_->Kevent(lists_.change_list, changes, lists_.event_list, lists_.event_room, 0, consumer_);
+  if (rest_.empty() && changes_ <= lists_.event_room) {
+    const int changes = std::exchange(changes_, 0);
+    const int count =
+        queue_->Kevent(lists_.change_list, changes, lists_.event_list, lists_.event_room, 0, consumer_);
+    return count != 0 && Call(count);
+  }
+  KeepChanges();
+  int count = 0;
+  while (count == 0 && !rest_.empty()) {
+    const int changes = std::min(static_cast<int>(rest_.size()), lists_.event_room);
+    count = queue_->Kevent(rest_.data(), changes, lists_.event_list, lists_.event_room, 0, consumer_);
+    rest_.erase(rest_.begin(), rest_.begin() + changes);
+  }
   return count != 0 && Call(count);
+}
+
+// Each change may fail and is an event then: more of them than there is room for events are applied in parts,
+// and the callback may write its list anew in between.
+void Consumption::KeepChanges() {
+  rest_.insert(rest_.end(), lists_.change_list, lists_.change_list + std::exchange(changes_, 0));
 }
 
 // Calls the callback with a number of events, or a negative errno, which is the last call. It answers how

@@ -5,6 +5,8 @@
 #include <napi.h>
 #include <uv.h>
 
+#include <vector>
+
 #include "addon_environment.h"
 #include "queue.h"
 #include "registry.h"
@@ -56,6 +58,7 @@ class Consumption {
   bool Serve();
   bool Call(int count);
   void Bequeath(int count);
+  void KeepChanges();
   void ApplyLeftChanges();
   void ServeReadable();
 
@@ -72,14 +75,14 @@ class Consumption {
 
   bool in_loop_ = false;  // waits in the loop's place
   bool stopped_ = false;
-  bool armed_ = false;  // counted among the queue's sleepers while the loop watches its descriptor
-  int changes_ = 0;     // to be applied by the next call, as the callback said
+  bool armed_ = false;        // counted among the queue's sleepers while the loop watches its descriptor
+  int changes_ = 0;           // to be applied by the next call, as the callback said
+  std::vector<KEvent> rest_;  // to be applied before these
   int open_handles_ = 0;
   uv_prepare_t prepare_{};
   uv_idle_t idle_{};  // keeps the loop's own wait at zero
   uv_poll_t poll_{};
-  Descriptor
-      polled_;  // a duplicate of the queue's own, which another consumption of this loop may watch, too
+  Descriptor polled_;  // a duplicate of the queue's own, where another consumption of this loop watches that
 };
 
 }  // namespace kevent

@@ -29,10 +29,7 @@ export function startConsumption(
   { changes, events }: ConsumeLists,
   callback: (count: number) => number,
 ): Consumption {
-  // Every change that fails is an event: without room for all of them, changes would be lost.
-  if (!isKept(changes) || !isKept(events) || changes.capacity > events.capacity) {
-    throw new KEventError(EINVAL, 'kqueue')
-  }
+  if (!isKept(changes) || !isKept(events)) throw new KEventError(EINVAL, 'kqueue')
   const { seen } = native
   const number = native.consume(changes.bytes, events.bytes, (count) => {
     seen[0] = 1

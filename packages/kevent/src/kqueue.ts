@@ -227,9 +227,8 @@ export class KQueue {
    * Serves the queue from this thread's event loop. When events are due, `callback` is called with their
    * number after they were written to `lists.events`; it returns how many changes it left in `lists.changes`,
    * which the next call into the queue applies. While nothing is due, the loop waits in the queue's stead, and
-   * all else that the loop does goes on. Throws KEventError EBUSY when this KQueue is consumed already, EINVAL when
-   * `changes` has more room than `events` (each change may fail, and is an event then) or a list is over memory that
-   * is not shared, which could be taken away.
+   * all else that the loop does goes on. Throws KEventError EBUSY when this KQueue is consumed already, EINVAL when a
+   * list is over memory that is not shared, which could be taken away.
    *
    * When the queue is closed the callback is called a last time, with -EBADF (-9).
    */

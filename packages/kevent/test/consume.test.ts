@@ -292,17 +292,33 @@ describe('consume', () => {
     await until(() => calls === 1)
   })
 
-  test('a list that can be taken away, or changes without room for their errors, are EINVAL', () => {
+  test('a list that can be taken away is EINVAL', () => {
     const kq = withUser()
-    const [one, two] = [new KEventList(1), new KEventList(2)]
-    const taken = new KEventList(new ArrayBuffer(64))
+    const [kept, taken] = [new KEventList(2), new KEventList(new ArrayBuffer(64))]
     for (const lists of [
-      { changes: taken, events: two },
-      { changes: one, events: taken },
-      { changes: two, events: one },
+      { changes: taken, events: kept },
+      { changes: kept, events: taken },
     ]) {
       expect(codeOf(() => kq.consume(lists, () => 0))).toBe('EINVAL')
     }
+  })
+
+  test('of changes that fail, more than there is room for events are told of in parts', async () => {
+    const kq = withUser()
+    const lists = { changes: new KEventList(8), events: new KEventList(2) }
+    const failed: number[] = []
+    const consumption = kq.consume(lists, (count) => {
+      const first = lists.events.flags(0) !== EV_ERROR
+      for (let index = 0; index < count; index++) if (!first) failed.push(lists.events.ident(index))
+      lists.changes.set(0, 1, EVFILT_USER, 0, NOTE_TRIGGER) // written over what is not applied yet
+      for (let index = 0; first && index < 7; index++)
+        lists.changes.set(index, 70 + index, EVFILT_USER, EV_ENABLE)
+      return first && failed.length === 0 ? 7 : 0
+    })
+    trigger(kq)
+    await until(() => failed.length === 7)
+    expect(failed).toEqual([70, 71, 72, 73, 74, 75, 76])
+    consumption.stop()
   })
 
   test('one at a time: a second one of the same KQueue is EBUSY; after stop() it is fine', () => {

@@ -6,14 +6,15 @@ import { ServerProcess, handlerFile } from './server-process.ts'
 const mounts = [{ prefix: '/', module: handlerFile('hello') }]
 
 test('without descriptors left, those that wait are accepted as soon as others leave', async () => {
-  await using server = await ServerProcess.start({ mounts }, 110)
-  const connections = await Promise.all(Array.from({ length: 100 }, () => Connection.open(server.port)))
+  // Enough for three threads to load their modules at the same time.
+  await using server = await ServerProcess.start({ mounts }, 200)
+  const connections = await Promise.all(Array.from({ length: 200 }, () => Connection.open(server.port)))
   const answers = connections.map((connection) => connection.get('/'))
   await server.logged(({ errno }) => errno === 24)
   // Those that are accepted are served meanwhile.
   expect((await answers[0])?.status).toBe(200)
-  for (const connection of connections.slice(0, 60)) connection[Symbol.dispose]()
-  for (const answer of answers.slice(60)) expect((await answer)?.status).toBe(200)
+  for (const connection of connections.slice(0, 120)) connection[Symbol.dispose]()
+  for (const answer of answers.slice(120)) expect((await answer)?.status).toBe(200)
   for (const connection of connections) connection[Symbol.dispose]()
 })
 
