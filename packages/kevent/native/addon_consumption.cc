@@ -193,7 +193,7 @@ void Consumption::OnPrepare(uv_prepare_t* handle) {
   auto* self = static_cast<Consumption*>(handle->data);
   int rounds = 0;
   while (rounds < kRounds && self->Serve()) rounds++;
-  if (rounds > 0 || self->stopped_) return;
+  if (rounds > 0 || self->stopped_ || !self->rest_.empty()) return;
   const int count = self->WaitInLoop();
   if (count == 0) return;
   for (bool more = self->Call(count); more && rounds < kRounds; rounds++) more = self->Serve();
@@ -214,7 +214,7 @@ void Consumption::ServeReadable() {
   int rounds = 0;
   while (rounds < kRounds && Serve()) rounds++;
   if (stopped_) return;
-  armed_ = rounds < kRounds && changes_ == 0 && queue_->Arm();
+  armed_ = rounds < kRounds && changes_ == 0 && rest_.empty() && queue_->Arm();
   if (armed_) {
     uv_idle_stop(&idle_);
   } else {
