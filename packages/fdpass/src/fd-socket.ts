@@ -1,0 +1,460 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { binding, Slot } from './binding.ts'
+import { bindFields, BoundName, checkName, type BindOptions } from './bound-name.ts'
+import { EAGAIN, EBADF, EBUSY, EINVAL, ETIMEDOUT } from './errno.ts'
+import { FdPassError } from './errors.ts'
+import { Fd, type FdLike } from './fd.ts'
+import type { Credentials, Message } from './message.ts'
+import { checkTimeout, checkWait, invalid, type SyncWaitOptions, type WaitOptions } from './options.ts'
+import { outgoing, type Attributes, type Outgoing, type Payload } from './outgoing.ts'
+import { forgotten } from './ownership.ts'
+import { countWait, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, Watch } from './readiness.ts'
+import { Receiver } from './receiver.ts'
+import { Sender } from './sender.ts'
+import {
+  receiveRules,
+  SOCK,
+  type ReceiveOptions,
+  type ReceiveRules,
+  type SocketType,
+} from './socket-options.ts'
+import { adopt, bufferFields, inspect, makeSocket, setUp, type BufferOptions } from './socket-setup.ts'
+import { WaitQueue } from './wait-queue.ts'
+
+export interface SocketOptions extends ReceiveOptions, BufferOptions {
+  /** `stream`, unless told. */
+  type?: SocketType | undefined
+}
+
+export interface ConnectOptions extends SocketOptions, WaitOptions {
+  /** A name of this end's own, which the peer can send datagrams to. It is removed with the socket. */
+  localName?: string | undefined
+}
+
+export interface SendOptions extends WaitOptions {
+  /** Of a datagram: the name to send to, if not to the connected one. */
+  to?: string | undefined
+  /**
+   * What the receiver is told, if it asks for credentials. The kernel lets only those say another process or user than
+   * their own who have CAP_SYS_ADMIN, CAP_SETUID or CAP_SETGID (EPERM).
+   */
+  credentials?: Credentials | undefined
+  /** Whether the Fds are closed when they have been sent. They stay open when the message fails. */
+  move?: boolean | undefined
+}
+
+export type SendSyncOptions = Omit<SendOptions, 'signal'>
+
+const READABLE = EPOLLIN | EPOLLRDHUP
+const ENDED = EPOLLERR | EPOLLHUP
+const POLLIN = 0x1
+const SHUT_WR = 1
+const FIRST_PAUSE = 1
+const LAST_PAUSE = 32
+
+const waitFields = ['timeout', 'signal']
+
+/**
+ * A Unix socket that carries messages with descriptors. It belongs to the thread that made it, and is one's own: it is
+ * closed by `close`, by disposal, and when the thread ends.
+ */
+export class FdSocket implements Disposable, AsyncDisposable, AsyncIterable<Message> {
+  readonly #rules: ReceiveRules
+  readonly #receiver: Receiver
+  readonly #sender: Sender
+  readonly #receivers = new WaitQueue()
+  readonly #watch: Watch
+  readonly #bound: BoundName | undefined
+  #descriptor: number
+  #peer: Credentials | undefined
+  #referenced = true
+  #counted = false
+
+  /** @internal The socket is set up, and this thread's. */
+  constructor(descriptor: number, rules: ReceiveRules, bound?: BoundName) {
+    this.#descriptor = descriptor
+    this.#rules = rules
+    this.#bound = bound
+    this.#receiver = Receiver.for(descriptor, rules)
+    this.#sender = new Sender(descriptor, () => {
+      this.#update()
+    })
+    this.#watch = new Watch(descriptor, (events) => {
+      this.#ready(events)
+    })
+    forgotten.register(this, [descriptor], this)
+  }
+
+  /**
+   * Connects to a name. A listener whose queue is full is tried again, until the deadline. Rejects with FdPassError:
+   * ENOENT, ECONNREFUSED, EACCES, EPROTOTYPE (it listens for another type), ETIMEDOUT.
+   */
+  static async connect(name: string, options: ConnectOptions = {}): Promise<FdSocket> {
+    options.signal?.throwIfAborted()
+    const socket = FdSocket.#unconnected(name, options, [...waitFields, 'localName'])
+    try {
+      const deadline = performance.now() + (options.timeout ?? Infinity)
+      for (let wait = FIRST_PAUSE; !socket.#connect(name, deadline); wait = Math.min(2 * wait, LAST_PAUSE)) {
+        // Linux tells nobody when a listener's queue has room again.
+        await pause(wait, undefined, options.signal === undefined ? {} : { signal: options.signal })
+      }
+      return socket
+    } catch (error) {
+      socket.close()
+      throw options.signal?.aborted === true ? options.signal.reason : error
+    }
+  }
+
+  /** The same, blocking the thread. */
+  static connectSync(name: string, options: Omit<ConnectOptions, 'signal'> = {}): FdSocket {
+    const socket = FdSocket.#unconnected(name, options, ['timeout', 'localName'])
+    try {
+      const deadline = performance.now() + (options.timeout ?? Infinity)
+      for (let wait = FIRST_PAUSE; !socket.#connect(name, deadline); wait = Math.min(2 * wait, LAST_PAUSE)) {
+        const error = binding.wait(-1, 0, wait)
+        if (error < 0) throw new FdPassError(error, 'connect')
+      }
+      return socket
+    } catch (error) {
+      socket.close()
+      throw error
+    }
+  }
+
+  /** A datagram socket with a name, for whoever sends to it; unconnected, so each message says where it goes. */
+  static bind(name: string, options: Omit<SocketOptions, 'type'> & BindOptions = {}): FdSocket {
+    const rules = receiveRules('dgram', options, [...bufferFields, ...bindFields])
+    let bound: BoundName | undefined
+    const descriptor = makeSocket('dgram', (socket) => {
+      setUp(socket, rules, options)
+      bound = BoundName.bind(socket, SOCK.dgram, name, options)
+    })
+    return new FdSocket(descriptor, rules, bound)
+  }
+
+  /** Two sockets that are connected to each other. */
+  static pair(options: SocketOptions = {}): [FdSocket, FdSocket] {
+    const type = options.type ?? 'stream'
+    const rules = receiveRules(type, options, [...bufferFields, 'type'])
+    const error = binding.pair(SOCK[type])
+    if (error < 0) throw new FdPassError(error, 'socketpair')
+    const ends = [binding.numbers[Slot.descriptors]!, binding.numbers[Slot.descriptors + 1]!] as const
+    try {
+      for (const end of ends) setUp(end, rules, options)
+    } catch (failure) {
+      for (const end of ends) binding.close(end)
+      throw failure
+    }
+    return [new FdSocket(ends[0], rules), new FdSocket(ends[1], rules)]
+  }
+
+  /**
+   * Takes a Unix socket that was made elsewhere: inherited, received, or taken from another thread. Its type is looked
+   * up; O_NONBLOCK is left as it is. An Fd is closed for its holder; a number must have no other owner. Throws
+   * FdPassError ENOTSOCK, EBADF, or EINVAL for what is no Unix socket or listens; the descriptor is then as before.
+   */
+  static from(descriptor: Fd | number, options: Omit<SocketOptions, 'type'> = {}): FdSocket {
+    let rules: ReceiveRules | undefined
+    const number = adopt(descriptor, (socket) => {
+      const { type, listening } = inspect(socket)
+      if (listening) throw invalid('getsockopt', 'this socket listens: see FdListener.from')
+      rules = receiveRules(type, options, bufferFields)
+      setUp(socket, rules, options)
+    })
+    return new FdSocket(number, rules!)
+  }
+
+  /** Its number, borrowed; -1 once it was closed or taken. */
+  get fd(): number {
+    return this.#descriptor
+  }
+
+  get type(): SocketType {
+    return this.#rules.type
+  }
+
+  /** Whether it is a stream that speaks in frames. */
+  get framed(): boolean {
+    return this.#rules.framed
+  }
+
+  /** Bytes of messages that wait here for room. */
+  get queuedBytes(): number {
+    return this.#sender.bytes
+  }
+
+  /** The kernel's account of what was sent and not received by the peer yet (SIOCOUTQ); 0 when all was. */
+  get unreceived(): number {
+    return this.#ask(binding.unreceived(this.#open('ioctl')), 'ioctl')
+  }
+
+  /** The name of this end; undefined when it has none. One in the abstract name space begins with NUL. */
+  get localName(): string | undefined {
+    return this.#bound?.name ?? this.#name(binding.localName(this.#open('getsockname')), 'getsockname')
+  }
+
+  /** The name of the other end; undefined when it has none. */
+  get peerName(): string | undefined {
+    return this.#name(binding.peerName(this.#open('getpeername')), 'getpeername')
+  }
+
+  /**
+   * The process that connected, listened, or made the pair, as it was at that moment (SO_PEERCRED, unix(7)). The number
+   * of a process may be another's by now: {@link peerPidfd} cannot. Of an unconnected datagram socket there is none:
+   * pid 0, uid and gid 4294967295.
+   */
+  get peer(): Credentials {
+    if (this.#peer === undefined) {
+      this.#ask(binding.peerCredentials(this.#open('getsockopt')), 'getsockopt')
+      const { numbers } = binding
+      this.#peer = { pid: numbers[Slot.pid]!, uid: numbers[Slot.uid]! >>> 0, gid: numbers[Slot.gid]! >>> 0 }
+    }
+    return this.#peer
+  }
+
+  /** A pidfd of the same process (SO_PEERPIDFD). Throws FdPassError ENOPROTOOPT before Linux 6.5, ESRCH, ENODATA. */
+  peerPidfd(): Fd {
+    return new Fd(this.#ask(binding.peerPidfd(this.#open('getsockopt')), 'getsockopt'))
+  }
+
+  /**
+   * Sends bytes, with descriptors, which stay their owners'. Resolves when the kernel has taken all of it. Messages go
+   * in the order of the calls, and a message that waits for room keeps duplicates of its descriptors. Do not change the
+   * bytes before.
+   *
+   * A message that ends before it was begun (timeout, signal) has not been sent. Of one that was begun the rest cannot
+   * be taken back: this end is then shut for sending, and later messages fail with EPIPE.
+   *
+   * Rejects with FdPassError: EBADF, EINVAL (nothing was sent); EPIPE, ECONNRESET; EPERM (the receiver takes no
+   * descriptors, or the credentials are not yours to say); EMSGSIZE; ETIMEDOUT; ECONNREFUSED, ENOENT of a datagram;
+   * EMFILE (no room to keep descriptors of a message that waits).
+   */
+  send(data: Payload, fds?: Iterable<FdLike>, options: SendOptions = {}): Promise<void> {
+    try {
+      checkWait(options, 'sendmsg', ['to', 'credentials', 'move'])
+      options.signal?.throwIfAborted()
+      const [message, moved] = this.#outgoing(data, fds, options)
+      const done = this.#sender.send(message, options)
+      return moved.length === 0 ? done : done.then(() => this.#moved(moved))
+    } catch (error) {
+      return Promise.reject(error as Error)
+    }
+  }
+
+  /** The same, blocking the thread until it has gone. What waits from earlier calls goes first. */
+  sendSync(data: Payload, fds?: Iterable<FdLike>, options: SendSyncOptions = {}): void {
+    checkWait(options, 'sendmsg', ['to', 'credentials', 'move'])
+    const [message, moved] = this.#outgoing(data, fds, options)
+    this.#sender.sendSync(message, options.timeout ?? Infinity)
+    if (moved.length > 0) this.#moved(moved)
+  }
+
+  /**
+   * The next message; null when the peer has ended. It is the caller's, with its descriptors. Calls are served in turn.
+   *
+   * Rejects with FdTruncatedError and FdRefusedError, after which the next message can be received; with FdPassError
+   * ETIMEDOUT; ECONNRESET when the peer was closed with messages unread that this end had sent; EPROTO when a peer does
+   * not speak in frames, or ended inside of one.
+   */
+  recv(options: WaitOptions = {}): Promise<Message | null> {
+    try {
+      checkWait(options, 'recvmsg')
+      options.signal?.throwIfAborted()
+      this.#open('recvmsg')
+      if (this.#receivers.length === 0) {
+        const message = this.#receiver.receive()
+        if (message !== undefined) return Promise.resolve(message)
+      }
+      if (options.timeout === 0) throw new FdPassError(ETIMEDOUT, 'recvmsg')
+      const waiting = this.#receivers.wait(() => this.#receiver.receive(), options, 'recvmsg', () => {
+        this.#update()
+      })
+      this.#update()
+      return waiting
+    } catch (error) {
+      return Promise.reject(error as Error)
+    }
+  }
+
+  /** The same, blocking the thread. Throws FdPassError EBUSY while a `recv` waits. */
+  recvSync({ timeout = Infinity, ...others }: SyncWaitOptions = {}): Message | null {
+    checkWait(others, 'recvmsg')
+    checkTimeout(timeout, 'recvmsg')
+    const descriptor = this.#open('recvmsg')
+    if (this.#receivers.length > 0) throw new FdPassError(EBUSY, 'recvmsg')
+    const deadline = performance.now() + timeout
+    for (;;) {
+      const message = this.#receiver.receive()
+      if (message !== undefined) return message
+      const left = deadline - performance.now()
+      if (left <= 0) throw new FdPassError(ETIMEDOUT, 'recvmsg')
+      this.#ask(binding.wait(descriptor, POLLIN, Number.isFinite(left) ? left : -1), 'poll')
+    }
+  }
+
+  /** Messages until the peer ends. Each is the receiver's, to be closed or disposed of; none is read ahead. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Message, void, undefined> {
+    for (let message = await this.recv(); message !== null; message = await this.recv()) yield message
+  }
+
+  /** Half-closes: the peer receives what was sent, and then the end. What it sends can still be received. */
+  async end(options: WaitOptions = {}): Promise<void> {
+    checkWait(options, 'shutdown')
+    options.signal?.throwIfAborted()
+    this.#open('shutdown')
+    await this.#sender.flushed(options)
+    this.#ask(binding.shutdown(this.#open('shutdown'), SHUT_WR), 'shutdown')
+  }
+
+  /** Whether a wait keeps the process alive: yes, unless `unref` is called. */
+  ref(): this {
+    this.#referenced = true
+    this.#update()
+    return this
+  }
+
+  unref(): this {
+    this.#referenced = false
+    this.#update()
+    return this
+  }
+
+  /**
+   * Gives its number away: the caller closes it from now on, and may hand it to another thread or process. Throws
+   * FdPassError EBUSY while a call waits, or when it has read ahead.
+   */
+  take(): number {
+    const descriptor = this.#open('take')
+    if (this.#receivers.length > 0 || this.#sender.waiting || this.#receiver.holds) {
+      throw new FdPassError(EBUSY, 'take')
+    }
+    this.#watch.set(0)
+    this.#ask(binding.take(descriptor), 'take')
+    this.#descriptor = -1
+    forgotten.unregister(this)
+    return descriptor
+  }
+
+  /**
+   * Closes it. Calls that wait fail with EBADF, and the messages that they are for are not sent. Descriptors that were
+   * read ahead are closed, and told of on the channel `x.fdpass.discarded`; a peer whose messages were not read learns
+   * it by ECONNRESET. Closing twice is fine.
+   */
+  close(): void {
+    if (this.#descriptor < 0) return
+    const descriptor = this.#descriptor
+    this.#watch.set(0)
+    this.#descriptor = -1
+    forgotten.unregister(this)
+    this.#receiver.close()
+    const closed = (syscall: string): FdPassError =>
+      new FdPassError(EBADF, syscall, { detail: 'the socket was closed while the call waited' })
+    this.#receivers.fail(closed('recvmsg'))
+    this.#sender.fail(closed('sendmsg'))
+    this.#update()
+    binding.close(descriptor)
+    this.#bound?.remove()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+    return Promise.resolve()
+  }
+
+  static #unconnected(name: string, options: ConnectOptions, others: readonly string[]): FdSocket {
+    checkName(name, 'connect')
+    checkTimeout(options.timeout, 'connect')
+    const type = options.type ?? 'stream'
+    const rules = receiveRules(type, options, [...bufferFields, ...others, 'type'])
+    let bound: BoundName | undefined
+    const descriptor = makeSocket(type, (socket) => {
+      setUp(socket, rules, options)
+      if (options.localName !== undefined) bound = BoundName.bind(socket, SOCK[type], options.localName, {})
+    })
+    return new FdSocket(descriptor, rules, bound)
+  }
+
+  /** False when the listener's queue is full, and the deadline is not yet. */
+  #connect(name: string, deadline: number): boolean {
+    const error = binding.connect(this.#descriptor, name)
+    if (error === 0) return true
+    if (error !== EAGAIN) throw new FdPassError(error, 'connect')
+    if (performance.now() >= deadline) {
+      throw new FdPassError(ETIMEDOUT, 'connect', { detail: 'the listener’s queue is full' })
+    }
+    return false
+  }
+
+  #outgoing(
+    data: Payload,
+    fds: Iterable<FdLike> | undefined,
+    { to, credentials, move = false }: SendOptions,
+  ): [Outgoing, readonly Fd[]] {
+    this.#open('sendmsg')
+    if (to !== undefined) {
+      checkName(to, 'sendmsg')
+      if (this.type !== 'dgram') throw invalid('sendmsg', 'only a datagram is sent to a name')
+    }
+    const list = fds === undefined || !move ? fds : [...fds]
+    const attributes: Attributes | undefined =
+      to === undefined && credentials === undefined ? undefined : { to, credentials }
+    const message = outgoing(data, list, this.#rules, attributes)
+    return [message, move && list !== undefined ? ownersOf(list as FdLike[]) : []]
+  }
+
+  #moved(fds: readonly Fd[]): void {
+    for (const fd of fds) fd.close()
+  }
+
+  #ready(events: number): void {
+    if ((events & (READABLE | ENDED)) !== 0) {
+      if (this.#receivers.length === 0) this.#watch.set(this.#watch.events & ~READABLE)
+      else this.#receivers.run()
+    }
+    if (this.#descriptor >= 0 && (events & (EPOLLOUT | ENDED)) !== 0) {
+      if (this.#sender.waiting) this.#sender.run()
+      else this.#watch.set(this.#watch.events & ~EPOLLOUT)
+    }
+    this.#update()
+  }
+
+  /** Watches for what somebody waits for. An edge that finds nobody ends the watch for it. */
+  #update(): void {
+    const [receiving, sending] = [this.#receivers.length > 0, this.#sender.waiting]
+    if (this.#descriptor >= 0) {
+      const wanted = (receiving ? READABLE : 0) | (sending ? EPOLLOUT : 0)
+      this.#watch.set(this.#watch.events | wanted)
+    }
+    const counts = this.#referenced && (receiving || sending)
+    if (counts === this.#counted) return
+    this.#counted = counts
+    countWait(counts ? 1 : -1)
+  }
+
+  #open(syscall: string): number {
+    if (this.#descriptor < 0) throw new FdPassError(EBADF, syscall)
+    return this.#descriptor
+  }
+
+  #ask(result: number, syscall: string): number {
+    if (result < 0) throw new FdPassError(result, syscall)
+    return result
+  }
+
+  #name(result: string | number, syscall: string): string | undefined {
+    if (typeof result === 'number') throw new FdPassError(result, syscall)
+    return result === '' ? undefined : result
+  }
+}
+
+function ownersOf(fds: readonly FdLike[]): readonly Fd[] {
+  const owners = fds.filter((fd) => fd instanceof Fd)
+  if (owners.length < fds.length) {
+    throw new FdPassError(EINVAL, 'sendmsg', { detail: 'only an Fd can be moved; a number has another owner' })
+  }
+  return owners
+}

@@ -1,0 +1,128 @@
+import { fstatSync, type Stats } from 'node:fs'
+import { binding } from './binding.ts'
+import { EBADF, EINVAL } from './errno.ts'
+import { FdPassError } from './errors.ts'
+import type { FdKind } from './fd-kind.ts'
+import { forgotten } from './ownership.ts'
+
+/** A descriptor by its number, or whatever has one: an Fd, an FdSocket, a FileHandle of node:fs. It is borrowed. */
+export type FdLike = number | { readonly fd: number }
+
+/** The number of a descriptor that is borrowed for the length of a call. Throws FdPassError EBADF when it is none. */
+export function numberOf(descriptor: FdLike, syscall: string): number {
+  const number = typeof descriptor === 'number' ? descriptor : descriptor.fd
+  if (!Number.isInteger(number) || number < 0 || number > 0x7fffffff) throw new FdPassError(EBADF, syscall)
+  return number
+}
+
+/**
+ * A descriptor with one owner: whoever holds this. It is close-on-exec, and belongs to the thread that made it: when
+ * that ends, however it ends, the descriptor is closed.
+ */
+export class Fd implements Disposable {
+  #number: number
+
+  /** @internal */
+  constructor(number: number) {
+    this.#number = number
+    forgotten.register(this, [number], this)
+  }
+
+  /**
+   * Makes an owner of a descriptor that has none. It becomes close-on-exec. Throws FdPassError EBADF when it is not
+   * open, EBUSY when this thread owns it already. What another thread or a handle of Node's owns cannot be seen here:
+   * it must have let go before.
+   */
+  static from(number: number): Fd {
+    const error = binding.adopt(numberOf(number, 'adopt'))
+    if (error < 0) throw new FdPassError(error, 'adopt')
+    return new Fd(number)
+  }
+
+  /** Its number, borrowed; -1 once it was closed or taken. */
+  get fd(): number {
+    return this.#number
+  }
+
+  /** What it refers to. Throws FdPassError EBADF when it is closed. */
+  get kind(): FdKind {
+    const kind = binding.kind(this.#open('fstat'))
+    if (typeof kind === 'number') throw new FdPassError(kind, 'fstat')
+    return kind as FdKind
+  }
+
+  /** stat(2) of what it refers to. */
+  stat(): Stats {
+    return fstatSync(this.#open('fstat'))
+  }
+
+  /**
+   * Whether calls on its open file description wait (O_NONBLOCK is off). The description is shared with whoever has
+   * sent or duplicated it.
+   */
+  get blocking(): boolean {
+    const O_NONBLOCK = 0o4000
+    const flags = binding.fileFlags(this.#open('fcntl'))
+    if (flags < 0) throw new FdPassError(flags, 'fcntl')
+    return (flags & O_NONBLOCK) === 0
+  }
+
+  /** Sets or clears O_NONBLOCK of the description: for all processes that share it. */
+  setBlocking(blocking: boolean): void {
+    if (typeof blocking !== 'boolean') {
+      throw new FdPassError(EINVAL, 'fcntl', { detail: 'blocking is a boolean' })
+    }
+    const error = binding.setBlocking(this.#open('fcntl'), blocking)
+    if (error < 0) throw new FdPassError(error, 'fcntl')
+  }
+
+  /** Another descriptor of the same description, with an owner of its own. */
+  dup(): Fd {
+    const number = binding.duplicate(this.#open('dup'))
+    if (number < 0) throw new FdPassError(number, 'dup')
+    return new Fd(number)
+  }
+
+  /**
+   * A new description of the same file, pipe, or terminal, with an offset and an O_NONBLOCK of its own; through /proc.
+   * `flags` are those of open(2). Sockets cannot be reopened (ENXIO).
+   */
+  reopen(flags: number): Fd {
+    if (!Number.isInteger(flags)) throw new FdPassError(EINVAL, 'open', { detail: 'flags are those of open(2)' })
+    const number = binding.reopen(this.#open('open'), flags)
+    if (number < 0) throw new FdPassError(number, 'open')
+    return new Fd(number)
+  }
+
+  /** Gives its number away: the caller closes it from now on. Throws FdPassError EBADF when it is closed. */
+  take(): number {
+    const number = this.#open('take')
+    const error = binding.take(number)
+    if (error < 0) throw new FdPassError(error, 'take')
+    this.#let()
+    return number
+  }
+
+  /** Closes it. Closing twice is fine. */
+  close(): void {
+    if (this.#number < 0) return
+    const number = this.#number
+    this.#let()
+    const error = binding.close(number)
+    if (error < 0) throw new FdPassError(error, 'close')
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  #open(syscall: string): number {
+    if (this.#number < 0) throw new FdPassError(EBADF, syscall)
+    return this.#number
+  }
+
+  #let(): void {
+    this.#number = -1
+    forgotten.unregister(this)
+  }
+}

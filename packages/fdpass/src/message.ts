@@ -1,0 +1,96 @@
+import { Fd } from './fd.ts'
+import { closeAll, forgotten } from './ownership.ts'
+
+/** Who sent a message, as the kernel checked it (SCM_CREDENTIALS, unix(7)). */
+export interface Credentials {
+  readonly pid: number
+  readonly uid: number
+  readonly gid: number
+}
+
+/** @internal What comes with a message, apart from its bytes and descriptors. */
+export interface Envelope {
+  readonly credentials: Credentials | undefined
+  readonly pidfd: number
+  readonly from: string | undefined
+}
+
+/**
+ * Bytes, and the descriptors that came with them. It owns the descriptors until they are claimed, taken or closed one
+ * by one, and closes the others with itself.
+ */
+export class Message implements Disposable {
+  readonly data: Buffer
+  #descriptors: readonly number[]
+  #fds: readonly Fd[] | undefined
+  readonly #envelope: Envelope | undefined
+  #pidfd: Fd | undefined
+
+  /** @internal */
+  constructor(data: Buffer, descriptors: readonly number[], envelope?: Envelope) {
+    this.data = data
+    this.#descriptors = descriptors
+    this.#envelope = envelope
+    if (envelope !== undefined && envelope.pidfd >= 0) this.#pidfd = new Fd(envelope.pidfd)
+    if (descriptors.length > 0) forgotten.register(this, descriptors, this)
+  }
+
+  /** The descriptors, in the order in which they were sent. They are closed with the message. */
+  get fds(): readonly Fd[] {
+    return (this.#fds ??= this.#wrap())
+  }
+
+  /** How many descriptors came, without an object for each. */
+  get fdCount(): number {
+    return this.#fds?.length ?? this.#descriptors.length
+  }
+
+  /** Who sent it, on a socket with `credentials`. */
+  get credentials(): Credentials | undefined {
+    return this.#envelope?.credentials
+  }
+
+  /** The process that sent it, on a socket with `pidfd`. It is closed with the message. */
+  get pidfd(): Fd | undefined {
+    return this.#pidfd
+  }
+
+  /** The name of the sender's socket, of a datagram; undefined when that has none. */
+  get from(): string | undefined {
+    return this.#envelope?.from
+  }
+
+  /** The descriptors, which are the caller's from now on: the message does not close them any more. */
+  claim(): Fd[] {
+    const fds = [...this.fds]
+    this.#fds = []
+    return fds
+  }
+
+  /** Closes what was not claimed, taken or closed. */
+  close(): void {
+    this.#pidfd?.close()
+    if (this.#fds !== undefined) {
+      for (const fd of this.#fds) fd.close()
+    } else if (this.#descriptors.length > 0) {
+      const descriptors = this.#descriptors
+      this.#descriptors = []
+      this.#fds = []
+      forgotten.unregister(this)
+      closeAll(descriptors)
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  #wrap(): readonly Fd[] {
+    if (this.#descriptors.length === 0) return []
+    // Each is registered for itself now.
+    forgotten.unregister(this)
+    const fds = this.#descriptors.map((number) => new Fd(number))
+    this.#descriptors = []
+    return fds
+  }
+}

@@ -1,0 +1,170 @@
+import { binding, Slot } from './binding.ts'
+import { FdPassError } from './errors.ts'
+import { numberOf, type FdLike } from './fd.ts'
+import { FRAME_HEADER, writeFrameHeader } from './frame.ts'
+import type { Credentials } from './message.ts'
+import { invalid } from './options.ts'
+import { closeAll } from './ownership.ts'
+import { MOST_RIGHTS, type ReceiveRules } from './socket-options.ts'
+
+const EMPTY = new Uint8Array(0)
+const header = new DataView(binding.bytes.buffer, binding.bytes.byteOffset, FRAME_HEADER)
+
+/** What a message is sent with beside its bytes and descriptors. */
+export interface Attributes {
+  readonly to: string | undefined
+  readonly credentials: Credentials | undefined
+}
+
+/** A message on its way out. What has gone cannot be taken back; the rest is here. */
+export class Outgoing {
+  readonly #data: Uint8Array
+  readonly #attributes: Attributes | undefined
+  readonly #header: number
+  /** How many descriptors the header of its frame names. */
+  readonly #promised: number
+  #descriptors: readonly number[]
+  /** Bytes that have gone, and descriptors. */
+  #sent = 0
+  #passed = 0
+  #held = false
+
+  constructor(data: Uint8Array, descriptors: readonly number[], framed: boolean, attributes?: Attributes) {
+    this.#data = data
+    this.#descriptors = descriptors
+    this.#promised = descriptors.length
+    this.#header = framed ? FRAME_HEADER : 0
+    this.#attributes = attributes
+  }
+
+  get length(): number {
+    return this.#header + this.#data.length
+  }
+
+  /** Whether a part of it has gone. */
+  get begun(): boolean {
+    return this.#sent > 0
+  }
+
+  /** Whether nobody tells when there is room for it: the queue of a name that this socket is not connected to. */
+  get unannounced(): boolean {
+    return this.#attributes?.to !== undefined
+  }
+
+  /**
+   * Sends as much as there is room for. Returns 0 when all of it has gone, or a negative errno: after EAGAIN and
+   * ETOOMANYREFS the rest can be tried again.
+   */
+  advance(socket: number): number {
+    for (;;) {
+      const waiting = this.#descriptors.length - this.#passed
+      const count = Math.min(waiting, MOST_RIGHTS)
+      // Descriptors go with the first byte of a sendmsg(2): what is more than one takes begins at a byte of its own.
+      const bytes = waiting > MOST_RIGHTS ? 1 : this.length - this.#sent
+      const sent = this.#attempt(socket, count, bytes)
+      if (sent < 0) return sent
+      this.#sent += sent
+      this.#passed += count
+      if (this.#sent === this.length && this.#passed === this.#descriptors.length) return 0
+    }
+  }
+
+  /**
+   * From here on it does not rely on its caller's descriptors: they may be closed, and their numbers be given to other
+   * files, before the message has gone. Throws FdPassError EMFILE when there is no room for the duplicates.
+   */
+  hold(): void {
+    if (this.#held) return
+    this.#held = true
+    const own: number[] = []
+    for (const descriptor of this.#descriptors.slice(this.#passed)) {
+      const duplicate = binding.duplicate(descriptor)
+      if (duplicate < 0) {
+        closeAll(own)
+        throw new FdPassError(duplicate, 'dup', {
+          detail: 'there is no room to keep the descriptors of a message that has to wait; nothing was sent',
+        })
+      }
+      own.push(duplicate)
+    }
+    this.#descriptors = own
+    this.#passed = 0
+  }
+
+  /** Lets go of what it holds. */
+  end(): void {
+    if (this.#held) closeAll(this.#descriptors)
+    this.#descriptors = []
+  }
+
+  #attempt(socket: number, count: number, bytes: number): number {
+    for (let i = 0; i < count; i++) {
+      binding.numbers[Slot.descriptors + i] = this.#descriptors[this.#passed + i]!
+    }
+    const prefix = Math.max(0, Math.min(this.#header - this.#sent, bytes))
+    if (prefix > 0) {
+      writeFrameHeader(header, this.#data.length, this.#promised)
+      if (this.#sent > 0) binding.bytes.copyWithin(0, this.#sent, FRAME_HEADER)
+    }
+    const offset = Math.max(0, this.#sent - this.#header)
+    if (this.#attributes === undefined) return binding.send(socket, prefix, count, this.#data, offset, bytes - prefix)
+    const { to, credentials } = this.#attributes
+    return credentials === undefined
+      ? binding.send(socket, prefix, count, this.#data, offset, bytes - prefix, to)
+      : binding.send(
+          socket,
+          prefix,
+          count,
+          this.#data,
+          offset,
+          bytes - prefix,
+          to,
+          credentials.pid,
+          credentials.uid,
+          credentials.gid,
+        )
+  }
+}
+
+export type Payload = string | Uint8Array | readonly Uint8Array[]
+
+function bytesOf(data: Payload): Uint8Array {
+  if (data instanceof Uint8Array) return data
+  if (typeof data === 'string') return data === '' ? EMPTY : Buffer.from(data)
+  if (Array.isArray(data) && data.every((part) => part instanceof Uint8Array)) return Buffer.concat(data)
+  throw invalid('sendmsg', 'data is a string, a Uint8Array, or an array of these')
+}
+
+function checkLengths(bytes: Uint8Array, descriptors: readonly number[], { framed, type }: ReceiveRules): void {
+  if (framed) {
+    const groups = Math.ceil(descriptors.length / MOST_RIGHTS)
+    if (groups > FRAME_HEADER + bytes.length) {
+      const most = MOST_RIGHTS * (FRAME_HEADER + bytes.length)
+      throw invalid('sendmsg', `a frame of so few bytes has at most ${most} descriptors`)
+    }
+    return
+  }
+  if (descriptors.length > MOST_RIGHTS) {
+    throw invalid('sendmsg', `a message has at most ${MOST_RIGHTS} descriptors; a framed stream splits more`)
+  }
+  if (bytes.length === 0 && descriptors.length > 0) {
+    throw invalid('sendmsg', 'descriptors need at least one byte to go with: without, they are lost on the way')
+  }
+  if (bytes.length === 0 && type !== 'dgram') {
+    throw invalid('sendmsg', 'an empty message cannot be told from the end of the connection')
+  }
+}
+
+/** Checks a message before anything of it goes. */
+export function outgoing(
+  data: Payload,
+  fds: Iterable<FdLike> | undefined,
+  rules: ReceiveRules,
+  attributes?: Attributes,
+): Outgoing {
+  const bytes = bytesOf(data)
+  const descriptors: number[] = []
+  if (fds !== undefined) for (const fd of fds) descriptors.push(numberOf(fd, 'sendmsg'))
+  checkLengths(bytes, descriptors, rules)
+  return new Outgoing(bytes, descriptors, rules.framed, attributes)
+}

@@ -1,0 +1,62 @@
+import { binding } from './binding.ts'
+import { EBADF } from './errno.ts'
+import { FdPassError } from './errors.ts'
+
+export const EPOLLIN = 0x1
+export const EPOLLOUT = 0x4
+export const EPOLLERR = 0x8
+export const EPOLLHUP = 0x10
+export const EPOLLRDHUP = 0x2000
+
+/** Keys are never used twice in a row of two thousand million: an event of a watch that has ended finds none. */
+const watches = new Map<number, Watch>()
+const events = new Int32Array(128)
+let started = false
+let lastKey = 0
+let waits = 0
+
+const deliver = (count: number): void => {
+  // A copy, because what a watch does may end in a call that waits for events itself.
+  const batch = events.slice(0, 2 * count)
+  for (let i = 0; i < count; i++) watches.get(batch[2 * i]!)?.ready(batch[2 * i + 1]!)
+}
+
+/** A descriptor that the event loop watches for edges: each call of `ready` tells of something new. */
+export class Watch {
+  readonly ready: (events: number) => void
+  readonly #descriptor: number
+  readonly #key: number = (lastKey = (lastKey + 1) & 0x7fffffff)
+  #events = 0
+
+  constructor(descriptor: number, ready: (events: number) => void) {
+    this.#descriptor = descriptor
+    this.ready = ready
+  }
+
+  get events(): number {
+    return this.#events
+  }
+
+  /** What to watch for; what is there already is told of once more. */
+  set(wanted: number): void {
+    if (wanted === this.#events) return
+    if (!started) {
+      const error = binding.startPoller(deliver, events)
+      if (error < 0) throw new FdPassError(error, 'epoll_create')
+      started = true
+    }
+    const error = binding.watch(this.#descriptor, wanted, this.#key)
+    // Closed behind our back, it has left the kernel's list by itself.
+    if (error < 0 && !(wanted === 0 && error === EBADF)) throw new FdPassError(error, 'epoll_ctl')
+    this.#events = wanted
+    if (wanted === 0) watches.delete(this.#key)
+    else watches.set(this.#key, this)
+  }
+}
+
+/** One more, or one less, wait for which the process stays alive. */
+export function countWait(change: 1 | -1): void {
+  waits += change
+  if (waits === 1 && change === 1) binding.refPoller(true)
+  else if (waits === 0) binding.refPoller(false)
+}

@@ -1,0 +1,207 @@
+import { binding, Slot } from './binding.ts'
+import { EAGAIN, EPROTO } from './errno.ts'
+import { FdPassError, FdRefusedError, FdTruncatedError } from './errors.ts'
+import type { FdKind } from './fd-kind.ts'
+import { FrameDecoder, type Frame } from './frame.ts'
+import { Message, type Envelope } from './message.ts'
+import { closeAll, discard } from './ownership.ts'
+import { publishDiscarded } from './events.ts'
+import { MOST_RIGHTS, type ReceiveRules } from './socket-options.ts'
+
+const MSG_PEEK = 0x2
+const MSG_CTRUNC = 0x8
+const MSG_TRUNC = 0x20
+const POLLRDHUP = 0x2000
+
+const { bytes, numbers, name } = binding
+const scratch = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+const none: readonly number[] = []
+
+/** Takes what one recvmsg(2) left in the exchange. */
+function takeDescriptors(): readonly number[] {
+  const count = numbers[Slot.count]!
+  if (count === 0) return none
+  if (count === 1) return [numbers[Slot.descriptors]!]
+  return Array.from(numbers.subarray(Slot.descriptors, Slot.descriptors + count))
+}
+
+function takeEnvelope(): Envelope | undefined {
+  const [pid, pidfd, length] = [numbers[Slot.pid]!, numbers[Slot.pidfd]!, numbers[Slot.nameLength]!]
+  if (pid === -1 && pidfd === -1 && length === 0) return undefined
+  return {
+    credentials: pid === -1 ? undefined : { pid, uid: numbers[Slot.uid]! >>> 0, gid: numbers[Slot.gid]! >>> 0 },
+    pidfd,
+    from: length === 0 ? undefined : Buffer.from(name.buffer, name.byteOffset, length).toString(),
+  }
+}
+
+/** The kinds of the descriptors, when one of them is not allowed. */
+function wrongKinds(descriptors: readonly number[], allowed: ReadonlySet<string>): FdKind[] | undefined {
+  const kinds = descriptors.map((descriptor) => String(binding.kind(descriptor)) as FdKind)
+  return kinds.every((kind) => allowed.has(kind)) ? undefined : kinds
+}
+
+/** Receives from one socket. A message, null at the end, undefined when there is nothing yet. */
+export abstract class Receiver {
+  protected readonly socket: number
+  protected readonly rules: ReceiveRules
+
+  constructor(socket: number, rules: ReceiveRules) {
+    this.socket = socket
+    this.rules = rules
+  }
+
+  static for(socket: number, rules: ReceiveRules): Receiver {
+    return rules.framed ? new FrameReceiver(socket, rules) : new MessageReceiver(socket, rules)
+  }
+
+  abstract receive(): Message | null | undefined
+
+  /** Whether something was read that no call has received yet. */
+  abstract get holds(): boolean
+
+  abstract close(): void
+
+  /** Throws what a message is not taken for; its descriptors are closed by then. */
+  protected deliver(data: Buffer, descriptors: readonly number[], envelope?: Envelope): Message {
+    const kinds =
+      this.rules.kinds === undefined || descriptors.length === 0
+        ? undefined
+        : wrongKinds(descriptors, this.rules.kinds)
+    if (kinds === undefined) return new Message(data, descriptors, envelope)
+    if (envelope !== undefined && envelope.pidfd >= 0) closeAll([envelope.pidfd])
+    discard(descriptors, 'refused')
+    throw new FdRefusedError('kinds does not have all of these', data, kinds.length, kinds)
+  }
+
+  protected tooMany(data: Buffer, count: number): FdRefusedError {
+    publishDiscarded(count, 'refused')
+    const most = this.rules.rights ? `maxFds is ${this.rules.maxFds}` : 'this socket takes no descriptors'
+    return new FdRefusedError(most, data, count)
+  }
+}
+
+/** A message is what one recvmsg(2) brings: a packet, or what there is of a stream. */
+class MessageReceiver extends Receiver {
+  readonly #buffer: Buffer | undefined
+
+  constructor(socket: number, rules: ReceiveRules) {
+    super(socket, rules)
+    if (rules.maxBytes > bytes.length) this.#buffer = Buffer.alloc(rules.maxBytes)
+  }
+
+  override get holds(): boolean {
+    return false
+  }
+
+  override receive(): Message | null | undefined {
+    const { maxBytes, maxFds, type } = this.rules
+    const got = binding.receive(this.socket, maxFds, 0, this.#buffer, 0, maxBytes)
+    if (got === EAGAIN) return undefined
+    if (got < 0) throw new FdPassError(got, 'recvmsg')
+    const [count, flags] = [numbers[Slot.count]!, numbers[Slot.flags]!]
+    const data = Buffer.from((this.#buffer ?? scratch).subarray(0, got))
+    const envelope = takeEnvelope()
+    if (count <= 0 && flags === 0 && got === 0 && type !== 'dgram' && this.#ended(envelope)) return null
+    if (count < 0 || flags !== 0) throw this.#complaint(data, count, flags, envelope)
+    return this.deliver(data, takeDescriptors(), envelope)
+  }
+
+  override close(): void {
+    // Nothing is read ahead.
+  }
+
+  #complaint(data: Buffer, count: number, flags: number, envelope: Envelope | undefined): FdPassError {
+    if (envelope !== undefined && envelope.pidfd >= 0) closeAll([envelope.pidfd])
+    if (count < 0) return this.tooMany(data, -count)
+    discard(takeDescriptors(), 'truncated')
+    return new FdTruncatedError((flags & MSG_CTRUNC) !== 0 ? 'descriptors' : 'bytes', data, count)
+  }
+
+  /**
+   * No bytes are the end of a connection, or an empty packet. A packet has credentials, where they are asked for. Else
+   * it is the end if the peer will send no more and nothing follows; an empty packet that is the very last one cannot
+   * be told from it.
+   */
+  #ended(envelope: Envelope | undefined): boolean {
+    if (this.rules.type === 'stream') return true
+    if (envelope !== undefined) return false
+    const ready = binding.wait(this.socket, POLLRDHUP, 0)
+    if (ready <= 0) return false
+    return binding.receive(this.socket, 0, MSG_PEEK, undefined, 0, 1) === 0
+  }
+}
+
+/** Frames of a stream. It reads ahead, as far as the socket's buffer has bytes. */
+class FrameReceiver extends Receiver {
+  readonly #decoder: FrameDecoder
+  #frames: Frame[] = []
+  #next = 0
+  #envelope: Envelope | undefined
+
+  constructor(socket: number, rules: ReceiveRules) {
+    super(socket, rules)
+    this.#decoder = new FrameDecoder(rules.maxBytes, rules.maxFds)
+  }
+
+  override get holds(): boolean {
+    return this.#next < this.#frames.length || this.#decoder.partial
+  }
+
+  override receive(): Message | null | undefined {
+    while (this.#next === this.#frames.length) {
+      if (this.#decoder.error !== undefined) {
+        throw new FdPassError(EPROTO, 'recvmsg', {
+          detail: `${this.#decoder.error}; { framed: false } receives bytes as they are`,
+        })
+      }
+      const more = this.#read()
+      if (more !== true) return more
+    }
+    const frame = this.#frames[this.#next++]!
+    if (frame.refused) throw this.tooMany(frame.data, frame.promised)
+    if (frame.damaged) {
+      discard(frame.descriptors, 'truncated')
+      throw new FdTruncatedError('descriptors', frame.data, frame.descriptors.length)
+    }
+    return this.deliver(frame.data, frame.descriptors, this.#envelope)
+  }
+
+  override close(): void {
+    this.#decoder.end()
+    this.#refuse('closed')
+    for (const frame of this.#frames.splice(this.#next)) discard(frame.descriptors, 'closed')
+  }
+
+  /** True when bytes came, null at the end of the stream, undefined when there are none yet. */
+  #read(): true | null | undefined {
+    const rest = this.#decoder.rest
+    const got = binding.receive(this.socket, MOST_RIGHTS + 1, 0, rest, 0, rest?.length ?? bytes.length)
+    if (got === EAGAIN) return undefined
+    if (got < 0) throw new FdPassError(got, 'recvmsg')
+    if (got === 0) return this.#end()
+    const damaged = (numbers[Slot.flags]! & MSG_CTRUNC) !== 0
+    const chunk = (rest ?? scratch).subarray(0, got)
+    const descriptors = takeDescriptors()
+    this.#envelope = takeEnvelope()
+    this.#frames = this.#decoder.push(chunk, descriptors, damaged)
+    this.#next = 0
+    this.#refuse('refused')
+    return true
+  }
+
+  #end(): null {
+    if (!this.#decoder.partial) return null
+    const lost = this.#decoder.held.length
+    this.#decoder.error = 'the stream ended inside of a frame'
+    this.#decoder.end()
+    this.#refuse('truncated')
+    throw new FdPassError(EPROTO, 'recvmsg', {
+      detail: `the peer ended inside of a frame; its bytes are lost, and the ${lost} descriptors that had come were closed`,
+    })
+  }
+
+  #refuse(reason: 'closed' | 'refused' | 'truncated'): void {
+    if (this.#decoder.refused.length > 0) discard(this.#decoder.refused.splice(0), reason)
+  }
+}
