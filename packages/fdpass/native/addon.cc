@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
-#include <utility>
 
 #include "addon_environment.h"
 #include "addon_poller.h"
@@ -19,9 +18,9 @@
 #include "message.h"
 #include "unix_socket.h"
 
-// The thin face of the core for JavaScript: numbers in, a number out, negative errno values for failures. Everything
-// that is longer goes through the memory of Exchange. Callers check their arguments (src/): what is wrong here is a
-// zero or an empty name, and the kernel's answer to that.
+// The thin face of the core for JavaScript: numbers in, a number out, negative errno values for failures.
+// Everything that is longer goes through the memory of Exchange. Callers check their arguments (src/): what
+// is wrong here is a zero or an empty name, and the kernel's answer to that.
 namespace {
 
 using fdpass::Descriptor;
@@ -79,8 +78,8 @@ class Call {
     return value;
   }
 
-  // The part of a Uint8Array that an offset and a length, the next two arguments, name. It is clipped to what is
-  // there.
+  // The part of a Uint8Array that an offset and a length, the next two arguments, name. It is clipped to what
+  // is there.
   iovec Bytes(size_t index) const {
     size_t length = 0;
     void* data = nullptr;
@@ -95,7 +94,7 @@ class Call {
 
   napi_value Return(int64_t number) const {
     napi_value value = nullptr;
-    napi_create_int64(env_, number, &value);
+    napi_create_int32(env_, static_cast<int32_t>(number), &value);
     return value;
   }
 
@@ -106,9 +105,16 @@ class Call {
   }
 
   // The new descriptor becomes this thread's, unless there is an error.
-  napi_value Own(int error, Descriptor descriptor) const {
+  napi_value Own(int error, Descriptor& descriptor) const {
     if (error != 0) return Return(error);
     const int number = descriptor.Release();
+    owned().Add(number);
+    return Return(number);
+  }
+
+  // The same of what a system call has just returned.
+  napi_value Own(int number) const {
+    if (number < 0) return Return(-errno);
     owned().Add(number);
     return Return(number);
   }
@@ -156,8 +162,7 @@ napi_value CloseAll(const Call& call) {
 }
 
 napi_value Duplicate(const Call& call) {
-  Descriptor duplicate(fcntl(call.Int(0), F_DUPFD_CLOEXEC, 0));
-  return call.Own(duplicate.valid() ? 0 : -errno, std::move(duplicate));
+  return call.Own(fcntl(call.Int(0), F_DUPFD_CLOEXEC, 0));
 }
 
 // replace(descriptor, other): what `other` is the number of becomes the file of `descriptor`, in one step.
@@ -168,8 +173,7 @@ napi_value Replace(const Call& call) {
 // reopen(descriptor, flags): a description of its own for the same file, pipe or terminal.
 napi_value Reopen(const Call& call) {
   const std::string path = "/proc/self/fd/" + std::to_string(call.Int(0));
-  Descriptor opened(open(path.c_str(), call.Int(1) | O_CLOEXEC | O_NOCTTY));
-  return call.Own(opened.valid() ? 0 : -errno, std::move(opened));
+  return call.Own(open(path.c_str(), call.Int(1) | O_CLOEXEC | O_NOCTTY));
 }
 
 napi_value OwnedCount(const Call& call) {
@@ -196,7 +200,7 @@ napi_value SetBlocking(const Call& call) {
 napi_value MemoryFile(const Call& call) {
   Descriptor file;
   const int error = fdpass::MakeMemoryFile(call.String(0).c_str(), file);
-  return call.Own(error, std::move(file));
+  return call.Own(error, file);
 }
 
 napi_value Seals(const Call& call) {
@@ -210,13 +214,13 @@ napi_value AddSeals(const Call& call) {
 napi_value PidfdOpen(const Call& call) {
   Descriptor pidfd;
   const int error = fdpass::PidfdOpen(call.Int(0), pidfd);
-  return call.Own(error, std::move(pidfd));
+  return call.Own(error, pidfd);
 }
 
 napi_value PidfdGetfd(const Call& call) {
   Descriptor duplicate;
   const int error = fdpass::PidfdGetfd(call.Int(0), call.Int(1), duplicate);
-  return call.Own(error, std::move(duplicate));
+  return call.Own(error, duplicate);
 }
 
 // --- Sockets
@@ -224,7 +228,7 @@ napi_value PidfdGetfd(const Call& call) {
 napi_value Socket(const Call& call) {
   Descriptor socket;
   const int error = fdpass::MakeSocket(call.Int(0), socket);
-  return call.Own(error, std::move(socket));
+  return call.Own(error, socket);
 }
 
 // pair(type): both numbers are left in the exchange.
@@ -255,7 +259,7 @@ napi_value Listen(const Call& call) {
 napi_value Accept(const Call& call) {
   Descriptor socket;
   const int error = fdpass::Accept(call.Int(0), socket);
-  return call.Own(error, std::move(socket));
+  return call.Own(error, socket);
 }
 
 napi_value Shutdown(const Call& call) {
@@ -309,7 +313,7 @@ napi_value PeerCredentials(const Call& call) {
 napi_value PeerPidfd(const Call& call) {
   Descriptor pidfd;
   const int error = fdpass::PeerPidfd(call.Int(0), pidfd);
-  return call.Own(error, std::move(pidfd));
+  return call.Own(error, pidfd);
 }
 
 napi_value Unreceived(const Call& call) {
@@ -318,8 +322,9 @@ napi_value Unreceived(const Call& call) {
 
 // --- Messages
 
-// send(socket, prefix, descriptors, bytes, offset, length, to?, pid?, uid?, gid?): the first `prefix` bytes of the
-// exchange, then those of `bytes`; with the first `descriptors` numbers of the exchange. `to` is a name, or undefined.
+// send(socket, prefix, descriptors, bytes, offset, length, to?, pid?, uid?, gid?): the first `prefix` bytes
+// of the exchange, then those of `bytes`; with the first `descriptors` numbers of the exchange. `to` is a
+// name, or undefined.
 napi_value Send(const Call& call) {
   enum : uint8_t { kSocket, kPrefix, kDescriptorCount, kBytes, kTo = 6, kPid, kUid, kGid };
   Exchange& exchange = call.exchange();
@@ -332,7 +337,8 @@ napi_value Send(const Call& call) {
   message.descriptor_count = std::clamp(call.Int(kDescriptorCount), 0, fdpass::kMaxRights);
   fdpass::Credentials credentials{};
   if (call.Has(kPid)) {
-    credentials = {call.Int(kPid), static_cast<uid_t>(call.Double(kUid)), static_cast<gid_t>(call.Double(kGid))};
+    credentials = {call.Int(kPid), static_cast<uid_t>(call.Double(kUid)),
+                   static_cast<gid_t>(call.Double(kGid))};
     message.credentials = &credentials;
   }
   fdpass::Address address;
@@ -351,16 +357,17 @@ void LeaveName(const Exchange& exchange, const fdpass::Incoming& message) {
   memcpy(exchange.name, name.data(), name.size());
 }
 
-// receive(socket, most, flags, bytes?, offset, length): into `bytes`, or the exchange. Descriptors, which are owned
-// by then, and everything else that came are left in the exchange. More than `most` descriptors are closed; their
-// number is left, as a negative one.
+// receive(socket, most, flags, bytes?, offset, length): into `bytes`, or the exchange. Descriptors, which are
+// owned by then, and everything else that came are left in the exchange. More than `most` descriptors are
+// closed; their number is left, as a negative one.
 napi_value Receive(const Call& call) {
   enum : uint8_t { kSocket, kMost, kFlags, kBytes, kLength = 5 };
   Exchange& exchange = call.exchange();
   iovec into{exchange.bytes, std::min(static_cast<size_t>(std::max(call.Int(kLength), 0)), Exchange::kBytes)};
   if (call.Has(kBytes)) into = call.Bytes(kBytes);
   fdpass::Incoming message;
-  const ssize_t got = fdpass::Receive(call.Int(kSocket), into.iov_base, into.iov_len, call.Int(kFlags), message);
+  const ssize_t got =
+      fdpass::Receive(call.Int(kSocket), into.iov_base, into.iov_len, call.Int(kFlags), message);
   if (got < 0) return call.Return(got);
 
   fdpass::Ancillary& came = message.ancillary;

@@ -13,8 +13,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// While the event loop has work that its thread, which waits here, cannot come to, the loop's descriptor tells
-// nothing new: a termination is looked for this often.
+// While the event loop has work that its thread, which waits here, cannot come to, the loop's descriptor
+// tells nothing new: a termination is looked for this often.
 constexpr int kLookMilliseconds = 20;
 
 Napi::Value Nothing(const Napi::CallbackInfo& info) {

@@ -12,8 +12,8 @@ namespace fdpass {
 
 class Poller;
 
-// Memory that native code and JavaScript share, so that a call takes and returns plain numbers. src/binding.ts has
-// the same layout.
+// Memory that native code and JavaScript share, so that a call takes and returns plain numbers.
+// src/binding.ts has the same layout.
 struct Exchange {
   static constexpr size_t kBytes = 256 * 1024;
   enum : size_t { kCount, kFlags, kPid, kUid, kGid, kPidfd, kNameLength, kDescriptors = 8 };
@@ -40,8 +40,8 @@ class Environment {
   // Makes the memory, and sets it as properties of `exports`.
   void MakeExchange(Napi::Object exports);
 
-  // poll(2) for `events` until the deadline; milliseconds, negative for ever. What is there, 0 after the deadline,
-  // or a negative errno: ECANCELED when no JavaScript may run here any more.
+  // poll(2) for `events` until the deadline; milliseconds, negative for ever. What is there, 0 after the
+  // deadline, or a negative errno: ECANCELED when no JavaScript may run here any more.
   int Wait(Napi::Env env, int descriptor, short events, double milliseconds);
 
   Poller* poller = nullptr;

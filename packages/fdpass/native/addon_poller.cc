@@ -102,7 +102,8 @@ void Poller::Deliver() {
   const napi_status status =
       napi_make_callback(env_, context_, env_.Global(), callback_.Value(), 1, argv, &result);
   if (status != napi_pending_exception) return;
-  // Nothing in the callback throws on its own account. What does is the process's business ('uncaughtException').
+  // Nothing in the callback throws on its own account. What does is the process's business
+  // ('uncaughtException').
   napi_value error = nullptr;
   if (napi_get_and_clear_last_exception(env_, &error) == napi_ok && error != nullptr) {
     napi_fatal_exception(env_, error);

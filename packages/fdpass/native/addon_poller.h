@@ -1,5 +1,5 @@
-// Readiness of sockets in the event loop: one epoll instance a thread, which the loop watches. libuv's own watchers
-// would make every watched description non-blocking, also one that is shared with another process.
+// Readiness of sockets in the event loop: one epoll instance a thread, which the loop watches. libuv's own
+// watchers would make every watched description non-blocking, also one that is shared with another process.
 #ifndef X_FDPASS_ADDON_POLLER_H_
 #define X_FDPASS_ADDON_POLLER_H_
 
@@ -16,8 +16,8 @@ class Environment;
 
 class Poller {
  public:
-  // Makes the poller of the environment, which calls `callback` with an Int32Array of `events` and their number:
-  // key and epoll events, two numbers each. Returns 0 or a negative errno.
+  // Makes the poller of the environment, which calls `callback` with an Int32Array of `events` and their
+  // number: key and epoll events, two numbers each. Returns 0 or a negative errno.
   static int Start(Napi::Env env, const Napi::Function& callback, Napi::Int32Array events);
 
   Poller(const Poller&) = delete;

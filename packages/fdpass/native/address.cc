@@ -65,8 +65,8 @@ int BindAndRename(int socket, const Descriptor& directory, const std::string& ba
   Set(address, Through(directory) + "/" + part, true);
   int error = BindTo(socket, address);
   if (error != 0) return error;
-  const long renamed = syscall(SYS_renameat2, directory.get(), part.c_str(), directory.get(), base.c_str(),
-                               RENAME_NOREPLACE);
+  const long renamed =
+      syscall(SYS_renameat2, directory.get(), part.c_str(), directory.get(), base.c_str(), RENAME_NOREPLACE);
   if (renamed == 0) return 0;
   error = errno == EEXIST ? -EADDRINUSE : -errno;
   unlinkat(directory.get(), part.c_str(), 0);

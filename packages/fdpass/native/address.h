@@ -19,9 +19,9 @@ struct Address {
   Descriptor anchor;  // what a long path is reached through: a directory, or the socket's inode
 };
 
-// Names begin with NUL in the abstract name space, as unix(7) and Node have them; all others are paths. Both return
-// 0 or a negative errno: ENAMETOOLONG, EINVAL for an empty name or a NUL in a path, or what open(2) said of a
-// directory.
+// Names begin with NUL in the abstract name space, as unix(7) and Node have them; all others are paths. Both
+// return 0 or a negative errno: ENAMETOOLONG, EINVAL for an empty name or a NUL in a path, or what open(2)
+// said of a directory.
 int NameForConnect(std::string_view name, Address& address);
 
 // Binds to the name. A path that exists is EADDRINUSE, whatever it is.

@@ -37,8 +37,8 @@ constexpr size_t kControlRoom =
 // Reads the control messages of `header`, as recvmsg(2) left it. It trusts no length in them.
 void ParseAncillary(const msghdr& header, Ancillary& ancillary);
 
-// Writes control messages for descriptors and credentials into `control` of kControlRoom bytes, and points the
-// header to them. `credentials` may be null.
+// Writes control messages for descriptors and credentials into `control` of kControlRoom bytes, and points
+// the header to them. `credentials` may be null.
 void WriteAncillary(msghdr& header, char* control, const int* descriptors, int count,
                     const Credentials* credentials);
 

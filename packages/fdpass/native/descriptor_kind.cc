@@ -56,8 +56,8 @@ std::string SocketKind(int descriptor, int& error) {
 // The name after "anon_inode:" is the kernel's, with or without brackets; [timerfd], [pidfd], inotify …
 std::string AnonymousKind(std::string_view name) {
   if (StartsWith(name, "[") && name.size() > 1) name = name.substr(1, name.size() - 2);
-  constexpr std::array<std::string_view, 9> kKnown = {"eventfd", "timerfd",  "signalfd",    "inotify", "fanotify",
-                                                     "pidfd",   "io_uring", "userfaultfd", "bpf-map"};
+  constexpr std::array<std::string_view, 9> kKnown = {
+      "eventfd", "timerfd", "signalfd", "inotify", "fanotify", "pidfd", "io_uring", "userfaultfd", "bpf-map"};
   if (name == "eventpoll") return "epoll";
   const bool known = std::find(kKnown.begin(), kKnown.end(), name) != kKnown.end();
   return known ? std::string(name) : "anonymous:" + std::string(name);

@@ -12,7 +12,8 @@ namespace fdpass {
 int MakeMemoryFile(const char* name, Descriptor& file) {
   // MFD_NOEXEC_SEAL adds F_SEAL_EXEC, and allows the others as MFD_ALLOW_SEALING does.
   file = Descriptor(memfd_create(name, MFD_CLOEXEC | MFD_NOEXEC_SEAL | MFD_ALLOW_SEALING));
-  if (!file.valid() && errno == EINVAL) file = Descriptor(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!file.valid() && errno == EINVAL)
+    file = Descriptor(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
   return file.valid() ? 0 : -errno;
 }
 

@@ -1,5 +1,5 @@
-// One sendmsg(2) or recvmsg(2) on a Unix socket. Neither ever waits, whatever O_NONBLOCK says: the description may
-// be shared with somebody who wants it otherwise.
+// One sendmsg(2) or recvmsg(2) on a Unix socket. Neither ever waits, whatever O_NONBLOCK says: the
+// description may be shared with somebody who wants it otherwise.
 #ifndef X_FDPASS_MESSAGE_H_
 #define X_FDPASS_MESSAGE_H_
 

@@ -1,4 +1,5 @@
-// The descriptors that one thread owns. What is left when the thread ends, however it ends, is closed with it.
+// The descriptors that one thread owns. What is left when the thread ends, however it ends, is closed with
+// it.
 #ifndef X_FDPASS_OWNED_DESCRIPTORS_H_
 #define X_FDPASS_OWNED_DESCRIPTORS_H_
 

@@ -11,8 +11,8 @@
 
 namespace fdpass {
 
-// All functions return 0 or a negative errno. Descriptors are close-on-exec, and in blocking mode for whoever may
-// get them later: nothing here relies on the mode.
+// All functions return 0 or a negative errno. Descriptors are close-on-exec, and in blocking mode for whoever
+// may get them later: nothing here relies on the mode.
 
 int MakeSocket(int type, Descriptor& socket);
 int MakePair(int type, Descriptor& first, Descriptor& second);
@@ -20,8 +20,8 @@ int MakePair(int type, Descriptor& first, Descriptor& second);
 // Never waits. EAGAIN: the listener's queue is full.
 int Connect(int socket, std::string_view name);
 
-// Binds, and for a path whose inode should have fewer permissions than the umask leaves, takes those away before the
-// name is there for anybody. `mode` is -1 where the umask decides alone.
+// Binds, and for a path whose inode should have fewer permissions than the umask leaves, takes those away
+// before the name is there for anybody. `mode` is -1 where the umask decides alone.
 int BindWithMode(int socket, std::string_view name, int mode);
 
 // The listener becomes non-blocking: accept4(2) has no flag of its own for that.

@@ -2,6 +2,19 @@ import { createRequire } from 'node:module'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
+/** The memory that numbers are exchanged in; its first places are those of {@link Slot}. */
+export interface Numbers extends Int32Array {
+  0: number
+  1: number
+  2: number
+  3: number
+  4: number
+  5: number
+  6: number
+  8: number
+  9: number
+}
+
 /**
  * The addon of this thread. Numbers that it returns are results when they are not negative, and errno values when they
  * are. Descriptors that it makes or receives are owned by this thread until they are closed or taken; when the thread
@@ -11,7 +24,7 @@ export interface Binding {
   /** Bytes on their way in and out, so that most calls need no array of their own. */
   readonly bytes: Uint8Array
   /** What a call takes and returns beside its number: see {@link Slot}. */
-  readonly numbers: Int32Array
+  readonly numbers: Numbers
   /** The name of a datagram's sender. */
   readonly name: Uint8Array
 
@@ -109,4 +122,5 @@ const load = (): Binding => {
   }
 }
 
-export const binding: Binding = load()
+// A copy, because an object that native code fills has slow properties.
+export const binding: Binding = Object.freeze({ ...load() })

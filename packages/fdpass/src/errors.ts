@@ -78,7 +78,10 @@ export class FdTruncatedError extends FdPassError {
     const [errno, why] =
       missing === 'bytes'
         ? [EMSGSIZE, 'the packet is longer than maxBytes, and its rest is lost']
-        : [EMFILE, 'descriptors of this message are lost: the table is full, see RLIMIT_NOFILE, or one was forbidden']
+        : [
+            EMFILE,
+            'descriptors of this message are lost: the table is full, see RLIMIT_NOFILE, or one was forbidden',
+          ]
     super(errno, 'recvmsg', { detail: `${why}; ${closed} descriptors that came with it were closed` })
     this.data = data
     this.closed = closed

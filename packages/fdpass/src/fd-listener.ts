@@ -4,12 +4,19 @@ import { EAGAIN, EBADF, EBUSY, ETIMEDOUT } from './errno.ts'
 import { FdPassError } from './errors.ts'
 import type { Fd } from './fd.ts'
 import { FdSocket, type SocketOptions } from './fd-socket.ts'
-import { checkCount, checkTimeout, checkWait, invalid, type SyncWaitOptions, type WaitOptions } from './options.ts'
-import { forgotten } from './ownership.ts'
+import {
+  checkCount,
+  checkSyncWait,
+  checkWait,
+  invalid,
+  type SyncWaitOptions,
+  type WaitOptions,
+} from './options.ts'
+import { Owner } from './ownership.ts'
 import { countWait, EPOLLIN, Watch } from './readiness.ts'
 import { receiveRules, SOCK, type ReceiveRules, type SocketType } from './socket-options.ts'
 import { adopt, bufferFields, inspect, makeSocket, setUp, type BufferOptions } from './socket-setup.ts'
-import { WaitQueue } from './wait-queue.ts'
+import { rejected, WaitQueue } from './wait-queue.ts'
 
 export interface ListenOptions extends SocketOptions, BindOptions {
   /** How many connections may wait to be accepted: 511 unless told, and at most net.core.somaxconn. */
@@ -27,7 +34,7 @@ export interface InheritedListenerOptions extends Omit<SocketOptions, 'type'> {
 const POLLIN = 0x1
 
 /** A Unix socket that listens. Sockets that it accepts have its options. */
-export class FdListener implements Disposable, AsyncDisposable, AsyncIterable<FdSocket> {
+export class FdListener extends Owner implements Disposable, AsyncDisposable, AsyncIterable<FdSocket> {
   readonly #rules: ReceiveRules
   readonly #buffers: BufferOptions
   readonly #bound: BoundName | undefined
@@ -39,6 +46,7 @@ export class FdListener implements Disposable, AsyncDisposable, AsyncIterable<Fd
 
   /** @internal */
   constructor(descriptor: number, rules: ReceiveRules, buffers: BufferOptions, bound?: BoundName) {
+    super()
     this.#descriptor = descriptor
     this.#rules = rules
     this.#buffers = buffers
@@ -48,7 +56,7 @@ export class FdListener implements Disposable, AsyncDisposable, AsyncIterable<Fd
       else this.#queue.run()
       this.#update()
     })
-    forgotten.register(this, [descriptor], this)
+    this.begin(0)
   }
 
   /**
@@ -56,18 +64,21 @@ export class FdListener implements Disposable, AsyncDisposable, AsyncIterable<Fd
    * one that does not listen, or blocks; the descriptor is then as before.
    */
   static from(descriptor: Fd | number, options: InheritedListenerOptions = {}): FdListener {
-    let rules: ReceiveRules | undefined
-    const number = adopt(descriptor, (socket) => {
+    const [number, rules] = adopt(descriptor, (socket) => {
       const { type, listening, blocking } = inspect(socket)
       if (!listening) throw invalid('getsockopt', 'this socket does not listen: see FdSocket.from')
-      rules = receiveRules(type, options, [...bufferFields, 'nonblocking'])
+      const own = receiveRules(type, options, [...bufferFields, 'nonblocking'])
       if (blocking && options.nonblocking !== true) {
-        throw invalid('accept', 'it is in blocking mode, for all that share it; { nonblocking: true } changes that')
+        throw invalid(
+          'accept',
+          'it is in blocking mode, for all that share it; { nonblocking: true } changes that',
+        )
       }
-      setUp(socket, rules, options)
+      setUp(socket, own, options)
       if (blocking) binding.setBlocking(socket, false)
+      return own
     })
-    return new FdListener(number, rules!, options)
+    return new FdListener(number, rules, options)
   }
 
   /** Its number, borrowed; -1 once it was closed or taken. */
@@ -99,23 +110,27 @@ export class FdListener implements Disposable, AsyncDisposable, AsyncIterable<Fd
       const socket = this.#queue.length === 0 ? this.#accept() : undefined
       if (socket !== undefined) return Promise.resolve(socket)
       if (options.timeout === 0) throw new FdPassError(ETIMEDOUT, 'accept')
-      const waiting = this.#queue.wait(() => this.#accept(), options, 'accept', () => {
-        this.#update()
-      })
+      const waiting = this.#queue.wait(
+        () => this.#accept(),
+        options,
+        'accept',
+        () => {
+          this.#update()
+        },
+      )
       this.#update()
       return waiting
     } catch (error) {
-      return Promise.reject(error as Error)
+      return rejected(error)
     }
   }
 
   /** The same, blocking the thread. Throws FdPassError EBUSY while an `accept` waits. */
-  acceptSync({ timeout = Infinity, ...others }: SyncWaitOptions = {}): FdSocket {
-    checkWait(others, 'accept')
-    checkTimeout(timeout, 'accept')
+  acceptSync(options: SyncWaitOptions = {}): FdSocket {
+    checkSyncWait(options, 'accept')
     const descriptor = this.#open('accept')
     if (this.#queue.length > 0) throw new FdPassError(EBUSY, 'accept')
-    const deadline = performance.now() + timeout
+    const deadline = performance.now() + (options.timeout ?? Infinity)
     for (;;) {
       const socket = this.#accept()
       if (socket !== undefined) return socket
@@ -158,7 +173,7 @@ export class FdListener implements Disposable, AsyncDisposable, AsyncIterable<Fd
     this.#watch.set(0)
     binding.take(descriptor)
     this.#descriptor = -1
-    forgotten.unregister(this)
+    this.finish()
     return descriptor
   }
 
@@ -168,8 +183,10 @@ export class FdListener implements Disposable, AsyncDisposable, AsyncIterable<Fd
     const descriptor = this.#descriptor
     this.#watch.set(0)
     this.#descriptor = -1
-    forgotten.unregister(this)
-    this.#queue.fail(new FdPassError(EBADF, 'accept', { detail: 'the listener was closed while the call waited' }))
+    this.finish()
+    this.#queue.fail(
+      new FdPassError(EBADF, 'accept', { detail: 'the listener was closed while the call waited' }),
+    )
     this.#update()
     // First the path: nobody shall find a socket that nobody listens on.
     this.#bound?.remove()
@@ -202,6 +219,10 @@ export class FdListener implements Disposable, AsyncDisposable, AsyncIterable<Fd
     countWait(counts ? 1 : -1)
   }
 
+  protected override get held(): readonly number[] {
+    return this.#descriptor < 0 ? [] : [this.#descriptor]
+  }
+
   #open(syscall: string): number {
     if (this.#descriptor < 0) throw new FdPassError(EBADF, syscall)
     return this.#descriptor
@@ -215,17 +236,15 @@ export class FdListener implements Disposable, AsyncDisposable, AsyncIterable<Fd
 export function listen(name: string, options: ListenOptions = {}): FdListener {
   const type = options.type ?? 'stream'
   const rules = receiveRules(type, options, [...bufferFields, ...bindFields, 'type', 'backlog'])
-  if (type === 'dgram') throw invalid('listen', 'datagrams need no listener: see FdSocket.bind')
+  if (type === 'dgram') throw invalid('listen', 'datagrams need no listener: see FdSocket.bound')
   const backlog = checkCount(options.backlog ?? 511, 'backlog', 0x7fffffff, 'listen')
-  let bound: BoundName | undefined
-  const descriptor = makeSocket(type, (socket) => {
+  const [descriptor, bound] = makeSocket(type, (socket) => {
     setUp(socket, rules, options)
-    bound = BoundName.bind(socket, SOCK[type], name, options)
+    const own = BoundName.bind(socket, SOCK[type], name, options)
     const error = binding.listen(socket, backlog)
-    if (error < 0) {
-      bound.remove()
-      throw new FdPassError(error, 'listen')
-    }
+    if (error === 0) return own
+    own.remove()
+    throw new FdPassError(error, 'listen')
   })
   return new FdListener(descriptor, rules, options, bound)
 }

@@ -5,9 +5,16 @@ import { EAGAIN, EBADF, EBUSY, EINVAL, ETIMEDOUT } from './errno.ts'
 import { FdPassError } from './errors.ts'
 import { Fd, type FdLike } from './fd.ts'
 import type { Credentials, Message } from './message.ts'
-import { checkTimeout, checkWait, invalid, type SyncWaitOptions, type WaitOptions } from './options.ts'
+import {
+  checkSyncWait,
+  checkTimeout,
+  checkWait,
+  invalid,
+  type SyncWaitOptions,
+  type WaitOptions,
+} from './options.ts'
 import { outgoing, type Attributes, type Outgoing, type Payload } from './outgoing.ts'
-import { forgotten } from './ownership.ts'
+import { Owner } from './ownership.ts'
 import { countWait, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, Watch } from './readiness.ts'
 import { Receiver } from './receiver.ts'
 import { Sender } from './sender.ts'
@@ -19,7 +26,7 @@ import {
   type SocketType,
 } from './socket-options.ts'
 import { adopt, bufferFields, inspect, makeSocket, setUp, type BufferOptions } from './socket-setup.ts'
-import { WaitQueue } from './wait-queue.ts'
+import { rejected, WaitQueue } from './wait-queue.ts'
 
 export interface SocketOptions extends ReceiveOptions, BufferOptions {
   /** `stream`, unless told. */
@@ -53,12 +60,15 @@ const FIRST_PAUSE = 1
 const LAST_PAUSE = 32
 
 const waitFields = ['timeout', 'signal']
+/** No options, which need no look. */
+const plain: Readonly<SendOptions> = {}
+const unmoved: readonly Fd[] = []
 
 /**
  * A Unix socket that carries messages with descriptors. It belongs to the thread that made it, and is one's own: it is
  * closed by `close`, by disposal, and when the thread ends.
  */
-export class FdSocket implements Disposable, AsyncDisposable, AsyncIterable<Message> {
+export class FdSocket extends Owner implements Disposable, AsyncDisposable, AsyncIterable<Message> {
   readonly #rules: ReceiveRules
   readonly #receiver: Receiver
   readonly #sender: Sender
@@ -72,6 +82,7 @@ export class FdSocket implements Disposable, AsyncDisposable, AsyncIterable<Mess
 
   /** @internal The socket is set up, and this thread's. */
   constructor(descriptor: number, rules: ReceiveRules, bound?: BoundName) {
+    super()
     this.#descriptor = descriptor
     this.#rules = rules
     this.#bound = bound
@@ -82,7 +93,7 @@ export class FdSocket implements Disposable, AsyncDisposable, AsyncIterable<Mess
     this.#watch = new Watch(descriptor, (events) => {
       this.#ready(events)
     })
-    forgotten.register(this, [descriptor], this)
+    this.begin(0)
   }
 
   /**
@@ -122,12 +133,11 @@ export class FdSocket implements Disposable, AsyncDisposable, AsyncIterable<Mess
   }
 
   /** A datagram socket with a name, for whoever sends to it; unconnected, so each message says where it goes. */
-  static bind(name: string, options: Omit<SocketOptions, 'type'> & BindOptions = {}): FdSocket {
+  static bound(name: string, options: Omit<SocketOptions, 'type'> & BindOptions = {}): FdSocket {
     const rules = receiveRules('dgram', options, [...bufferFields, ...bindFields])
-    let bound: BoundName | undefined
-    const descriptor = makeSocket('dgram', (socket) => {
+    const [descriptor, bound] = makeSocket('dgram', (socket) => {
       setUp(socket, rules, options)
-      bound = BoundName.bind(socket, SOCK.dgram, name, options)
+      return BoundName.bind(socket, SOCK.dgram, name, options)
     })
     return new FdSocket(descriptor, rules, bound)
   }
@@ -138,7 +148,7 @@ export class FdSocket implements Disposable, AsyncDisposable, AsyncIterable<Mess
     const rules = receiveRules(type, options, [...bufferFields, 'type'])
     const error = binding.pair(SOCK[type])
     if (error < 0) throw new FdPassError(error, 'socketpair')
-    const ends = [binding.numbers[Slot.descriptors]!, binding.numbers[Slot.descriptors + 1]!] as const
+    const ends = [binding.numbers[Slot.descriptors], binding.numbers[9]] as const
     try {
       for (const end of ends) setUp(end, rules, options)
     } catch (failure) {
@@ -154,14 +164,14 @@ export class FdSocket implements Disposable, AsyncDisposable, AsyncIterable<Mess
    * FdPassError ENOTSOCK, EBADF, or EINVAL for what is no Unix socket or listens; the descriptor is then as before.
    */
   static from(descriptor: Fd | number, options: Omit<SocketOptions, 'type'> = {}): FdSocket {
-    let rules: ReceiveRules | undefined
-    const number = adopt(descriptor, (socket) => {
+    const [number, rules] = adopt(descriptor, (socket) => {
       const { type, listening } = inspect(socket)
       if (listening) throw invalid('getsockopt', 'this socket listens: see FdListener.from')
-      rules = receiveRules(type, options, bufferFields)
-      setUp(socket, rules, options)
+      const own = receiveRules(type, options, bufferFields)
+      setUp(socket, own, options)
+      return own
     })
-    return new FdSocket(number, rules!)
+    return new FdSocket(number, rules)
   }
 
   /** Its number, borrowed; -1 once it was closed or taken. */
@@ -207,7 +217,7 @@ export class FdSocket implements Disposable, AsyncDisposable, AsyncIterable<Mess
     if (this.#peer === undefined) {
       this.#ask(binding.peerCredentials(this.#open('getsockopt')), 'getsockopt')
       const { numbers } = binding
-      this.#peer = { pid: numbers[Slot.pid]!, uid: numbers[Slot.uid]! >>> 0, gid: numbers[Slot.gid]! >>> 0 }
+      this.#peer = { pid: numbers[Slot.pid], uid: numbers[Slot.uid] >>> 0, gid: numbers[Slot.gid] >>> 0 }
     }
     return this.#peer
   }
@@ -229,21 +239,23 @@ export class FdSocket implements Disposable, AsyncDisposable, AsyncIterable<Mess
    * descriptors, or the credentials are not yours to say); EMSGSIZE; ETIMEDOUT; ECONNREFUSED, ENOENT of a datagram;
    * EMFILE (no room to keep descriptors of a message that waits).
    */
-  send(data: Payload, fds?: Iterable<FdLike>, options: SendOptions = {}): Promise<void> {
+  send(data: Payload, fds?: Iterable<FdLike>, options: SendOptions = plain): Promise<void> {
     try {
-      checkWait(options, 'sendmsg', ['to', 'credentials', 'move'])
       options.signal?.throwIfAborted()
       const [message, moved] = this.#outgoing(data, fds, options)
       const done = this.#sender.send(message, options)
-      return moved.length === 0 ? done : done.then(() => this.#moved(moved))
+      return moved.length === 0
+        ? done
+        : done.then(() => {
+            this.#moved(moved)
+          })
     } catch (error) {
-      return Promise.reject(error as Error)
+      return rejected(error)
     }
   }
 
   /** The same, blocking the thread until it has gone. What waits from earlier calls goes first. */
-  sendSync(data: Payload, fds?: Iterable<FdLike>, options: SendSyncOptions = {}): void {
-    checkWait(options, 'sendmsg', ['to', 'credentials', 'move'])
+  sendSync(data: Payload, fds?: Iterable<FdLike>, options: SendSyncOptions = plain): void {
     const [message, moved] = this.#outgoing(data, fds, options)
     this.#sender.sendSync(message, options.timeout ?? Infinity)
     if (moved.length > 0) this.#moved(moved)
@@ -256,9 +268,9 @@ export class FdSocket implements Disposable, AsyncDisposable, AsyncIterable<Mess
    * ETIMEDOUT; ECONNRESET when the peer was closed with messages unread that this end had sent; EPROTO when a peer does
    * not speak in frames, or ended inside of one.
    */
-  recv(options: WaitOptions = {}): Promise<Message | null> {
+  recv(options: WaitOptions = plain): Promise<Message | null> {
     try {
-      checkWait(options, 'recvmsg')
+      if (options !== plain) checkWait(options, 'recvmsg')
       options.signal?.throwIfAborted()
       this.#open('recvmsg')
       if (this.#receivers.length === 0) {
@@ -266,30 +278,28 @@ export class FdSocket implements Disposable, AsyncDisposable, AsyncIterable<Mess
         if (message !== undefined) return Promise.resolve(message)
       }
       if (options.timeout === 0) throw new FdPassError(ETIMEDOUT, 'recvmsg')
-      const waiting = this.#receivers.wait(() => this.#receiver.receive(), options, 'recvmsg', () => {
-        this.#update()
-      })
+      const waiting = this.#receivers.wait(
+        () => this.#receiver.receive(),
+        options,
+        'recvmsg',
+        () => {
+          this.#update()
+        },
+      )
       this.#update()
       return waiting
     } catch (error) {
-      return Promise.reject(error as Error)
+      return rejected(error)
     }
   }
 
   /** The same, blocking the thread. Throws FdPassError EBUSY while a `recv` waits. */
-  recvSync({ timeout = Infinity, ...others }: SyncWaitOptions = {}): Message | null {
-    checkWait(others, 'recvmsg')
-    checkTimeout(timeout, 'recvmsg')
-    const descriptor = this.#open('recvmsg')
+  recvSync(options: SyncWaitOptions = plain): Message | null {
+    if (options !== plain) checkSyncWait(options, 'recvmsg')
+    this.#open('recvmsg')
     if (this.#receivers.length > 0) throw new FdPassError(EBUSY, 'recvmsg')
-    const deadline = performance.now() + timeout
-    for (;;) {
-      const message = this.#receiver.receive()
-      if (message !== undefined) return message
-      const left = deadline - performance.now()
-      if (left <= 0) throw new FdPassError(ETIMEDOUT, 'recvmsg')
-      this.#ask(binding.wait(descriptor, POLLIN, Number.isFinite(left) ? left : -1), 'poll')
-    }
+    const message = this.#receiver.receive()
+    return message === undefined ? this.#blockingReceive(options.timeout ?? Infinity) : message
   }
 
   /** Messages until the peer ends. Each is the receiver's, to be closed or disposed of; none is read ahead. */
@@ -331,7 +341,7 @@ export class FdSocket implements Disposable, AsyncDisposable, AsyncIterable<Mess
     this.#watch.set(0)
     this.#ask(binding.take(descriptor), 'take')
     this.#descriptor = -1
-    forgotten.unregister(this)
+    this.finish()
     return descriptor
   }
 
@@ -345,7 +355,7 @@ export class FdSocket implements Disposable, AsyncDisposable, AsyncIterable<Mess
     const descriptor = this.#descriptor
     this.#watch.set(0)
     this.#descriptor = -1
-    forgotten.unregister(this)
+    this.finish()
     this.#receiver.close()
     const closed = (syscall: string): FdPassError =>
       new FdPassError(EBADF, syscall, { detail: 'the socket was closed while the call waited' })
@@ -370,10 +380,10 @@ export class FdSocket implements Disposable, AsyncDisposable, AsyncIterable<Mess
     checkTimeout(options.timeout, 'connect')
     const type = options.type ?? 'stream'
     const rules = receiveRules(type, options, [...bufferFields, ...others, 'type'])
-    let bound: BoundName | undefined
-    const descriptor = makeSocket(type, (socket) => {
+    const [descriptor, bound] = makeSocket(type, (socket) => {
       setUp(socket, rules, options)
-      if (options.localName !== undefined) bound = BoundName.bind(socket, SOCK[type], options.localName, {})
+      const { localName } = options
+      return localName === undefined ? undefined : BoundName.bind(socket, SOCK[type], localName, {})
     })
     return new FdSocket(descriptor, rules, bound)
   }
@@ -389,12 +399,26 @@ export class FdSocket implements Disposable, AsyncDisposable, AsyncIterable<Mess
     return false
   }
 
+  #blockingReceive(timeout: number): Message | null {
+    const deadline = performance.now() + timeout
+    for (;;) {
+      const left = deadline - performance.now()
+      if (left <= 0) throw new FdPassError(ETIMEDOUT, 'recvmsg')
+      this.#ask(binding.wait(this.#descriptor, POLLIN, Number.isFinite(left) ? left : -1), 'poll')
+      const message = this.#receiver.receive()
+      if (message !== undefined) return message
+    }
+  }
+
   #outgoing(
     data: Payload,
     fds: Iterable<FdLike> | undefined,
-    { to, credentials, move = false }: SendOptions,
+    options: SendOptions,
   ): [Outgoing, readonly Fd[]] {
     this.#open('sendmsg')
+    if (options === plain) return [outgoing(data, fds, this.#rules), unmoved]
+    checkWait(options, 'sendmsg', ['to', 'credentials', 'move'])
+    const { to, credentials, move = false } = options
     if (to !== undefined) {
       checkName(to, 'sendmsg')
       if (this.type !== 'dgram') throw invalid('sendmsg', 'only a datagram is sent to a name')
@@ -403,7 +427,7 @@ export class FdSocket implements Disposable, AsyncDisposable, AsyncIterable<Mess
     const attributes: Attributes | undefined =
       to === undefined && credentials === undefined ? undefined : { to, credentials }
     const message = outgoing(data, list, this.#rules, attributes)
-    return [message, move && list !== undefined ? ownersOf(list as FdLike[]) : []]
+    return [message, move && list !== undefined ? ownersOf(list as FdLike[]) : unmoved]
   }
 
   #moved(fds: readonly Fd[]): void {
@@ -435,6 +459,10 @@ export class FdSocket implements Disposable, AsyncDisposable, AsyncIterable<Mess
     countWait(counts ? 1 : -1)
   }
 
+  protected override get held(): readonly number[] {
+    return this.#descriptor < 0 ? [] : [this.#descriptor]
+  }
+
   #open(syscall: string): number {
     if (this.#descriptor < 0) throw new FdPassError(EBADF, syscall)
     return this.#descriptor
@@ -454,7 +482,9 @@ export class FdSocket implements Disposable, AsyncDisposable, AsyncIterable<Mess
 function ownersOf(fds: readonly FdLike[]): readonly Fd[] {
   const owners = fds.filter((fd) => fd instanceof Fd)
   if (owners.length < fds.length) {
-    throw new FdPassError(EINVAL, 'sendmsg', { detail: 'only an Fd can be moved; a number has another owner' })
+    throw new FdPassError(EINVAL, 'sendmsg', {
+      detail: 'only an Fd can be moved; a number has another owner',
+    })
   }
   return owners
 }

@@ -3,7 +3,7 @@ import { binding } from './binding.ts'
 import { EBADF, EINVAL } from './errno.ts'
 import { FdPassError } from './errors.ts'
 import type { FdKind } from './fd-kind.ts'
-import { forgotten } from './ownership.ts'
+import { Owner } from './ownership.ts'
 
 /** A descriptor by its number, or whatever has one: an Fd, an FdSocket, a FileHandle of node:fs. It is borrowed. */
 export type FdLike = number | { readonly fd: number }
@@ -19,13 +19,14 @@ export function numberOf(descriptor: FdLike, syscall: string): number {
  * A descriptor with one owner: whoever holds this. It is close-on-exec, and belongs to the thread that made it: when
  * that ends, however it ends, the descriptor is closed.
  */
-export class Fd implements Disposable {
+export class Fd extends Owner implements Disposable {
   #number: number
 
   /** @internal */
   constructor(number: number) {
+    super()
     this.#number = number
-    forgotten.register(this, [number], this)
+    this.begin(0)
   }
 
   /**
@@ -88,7 +89,8 @@ export class Fd implements Disposable {
    * `flags` are those of open(2). Sockets cannot be reopened (ENXIO).
    */
   reopen(flags: number): Fd {
-    if (!Number.isInteger(flags)) throw new FdPassError(EINVAL, 'open', { detail: 'flags are those of open(2)' })
+    if (!Number.isInteger(flags))
+      throw new FdPassError(EINVAL, 'open', { detail: 'flags are those of open(2)' })
     const number = binding.reopen(this.#open('open'), flags)
     if (number < 0) throw new FdPassError(number, 'open')
     return new Fd(number)
@@ -116,6 +118,10 @@ export class Fd implements Disposable {
     this.close()
   }
 
+  protected override get held(): readonly number[] {
+    return this.#number < 0 ? [] : [this.#number]
+  }
+
   #open(syscall: string): number {
     if (this.#number < 0) throw new FdPassError(EBADF, syscall)
     return this.#number
@@ -123,6 +129,6 @@ export class Fd implements Disposable {
 
   #let(): void {
     this.#number = -1
-    forgotten.unregister(this)
+    this.finish()
   }
 }

@@ -75,7 +75,7 @@ export class FrameDecoder {
     let at = 0
     while (at < chunk.length && this.error === undefined) {
       at += this.#headerBytes < FRAME_HEADER ? this.#takeHeader(chunk, at) : this.#takeData(chunk, at)
-      if (this.error === undefined && this.#whole()) frames.push(this.#end())
+      if (this.#whole()) frames.push(this.#end())
     }
     const last = this.partial || this.error !== undefined ? this.#frame : frames.at(-1)
     this.#attach(last ?? this.#frame, descriptors, damaged)
@@ -99,7 +99,8 @@ export class FrameDecoder {
     const length = this.#view.getUint32(4, true)
     const promised = this.#view.getUint32(8, true)
     if (this.#view.getUint32(0, true) !== MAGIC) this.error = 'this is no header of a frame'
-    else if (this.#view.getUint32(12, true) !== 0) this.error = 'the header of a frame has flags that are not known'
+    else if (this.#view.getUint32(12, true) !== 0)
+      this.error = 'the header of a frame has flags that are not known'
     else if (length > this.#maxBytes) this.error = `a frame has ${length} bytes, more than maxBytes`
     if (this.error !== undefined) return
     this.#frame.data = Buffer.allocUnsafe(length)
@@ -117,7 +118,11 @@ export class FrameDecoder {
   }
 
   #whole(): boolean {
-    return this.#headerBytes === FRAME_HEADER && this.#filled === this.#frame.data.length
+    return (
+      this.error === undefined &&
+      this.#headerBytes === FRAME_HEADER &&
+      this.#filled === this.#frame.data.length
+    )
   }
 
   #end(): Frame {
@@ -141,12 +146,12 @@ export class FrameDecoder {
 
   /** The frames before the first one that has not got what it was promised; that one is the end of the stream. */
   #checked(frames: Frame[]): Frame[] {
-    const wrong = frames.findIndex(
+    const wrong = frames.find(
       (frame) => !frame.damaged && !frame.refused && frame.descriptors.length !== frame.promised,
     )
-    if (wrong >= 0) {
-      this.error = `a frame promises ${frames[wrong]!.promised} descriptors and has ${frames[wrong]!.descriptors.length}`
-      for (const frame of frames.splice(wrong)) this.refused.push(...frame.descriptors)
+    if (wrong !== undefined) {
+      this.error = `a frame promises ${wrong.promised} descriptors and has ${wrong.descriptors.length}`
+      for (const frame of frames.splice(frames.indexOf(wrong))) this.refused.push(...frame.descriptors)
     }
     if (this.error !== undefined) this.end()
     return frames

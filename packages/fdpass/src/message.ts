@@ -1,5 +1,7 @@
 import { Fd } from './fd.ts'
-import { closeAll, forgotten } from './ownership.ts'
+import { closeAll, Owner } from './ownership.ts'
+
+const none: readonly Fd[] = []
 
 /** Who sent a message, as the kernel checked it (SCM_CREDENTIALS, unix(7)). */
 export interface Credentials {
@@ -19,7 +21,7 @@ export interface Envelope {
  * Bytes, and the descriptors that came with them. It owns the descriptors until they are claimed, taken or closed one
  * by one, and closes the others with itself.
  */
-export class Message implements Disposable {
+export class Message extends Owner implements Disposable {
   readonly data: Buffer
   #descriptors: readonly number[]
   #fds: readonly Fd[] | undefined
@@ -28,11 +30,12 @@ export class Message implements Disposable {
 
   /** @internal */
   constructor(data: Buffer, descriptors: readonly number[], envelope?: Envelope) {
+    super()
     this.data = data
     this.#descriptors = descriptors
     this.#envelope = envelope
     if (envelope !== undefined && envelope.pidfd >= 0) this.#pidfd = new Fd(envelope.pidfd)
-    if (descriptors.length > 0) forgotten.register(this, descriptors, this)
+    if (descriptors.length > 0) this.begin(data.length)
   }
 
   /** The descriptors, in the order in which they were sent. They are closed with the message. */
@@ -63,7 +66,7 @@ export class Message implements Disposable {
   /** The descriptors, which are the caller's from now on: the message does not close them any more. */
   claim(): Fd[] {
     const fds = [...this.fds]
-    this.#fds = []
+    this.#fds = none
     return fds
   }
 
@@ -75,8 +78,8 @@ export class Message implements Disposable {
     } else if (this.#descriptors.length > 0) {
       const descriptors = this.#descriptors
       this.#descriptors = []
-      this.#fds = []
-      forgotten.unregister(this)
+      this.#fds = none
+      this.finish()
       closeAll(descriptors)
     }
   }
@@ -85,10 +88,14 @@ export class Message implements Disposable {
     this.close()
   }
 
+  protected override get held(): readonly number[] {
+    return this.#descriptors
+  }
+
   #wrap(): readonly Fd[] {
-    if (this.#descriptors.length === 0) return []
-    // Each is registered for itself now.
-    forgotten.unregister(this)
+    if (this.#descriptors.length === 0) return none
+    // Each is an owner by itself now.
+    this.finish()
     const fds = this.#descriptors.map((number) => new Fd(number))
     this.#descriptors = []
     return fds

@@ -22,7 +22,8 @@ export function invalid(syscall: string, detail: string): FdPassError {
 /** Refuses fields that are not known, so that a misspelt one does not go unheard. */
 export function checkFields(options: object, known: readonly string[], syscall: string): void {
   for (const name of Object.keys(options)) {
-    if (!known.includes(name)) throw invalid(syscall, `there is no option ${name}; there are ${known.join(', ')}`)
+    if (!known.includes(name))
+      throw invalid(syscall, `there is no option ${name}; there are ${known.join(', ')}`)
   }
 }
 
@@ -38,6 +39,11 @@ export function checkWait(options: WaitOptions, syscall: string, others: readonl
   if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) {
     throw invalid(syscall, 'signal is an AbortSignal')
   }
+}
+
+export function checkSyncWait(options: SyncWaitOptions, syscall: string): void {
+  checkFields(options, ['timeout'], syscall)
+  checkTimeout(options.timeout, syscall)
 }
 
 export function checkCount(value: number, name: string, most: number, syscall: string): number {

@@ -99,7 +99,7 @@ export class Outgoing {
 
   #attempt(socket: number, count: number, bytes: number): number {
     for (let i = 0; i < count; i++) {
-      binding.numbers[Slot.descriptors + i] = this.#descriptors[this.#passed + i]!
+      binding.numbers[Slot.descriptors + i] = this.#descriptors[this.#passed + i] as number
     }
     const prefix = Math.max(0, Math.min(this.#header - this.#sent, bytes))
     if (prefix > 0) {
@@ -107,7 +107,8 @@ export class Outgoing {
       if (this.#sent > 0) binding.bytes.copyWithin(0, this.#sent, FRAME_HEADER)
     }
     const offset = Math.max(0, this.#sent - this.#header)
-    if (this.#attributes === undefined) return binding.send(socket, prefix, count, this.#data, offset, bytes - prefix)
+    if (this.#attributes === undefined)
+      return binding.send(socket, prefix, count, this.#data, offset, bytes - prefix)
     const { to, credentials } = this.#attributes
     return credentials === undefined
       ? binding.send(socket, prefix, count, this.#data, offset, bytes - prefix, to)
@@ -135,7 +136,11 @@ function bytesOf(data: Payload): Uint8Array {
   throw invalid('sendmsg', 'data is a string, a Uint8Array, or an array of these')
 }
 
-function checkLengths(bytes: Uint8Array, descriptors: readonly number[], { framed, type }: ReceiveRules): void {
+function checkLengths(
+  bytes: Uint8Array,
+  descriptors: readonly number[],
+  { framed, type }: ReceiveRules,
+): void {
   if (framed) {
     const groups = Math.ceil(descriptors.length / MOST_RIGHTS)
     if (groups > FRAME_HEADER + bytes.length) {
@@ -148,7 +153,10 @@ function checkLengths(bytes: Uint8Array, descriptors: readonly number[], { frame
     throw invalid('sendmsg', `a message has at most ${MOST_RIGHTS} descriptors; a framed stream splits more`)
   }
   if (bytes.length === 0 && descriptors.length > 0) {
-    throw invalid('sendmsg', 'descriptors need at least one byte to go with: without, they are lost on the way')
+    throw invalid(
+      'sendmsg',
+      'descriptors need at least one byte to go with: without, they are lost on the way',
+    )
   }
   if (bytes.length === 0 && type !== 'dgram') {
     throw invalid('sendmsg', 'an empty message cannot be told from the end of the connection')

@@ -18,7 +18,7 @@ let waits = 0
 const deliver = (count: number): void => {
   // A copy, because what a watch does may end in a call that waits for events itself.
   const batch = events.slice(0, 2 * count)
-  for (let i = 0; i < count; i++) watches.get(batch[2 * i]!)?.ready(batch[2 * i + 1]!)
+  for (let i = 0; i < count; i++) watches.get(batch[2 * i] as number)?.ready(batch[2 * i + 1] as number)
 }
 
 /** A descriptor that the event loop watches for edges: each call of `ready` tells of something new. */

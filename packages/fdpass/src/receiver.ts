@@ -10,7 +10,6 @@ import { MOST_RIGHTS, type ReceiveRules } from './socket-options.ts'
 
 const MSG_PEEK = 0x2
 const MSG_CTRUNC = 0x8
-const MSG_TRUNC = 0x20
 const POLLRDHUP = 0x2000
 
 const { bytes, numbers, name } = binding
@@ -19,17 +18,30 @@ const none: readonly number[] = []
 
 /** Takes what one recvmsg(2) left in the exchange. */
 function takeDescriptors(): readonly number[] {
-  const count = numbers[Slot.count]!
+  const count = numbers[Slot.count]
   if (count === 0) return none
-  if (count === 1) return [numbers[Slot.descriptors]!]
-  return Array.from(numbers.subarray(Slot.descriptors, Slot.descriptors + count))
+  if (count === 1) return [numbers[Slot.descriptors]]
+  const descriptors = new Array<number>(count)
+  for (let i = 0; i < count; i++) descriptors[i] = numbers[Slot.descriptors + i] as number
+  return descriptors
+}
+
+function copyOf(from: Buffer, length: number): Buffer {
+  const copy = Buffer.allocUnsafe(length)
+  // What most messages with descriptors have: a call into V8's own copy costs more than the bytes.
+  const FEW = 64
+  if (length > FEW) from.copy(copy, 0, 0, length)
+  else for (let i = 0; i < length; i++) copy[i] = from[i] as number
+  return copy
 }
 
 function takeEnvelope(): Envelope | undefined {
-  const [pid, pidfd, length] = [numbers[Slot.pid]!, numbers[Slot.pidfd]!, numbers[Slot.nameLength]!]
+  const pid = numbers[Slot.pid]
+  const pidfd = numbers[Slot.pidfd]
+  const length = numbers[Slot.nameLength]
   if (pid === -1 && pidfd === -1 && length === 0) return undefined
   return {
-    credentials: pid === -1 ? undefined : { pid, uid: numbers[Slot.uid]! >>> 0, gid: numbers[Slot.gid]! >>> 0 },
+    credentials: pid === -1 ? undefined : { pid, uid: numbers[Slot.uid] >>> 0, gid: numbers[Slot.gid] >>> 0 },
     pidfd,
     from: length === 0 ? undefined : Buffer.from(name.buffer, name.byteOffset, length).toString(),
   }
@@ -99,8 +111,9 @@ class MessageReceiver extends Receiver {
     const got = binding.receive(this.socket, maxFds, 0, this.#buffer, 0, maxBytes)
     if (got === EAGAIN) return undefined
     if (got < 0) throw new FdPassError(got, 'recvmsg')
-    const [count, flags] = [numbers[Slot.count]!, numbers[Slot.flags]!]
-    const data = Buffer.from((this.#buffer ?? scratch).subarray(0, got))
+    const count = numbers[Slot.count]
+    const flags = numbers[Slot.flags]
+    const data = copyOf(this.#buffer ?? scratch, got)
     const envelope = takeEnvelope()
     if (count <= 0 && flags === 0 && got === 0 && type !== 'dgram' && this.#ended(envelope)) return null
     if (count < 0 || flags !== 0) throw this.#complaint(data, count, flags, envelope)
@@ -158,7 +171,7 @@ class FrameReceiver extends Receiver {
       const more = this.#read()
       if (more !== true) return more
     }
-    const frame = this.#frames[this.#next++]!
+    const frame = this.#frames[this.#next++] as Frame
     if (frame.refused) throw this.tooMany(frame.data, frame.promised)
     if (frame.damaged) {
       discard(frame.descriptors, 'truncated')
@@ -180,7 +193,7 @@ class FrameReceiver extends Receiver {
     if (got === EAGAIN) return undefined
     if (got < 0) throw new FdPassError(got, 'recvmsg')
     if (got === 0) return this.#end()
-    const damaged = (numbers[Slot.flags]! & MSG_CTRUNC) !== 0
+    const damaged = (numbers[Slot.flags] & MSG_CTRUNC) !== 0
     const chunk = (rest ?? scratch).subarray(0, got)
     const descriptors = takeDescriptors()
     this.#envelope = takeEnvelope()

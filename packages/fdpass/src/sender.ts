@@ -65,9 +65,9 @@ export class Sender {
 
   /** Sends what waits, and then the message; blocks until that is done. */
   sendSync(message: Outgoing, timeout: number): void {
+    if (!this.waiting && this.#advance(message)) return
     const deadline = performance.now() + timeout
     if (this.waiting) this.#wait(() => this.#flushed(), undefined, deadline)
-    if (this.#advance(message)) return
     try {
       this.#wait(() => this.#advance(message), message, deadline)
     } catch (error) {
@@ -111,7 +111,8 @@ export class Sender {
 
   /** True when it has gone, false when it has to wait. */
   #advance(message: Outgoing): boolean {
-    if (this.#cut) throw new FdPassError(EPIPE, 'sendmsg', { detail: 'an earlier message was given up half-way' })
+    if (this.#cut)
+      throw new FdPassError(EPIPE, 'sendmsg', { detail: 'an earlier message was given up half-way' })
     const error = message.advance(this.#socket)
     if (error === 0) return true
     if (error !== EAGAIN && error !== ETOOMANYREFS) throw new FdPassError(error, 'sendmsg')

@@ -63,14 +63,22 @@ export function checkType(type: SocketType, syscall: string): void {
   if (!Object.hasOwn(SOCK, type)) throw invalid(syscall, 'type is stream, seqpacket or dgram')
 }
 
-const flag = (options: ReceiveOptions, name: 'framed' | 'credentials' | 'pidfd' | 'rights', other: boolean): boolean => {
+const flag = (
+  options: ReceiveOptions,
+  name: 'framed' | 'credentials' | 'pidfd' | 'rights',
+  other: boolean,
+): boolean => {
   const value = options[name] ?? other
   if (typeof value !== 'boolean') throw invalid('socket', `${name} is a boolean`)
   return value
 }
 
 /** Checks the options of a socket; `others` are fields that the caller looks at itself. */
-export function receiveRules(type: SocketType, options: ReceiveOptions, others: readonly string[] = []): ReceiveRules {
+export function receiveRules(
+  type: SocketType,
+  options: ReceiveOptions,
+  others: readonly string[] = [],
+): ReceiveRules {
   checkFields(options, [...fields, ...others], 'socket')
   checkType(type, 'socket')
   const framed = flag(options, 'framed', type === 'stream')

@@ -41,16 +41,15 @@ export function setUp(socket: number, rules: ReceiveRules, options: BufferOption
 }
 
 /** A new socket that is closed again when `prepare` throws. */
-export function makeSocket(type: SocketType, prepare: (socket: number) => void): number {
+export function makeSocket<T>(type: SocketType, prepare: (socket: number) => T): [number, T] {
   const socket = binding.socket(SOCK[type])
   if (socket < 0) throw new FdPassError(socket, 'socket')
   try {
-    prepare(socket)
+    return [socket, prepare(socket)]
   } catch (error) {
     binding.close(socket)
     throw error
   }
-  return socket
 }
 
 export interface InheritedSocket {
@@ -72,13 +71,13 @@ export function inspect(descriptor: number): InheritedSocket {
 }
 
 /** Looks at a descriptor and then takes it from its owner, who keeps it when `prepare` throws. */
-export function adopt(given: Fd | number, prepare: (socket: number) => void): number {
+export function adopt<T>(given: Fd | number, prepare: (socket: number) => T): [number, T] {
   const fd = typeof given === 'number' ? Fd.from(given) : given
   try {
-    prepare(fd.fd)
+    const prepared = prepare(fd.fd)
     const number = fd.take()
     binding.adopt(number)
-    return number
+    return [number, prepared]
   } catch (error) {
     // An Fd that was made here is given back to whoever has its number.
     if (typeof given === 'number' && fd.fd >= 0) fd.take()

@@ -10,6 +10,12 @@ interface Entry {
   settled: () => void
 }
 
+/** A promise that fails with whatever it is: the reason of an abort need not be an Error. */
+export function rejected(reason: unknown): Promise<never> {
+  // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as said
+  return Promise.reject(reason)
+}
+
 /** Calls that wait in turn for one descriptor. */
 export class WaitQueue {
   readonly #entries: Entry[] = []
@@ -28,14 +34,14 @@ export class WaitQueue {
     syscall: string,
     gaveUp?: () => void,
   ): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
+    return new Promise<T>((resolve) => {
       const giveUp = (reason: unknown): void => {
         const at = this.#entries.indexOf(entry)
         if (at >= 0) this.#entries.splice(at, 1)
         entry.fail(reason)
       }
       const onAbort = (): void => {
-        giveUp(signal!.reason)
+        giveUp(signal?.reason)
       }
       const timer =
         timeout === undefined || timeout > 0x7fffffff
@@ -54,7 +60,7 @@ export class WaitQueue {
         fail: (error) => {
           entry.settled()
           gaveUp?.()
-          reject(error as Error)
+          resolve(rejected(error))
         },
         settled: () => {
           clearTimeout(timer)
