@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -54,11 +55,16 @@ int Connect(int socket, std::string_view name) {
 }
 
 int BindWithMode(int socket, std::string_view name, int mode) {
+  const bool with_mode = mode >= 0 && !name.empty() && name[0] != '\0';
   // The kernel makes the name's inode with the permissions of the socket's own, less the umask (af_unix.c).
-  if (mode >= 0 && fchmod(socket, static_cast<mode_t>(mode)) != 0) return -errno;
-  const int error = Bind(socket, name);
-  if (error != 0 || mode < 0) return error;
-  return chmod(std::string(name).c_str(), static_cast<mode_t>(mode)) == 0 ? 0 : -errno;
+  if (with_mode && fchmod(socket, static_cast<mode_t>(mode)) != 0) return -errno;
+  int error = Bind(socket, name);
+  if (error != 0 || !with_mode) return error;
+  const std::string path(name);
+  if (chmod(path.c_str(), static_cast<mode_t>(mode)) == 0) return 0;
+  error = -errno;
+  unlink(path.c_str());
+  return error;
 }
 
 int Listen(int socket, int backlog) {

@@ -241,8 +241,8 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
    */
   send(data: Payload, fds?: Iterable<FdLike>, options: SendOptions = plain): Promise<void> {
     try {
-      options.signal?.throwIfAborted()
       const [message, moved] = this.#outgoing(data, fds, options)
+      options.signal?.throwIfAborted()
       const done = this.#sender.send(message, options)
       return moved.length === 0
         ? done

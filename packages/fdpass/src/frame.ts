@@ -138,8 +138,8 @@ export class FrameDecoder {
       if (frame.refused || this.error !== undefined) this.refused.push(descriptor)
       else frame.descriptors.push(descriptor)
     }
-    const known = frame !== this.#frame || this.#headerBytes === FRAME_HEADER
-    if (known && !frame.refused && frame.descriptors.length > frame.promised) {
+    const unfinished = frame === this.#frame && this.#headerBytes === FRAME_HEADER
+    if (unfinished && !frame.refused && frame.descriptors.length > frame.promised) {
       this.error ??= 'more descriptors came with a frame than its header promises'
     }
   }
