@@ -165,6 +165,11 @@ napi_value Duplicate(const Call& call) {
   return call.Own(fcntl(call.Int(0), F_DUPFD_CLOEXEC, 0));
 }
 
+// open(path, flags, mode)
+napi_value Open(const Call& call) {
+  return call.Own(open(call.String(0).c_str(), call.Int(1) | O_CLOEXEC, static_cast<mode_t>(call.Int(2))));
+}
+
 // replace(descriptor, other): what `other` is the number of becomes the file of `descriptor`, in one step.
 napi_value Replace(const Call& call) {
   return call.Return(dup3(call.Int(0), call.Int(1), O_CLOEXEC) >= 0 ? 0 : -errno);
@@ -440,6 +445,7 @@ constexpr Entry kEntries[] = {
     {"listen", Run<Listen>},
     {"localName", Run<LocalName>},
     {"memoryFile", Run<MemoryFile>},
+    {"open", Run<Open>},
     {"ownedCount", Run<OwnedCount>},
     {"pair", Run<Pair>},
     {"peerCredentials", Run<PeerCredentials>},

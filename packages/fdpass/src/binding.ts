@@ -33,6 +33,7 @@ export interface Binding {
   close(descriptor: number): number
   /** Closes those of the first `count` numbers that are owned. */
   closeAll(count: number): number
+  open(path: string, flags: number, mode: number): number
   duplicate(descriptor: number): number
   replace(descriptor: number, other: number): number
   reopen(descriptor: number, flags: number): number

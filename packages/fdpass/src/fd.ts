@@ -40,6 +40,22 @@ export class Fd extends Owner implements Disposable {
     return new Fd(number)
   }
 
+  /**
+   * Opens a file (open(2)); `flags` are the constants O_* of node:fs, `mode` that of a file which is made: 0o666, less
+   * the umask, unless told. Unlike one of fs.openSync, a worker's descriptor is not closed by Node behind its owner.
+   */
+  static open(path: string, flags: number, mode = 0o666): Fd {
+    if (typeof path !== 'string' || path === '' || path.includes('\0')) {
+      throw new FdPassError(EINVAL, 'open', { detail: 'the path is a string that is not empty, without NUL' })
+    }
+    if (!Number.isInteger(flags) || !Number.isInteger(mode)) {
+      throw new FdPassError(EINVAL, 'open', { detail: 'flags and mode are numbers, as in open(2)' })
+    }
+    const number = binding.open(path, flags, mode)
+    if (number < 0) throw new FdPassError(number, 'open')
+    return new Fd(number)
+  }
+
   /** Its number, borrowed; -1 once it was closed or taken. */
   get fd(): number {
     return this.#number

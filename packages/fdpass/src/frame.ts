@@ -106,6 +106,8 @@ export class FrameDecoder {
     this.#frame.data = Buffer.allocUnsafe(length)
     this.#frame.promised = promised
     this.#frame.refused = promised > this.#maxFds
+    // Descriptors may come with the bytes of the header, one group with each.
+    if (this.#frame.refused) this.refused.push(...this.#frame.descriptors.splice(0))
   }
 
   #takeData(chunk: Uint8Array, at: number): number {

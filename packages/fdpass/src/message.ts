@@ -94,10 +94,10 @@ export class Message extends Owner implements Disposable {
 
   #wrap(): readonly Fd[] {
     if (this.#descriptors.length === 0) return none
-    // Each is an owner by itself now.
-    this.finish()
-    const fds = this.#descriptors.map((number) => new Fd(number))
+    // From here on each is an owner by itself. Let go first: to make an owner may have all others looked at.
+    const descriptors = this.#descriptors
     this.#descriptors = []
-    return fds
+    this.finish()
+    return descriptors.map((number) => new Fd(number))
   }
 }

@@ -145,6 +145,11 @@ describe('FrameDecoder', () => {
         bytes: fc.oneof(
           fc.uint8Array({ minLength: 1, maxLength: 60 }).map((bytes) => Buffer.from(bytes)),
           fc
+            .record({ size: fc.nat(40), promised: fc.nat(6), from: fc.nat(20), to: fc.nat(60) })
+            .map(({ size, promised, from, to }) =>
+              encode(Buffer.alloc(size), promised).subarray(from % 3, to + 3),
+            ),
+          fc
             .record({ size: fc.nat(40), promised: fc.nat(6) })
             .map(({ size, promised }) => encode(Buffer.alloc(size), promised)),
         ),
@@ -173,6 +178,14 @@ describe('FrameDecoder', () => {
       }),
       { numRuns: 2000 },
     )
+  })
+
+  test('a frame that is refused keeps none of the descriptors that came with its header', () => {
+    const bytes = encode(Buffer.from('a'), 3)
+    const decoder = new FrameDecoder(100, 2)
+    expect(decoder.push(bytes.subarray(0, 1), [1, 2], false)).toEqual([])
+    expect(decoder.push(bytes.subarray(1), [3], false)).toMatchObject([{ refused: true, descriptors: [] }])
+    expect(decoder.refused).toEqual([1, 2, 3])
   })
 
   test('a frame of more descriptors than are taken is refused, and the next is not', () => {

@@ -1,0 +1,130 @@
+import { once } from 'node:events'
+import { isMainThread, Worker } from 'node:worker_threads'
+import { describe, expect, test } from 'vitest'
+import type { FdSocket } from '../src/index.ts'
+import { countOpen, openFile, pair, until } from './fixtures/own.ts'
+import { program } from './fixtures/program.ts'
+
+const mortal = new URL('./fixtures/mortal.js', import.meta.url)
+
+/** A thread with one end of a pair; what it has said so far. */
+const start = async (role: string): Promise<{ worker: Worker; far: FdSocket; said: unknown[] }> => {
+  const [near, far] = pair()
+  const worker = new Worker(mortal, { workerData: { role, socket: near.take() } })
+  const said: unknown[] = []
+  worker.on('message', (message) => said.push(message))
+  await once(worker, 'message')
+  return { worker, far, said }
+}
+
+describe('a worker that is terminated', () => {
+  test.each(['blocked', 'busy', 'waiting', 'keeping', 'sending', 'stuck'])(
+    'while it is %s ends, and takes every descriptor with it',
+    async (role) => {
+      const { worker: first, far: other } = await start(role)
+      await first.terminate()
+      other.close()
+      const before = countOpen()
+      for (let round = 0; round < 5; round++) {
+        const { worker, far, said } = await start(role)
+        if (role === 'keeping') {
+          const file = openFile()
+          for (let n = 0; n < 10; n++) await far.send('x', [file, file, file])
+          await until(() => said.length > 10)
+          for (let n = 0; n < 10; n++) await far.send('unread', [file])
+        }
+        const begun = performance.now()
+        expect(await worker.terminate()).toBe(1)
+        expect(performance.now() - begun).toBeLessThan(5000)
+        if (role !== 'sending' && role !== 'stuck')
+          await expect(far.send('x').then(() => far.send('x'))).rejects.toThrow()
+        far.close()
+      }
+      // Files of this test are closed after it.
+      await until(() => countOpen() <= before + (role === 'keeping' ? 5 : 0))
+    },
+  )
+
+  test('leaves the messages that it has not received to nobody: the sender is told', async () => {
+    const { worker, far } = await start('blocked')
+    const answer = far.recv()
+    await worker.terminate()
+    await expect(Promise.race([answer, answer])).resolves.toBeNull()
+  })
+})
+
+describe('a process', () => {
+  test('lives while a call waits, and ends when none does', async () => {
+    expect(
+      await program(`const [a, b] = FdSocket.pair()
+        b.recv().then((message) => console.log(message.data.toString()))
+        setTimeout(() => a.send('late'), 20).unref()
+        setTimeout(() => {}, 40)`),
+    ).toMatchObject({ code: 0, output: 'late' })
+    expect(await program(`const [a] = FdSocket.pair(); a.recv(); a.unref()`)).toMatchObject({ code: 0 })
+    expect(await program(`const l = listen('\\0unref-' + process.pid); l.accept(); l.unref()`)).toMatchObject(
+      {
+        code: 0,
+      },
+    )
+    expect(
+      await program(
+        `const [a] = FdSocket.pair(); a.unref(); a.recv(); a.ref(); setTimeout(() => process.exit(7), 20).unref()`,
+      ),
+    ).toMatchObject({ code: 7 })
+  })
+
+  test('is told what was forgotten, and the descriptors are closed', async () => {
+    const { output } = await program(
+      `import { subscribe } from 'node:diagnostics_channel'
+      const told = []
+      subscribe('x.fdpass.discarded', (event) => told.push(event))
+      const [a, b] = FdSocket.pair()
+      const file = Fd.open('/dev/null', fs.constants.O_RDONLY)
+      const before = countOpen()
+      for (let n = 0; n < 200; n++) { a.sendSync('x', [file, file]); const message = b.recvSync(); if (n % 2) message.fds }
+      await until(() => { gc(); new Array(1e4).fill(0); return countOpen() <= before + 130 })
+      console.log(new Set(told.map((event) => event.reason)), told.every((event) => event.count > 0))`,
+      '--expose-gc',
+    )
+    expect(output).toBe("Set(1) { 'unclosed' } true")
+  })
+
+  test('an exception in a handler of a message is its own', async () => {
+    const { code, output } =
+      await program(`process.on('uncaughtException', (error) => console.log('caught', error.message))
+      const [a, b] = FdSocket.pair()
+      b.recv().then(() => { process.nextTick(() => { throw new Error('mine') }) })
+      await a.send('x')
+      const next = b.recv(); await a.send('y'); console.log((await next).data.toString())`)
+    expect([code, output.split('\n').toSorted()]).toEqual([0, ['caught mine', 'y']])
+  })
+})
+
+test.runIf(isMainThread)('fork: a child has none of our descriptors (main thread only)', async () => {
+  const { output } = await program(`import { execFileSync } from 'node:child_process'
+    const [a, b] = FdSocket.pair(); const l = listen('\\0fork-' + process.pid)
+    a.sendSync('x', [Fd.open('/dev/null', 0)]); const message = b.recvSync()
+    const links = execFileSync('ls', ['-l', '/proc/self/fd'], { encoding: 'utf8' })
+    console.log(/socket:|null/.test(links.split('\\n').filter((line) => !/ [012] ->/.test(line)).join()))`)
+  expect(output).toBe('false')
+})
+
+test('each descriptor is closed once, also when it becomes an Fd while others are looked at', async () => {
+  const { output } = await program(
+    `const [a, b] = FdSocket.pair()
+    const file = Fd.open('/dev/null', 0)
+    for (let n = 0; n < 500; n++) {
+      await a.send('x', Array(n % 40).fill(file))
+      const message = await b.recv()
+      message.fds
+      message.close()
+    }
+    const victims = Array.from({ length: 200 }, () => fs.openSync('/dev/null'))
+    for (let n = 0; n < 20; n++) { gc(); await new Promise(setImmediate) }
+    for (const victim of victims) fs.closeSync(victim)
+    console.log('all there')`,
+    '--expose-gc',
+  )
+  expect(output).toBe('all there')
+})
