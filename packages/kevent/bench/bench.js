@@ -3,13 +3,13 @@
 // process of its own, so that what disturbs the machine disturbs all of them.
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { cpus, loadavg, release } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { median, ratio, table } from '@x/bench'
+import { compilePeer, median, ratio, table } from '@x/bench'
 import { headersPrefix } from '@x/native-build'
 
 const parts = ['pingpong', 'deliver', 'wake', 'burst', 'memory', 'force', 'terminate']
@@ -60,21 +60,6 @@ const build = (prefix) => {
   mkdirSync(join(here, 'build'), { recursive: true })
   compile('epoll.c', ['-pthread'], 'epoll')
   compile('io.c', ['-shared', '-fPIC', `-I${join(prefix, 'include/node')}`], 'io.node')
-}
-
-/** Compiles npm's epoll where it was installed, unless it is; why that was not possible, if so. */
-const buildNpmEpoll = (prefix) => {
-  try {
-    const folder = dirname(require.resolve('epoll/package.json'))
-    if (existsSync(join(folder, 'build/Release/epoll.node'))) return undefined
-    const gyp = createRequire(require.resolve('@x/native-build/package.json')).resolve(
-      'node-gyp/bin/node-gyp.js',
-    )
-    execFileSync(process.execPath, [gyp, 'rebuild', '-C', folder, `--nodedir=${prefix}`], { stdio: 'pipe' })
-    return undefined
-  } catch (error) {
-    return error.message.split('\n')[0]
-  }
 }
 
 /** Runs a program to its end and parses what it prints. */
@@ -315,7 +300,7 @@ const measures = {
 const headers = headersPrefix()
 if (headers === undefined) throw new Error('No headers of Node: set npm_config_nodedir to where they are.')
 build(headers)
-const noNpmEpoll = buildNpmEpoll(headers)
+const noNpmEpoll = compilePeer(require, 'epoll', 'build/Release/epoll.node', headers)
 const machine = {
   cpu: `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}`,
   linux: release(),
