@@ -1,4 +1,5 @@
 /** Errno values as calls into native code return them. */
+export const EAFNOSUPPORT = -97
 export const EAGAIN = -11
 export const EADDRINUSE = -98
 export const EBADF = -9
