@@ -13,7 +13,7 @@ import {
   type WaitOptions,
 } from './options.ts'
 import { Owner } from './ownership.ts'
-import { countWait, EPOLLIN, Watch } from './readiness.ts'
+import { EPOLLIN, KeepAlive, Watch } from './readiness.ts'
 import { receiveRules, SOCK, type ReceiveRules, type SocketType } from './socket-options.ts'
 import { adopt, bufferFields, inspect, makeSocket, setUp, type BufferOptions } from './socket-setup.ts'
 import { rejected, WaitQueue } from './wait-queue.ts'
@@ -41,8 +41,7 @@ export class FdListener extends Owner implements Disposable, AsyncDisposable, As
   readonly #queue = new WaitQueue()
   readonly #watch: Watch
   #descriptor: number
-  #referenced = true
-  #counted = false
+  readonly #keepAlive = new KeepAlive()
 
   /** @internal */
   constructor(descriptor: number, rules: ReceiveRules, buffers: BufferOptions, bound?: BoundName) {
@@ -155,14 +154,12 @@ export class FdListener extends Owner implements Disposable, AsyncDisposable, As
 
   /** Whether a wait keeps the process alive: yes, unless `unref` is called. */
   ref(): this {
-    this.#referenced = true
-    this.#update()
+    this.#keepAlive.referenced = true
     return this
   }
 
   unref(): this {
-    this.#referenced = false
-    this.#update()
+    this.#keepAlive.referenced = false
     return this
   }
 
@@ -213,10 +210,7 @@ export class FdListener extends Owner implements Disposable, AsyncDisposable, As
   #update(): void {
     const waits = this.#queue.length > 0
     if (this.#descriptor >= 0 && waits) this.#watch.set(EPOLLIN)
-    const counts = this.#referenced && waits
-    if (counts === this.#counted) return
-    this.#counted = counts
-    countWait(counts ? 1 : -1)
+    this.#keepAlive.waits = waits
   }
 
   protected override get held(): readonly number[] {

@@ -15,7 +15,7 @@ import {
 } from './options.ts'
 import { outgoing, type Attributes, type Outgoing, type Payload } from './outgoing.ts'
 import { Owner } from './ownership.ts'
-import { countWait, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, Watch } from './readiness.ts'
+import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, KeepAlive, Watch } from './readiness.ts'
 import { Receiver } from './receiver.ts'
 import { Sender } from './sender.ts'
 import {
@@ -77,8 +77,7 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
   readonly #bound: BoundName | undefined
   #descriptor: number
   #peer: Credentials | undefined
-  #referenced = true
-  #counted = false
+  readonly #keepAlive = new KeepAlive()
 
   /** @internal The socket is set up, and this thread's. */
   constructor(descriptor: number, rules: ReceiveRules, bound?: BoundName) {
@@ -318,14 +317,12 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
 
   /** Whether a wait keeps the process alive: yes, unless `unref` is called. */
   ref(): this {
-    this.#referenced = true
-    this.#update()
+    this.#keepAlive.referenced = true
     return this
   }
 
   unref(): this {
-    this.#referenced = false
-    this.#update()
+    this.#keepAlive.referenced = false
     return this
   }
 
@@ -453,10 +450,7 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
       const wanted = (receiving ? READABLE : 0) | (sending ? EPOLLOUT : 0)
       this.#watch.set(this.#watch.events | wanted)
     }
-    const counts = this.#referenced && (receiving || sending)
-    if (counts === this.#counted) return
-    this.#counted = counts
-    countWait(counts ? 1 : -1)
+    this.#keepAlive.waits = receiving || sending
   }
 
   protected override get held(): readonly number[] {

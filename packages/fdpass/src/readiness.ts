@@ -54,9 +54,29 @@ export class Watch {
   }
 }
 
-/** One more, or one less, wait for which the process stays alive. */
-export function countWait(change: 1 | -1): void {
-  waits += change
-  if (waits === 1 && change === 1) binding.refPoller(true)
-  else if (waits === 0) binding.refPoller(false)
+/** Whether the process stays alive for the waits of one socket. */
+export class KeepAlive {
+  #waits = false
+  #referenced = true
+  #counted = false
+
+  /** Whether there are waits. */
+  set waits(are: boolean) {
+    this.#waits = are
+    this.#count()
+  }
+
+  /** Whether they count. */
+  set referenced(is: boolean) {
+    this.#referenced = is
+    this.#count()
+  }
+
+  #count(): void {
+    const counts = this.#waits && this.#referenced
+    if (counts === this.#counted) return
+    this.#counted = counts
+    waits += counts ? 1 : -1
+    if (waits === (counts ? 1 : 0)) binding.refPoller(counts)
+  }
 }
