@@ -82,7 +82,7 @@ export class Outgoing {
       if (duplicate < 0) {
         closeAll(own)
         throw new FdPassError(duplicate, 'dup', {
-          detail: 'there is no room to keep the descriptors of a message that has to wait; nothing was sent',
+          detail: 'there is no room to keep the descriptors of a message that has to wait',
         })
       }
       own.push(duplicate)

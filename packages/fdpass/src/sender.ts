@@ -44,7 +44,12 @@ export class Sender {
       if (message.begun) this.cut()
       return Promise.reject(new FdPassError(ETIMEDOUT, 'sendmsg'))
     }
-    message.hold()
+    try {
+      message.hold()
+    } catch (error) {
+      if (message.begun) this.cut()
+      throw error
+    }
     this.#bytes += message.length
     const done = this.#queue.wait<true>(
       () => {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { Fd, FdListener, FdSocket, listen } from '../src/index.ts'
 import { codeOf, countOpen, newFolder, own, pair } from './fixtures/own.ts'
-import { program } from './fixtures/program.ts'
+import { script } from './fixtures/script.ts'
 
 const newListener = (options = {}): FdListener => own(listen(join(newFolder(), 'socket'), options))
 
@@ -71,7 +71,7 @@ describe('accept', () => {
   })
 
   test('with a full table is EMFILE, and the connection waits', async () => {
-    const { output } = await program(`const listener = listen('\\0full-' + process.pid)
+    const { output } = await script(`const listener = listen('\\0full-' + process.pid)
       const client = await FdSocket.connect(listener.name)
       const fill = []
       try { for (;;) fill.push(Fd.open('/dev/null', 0)) } catch (error) { console.log(error.code) }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { Fd, FdPassError, FdSocket, listen, type Message, type SocketType } from '../src/index.ts'
 import { codeOf, countOpen, newFolder, openFile, own, ownFile, pair, until } from './fixtures/own.ts'
+import { script } from './fixtures/script.ts'
 
 const types: SocketType[] = ['stream', 'seqpacket', 'dgram']
 const big = Buffer.alloc(60_000, 'b')
@@ -422,4 +423,24 @@ describe('peer', () => {
     received(await b.recv())
     await until(() => a.unreceived === 0)
   })
+})
+
+test('a message that has to wait and cannot be kept is EMFILE; one that was begun ends the stream', async () => {
+  const { output } = await script(
+    `const [a, b] = FdSocket.pair({ sendBuffer: 4608, maxFds: 8000 })
+    const file = Fd.open('/dev/null', 0)
+    const code = (promise) => promise.then(() => 'sent', (error) => error.code)
+    console.log(await code(a.send('half of them', Array(7000).fill(file))), await code(a.send('next')))
+    console.log(await code(b.recv()))
+    const [c, d] = FdSocket.pair({ type: 'seqpacket' })
+    const kept = []
+    while (c.queuedBytes === 0) kept.push(code(c.send('x'.repeat(1000), [file])))
+    const before = countOpen()
+    const codes = []
+    while (codes.at(-1) !== 'EMFILE') codes.push(await Promise.race([code(c.send('x', Array(250).fill(file))), new Promise((resolve) => setTimeout(resolve, 5, 'waits'))]))
+    c.close(); d.close()
+    console.log(new Set(codes))`,
+    { descriptors: 400 },
+  )
+  expect(output.split('\n')).toEqual(['EMFILE EPIPE', 'EPROTO', "Set(2) { 'waits', 'EMFILE' }"])
 })

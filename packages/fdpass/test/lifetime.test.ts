@@ -3,7 +3,7 @@ import { isMainThread, Worker } from 'node:worker_threads'
 import { describe, expect, test } from 'vitest'
 import type { FdSocket } from '../src/index.ts'
 import { countOpen, openFile, pair, until } from './fixtures/own.ts'
-import { program } from './fixtures/program.ts'
+import { script } from './fixtures/script.ts'
 
 const mortal = new URL('./fixtures/mortal.js', import.meta.url)
 
@@ -56,26 +56,24 @@ describe('a worker that is terminated', () => {
 describe('a process', () => {
   test('lives while a call waits, and ends when none does', async () => {
     expect(
-      await program(`const [a, b] = FdSocket.pair()
+      await script(`const [a, b] = FdSocket.pair()
         b.recv().then((message) => console.log(message.data.toString()))
         setTimeout(() => a.send('late'), 20).unref()
         setTimeout(() => {}, 40)`),
     ).toMatchObject({ code: 0, output: 'late' })
-    expect(await program(`const [a] = FdSocket.pair(); a.recv(); a.unref()`)).toMatchObject({ code: 0 })
-    expect(await program(`const l = listen('\\0unref-' + process.pid); l.accept(); l.unref()`)).toMatchObject(
-      {
-        code: 0,
-      },
-    )
+    expect(await script(`const [a] = FdSocket.pair(); a.recv(); a.unref()`)).toMatchObject({ code: 0 })
+    expect(await script(`const l = listen('\\0unref-' + process.pid); l.accept(); l.unref()`)).toMatchObject({
+      code: 0,
+    })
     expect(
-      await program(
+      await script(
         `const [a] = FdSocket.pair(); a.unref(); a.recv(); a.ref(); setTimeout(() => process.exit(7), 20).unref()`,
       ),
     ).toMatchObject({ code: 7 })
   })
 
   test('is told what was forgotten, and the descriptors are closed', async () => {
-    const { output } = await program(
+    const { output } = await script(
       `import { subscribe } from 'node:diagnostics_channel'
       const told = []
       subscribe('x.fdpass.discarded', (event) => told.push(event))
@@ -85,14 +83,14 @@ describe('a process', () => {
       for (let n = 0; n < 200; n++) { a.sendSync('x', [file, file]); const message = b.recvSync(); if (n % 2) message.fds }
       await until(() => { gc(); new Array(1e4).fill(0); return countOpen() <= before + 130 })
       console.log(new Set(told.map((event) => event.reason)), told.every((event) => event.count > 0))`,
-      '--expose-gc',
+      { flags: ['--expose-gc'] },
     )
     expect(output).toBe("Set(1) { 'unclosed' } true")
   })
 
   test('an exception in a handler of a message is its own', async () => {
     const { code, output } =
-      await program(`process.on('uncaughtException', (error) => console.log('caught', error.message))
+      await script(`process.on('uncaughtException', (error) => console.log('caught', error.message))
       const [a, b] = FdSocket.pair()
       b.recv().then(() => { process.nextTick(() => { throw new Error('mine') }) })
       await a.send('x')
@@ -102,7 +100,7 @@ describe('a process', () => {
 })
 
 test.runIf(isMainThread)('fork: a child has none of our descriptors (main thread only)', async () => {
-  const { output } = await program(`import { execFileSync } from 'node:child_process'
+  const { output } = await script(`import { execFileSync } from 'node:child_process'
     const [a, b] = FdSocket.pair(); const l = listen('\\0fork-' + process.pid)
     a.sendSync('x', [Fd.open('/dev/null', 0)]); const message = b.recvSync()
     const links = execFileSync('ls', ['-l', '/proc/self/fd'], { encoding: 'utf8' })
@@ -111,7 +109,7 @@ test.runIf(isMainThread)('fork: a child has none of our descriptors (main thread
 })
 
 test('each descriptor is closed once, also when it becomes an Fd while others are looked at', async () => {
-  const { output } = await program(
+  const { output } = await script(
     `const [a, b] = FdSocket.pair()
     const file = Fd.open('/dev/null', 0)
     for (let n = 0; n < 500; n++) {
@@ -124,7 +122,7 @@ test('each descriptor is closed once, also when it becomes an Fd while others ar
     for (let n = 0; n < 20; n++) { gc(); await new Promise(setImmediate) }
     for (const victim of victims) fs.closeSync(victim)
     console.log('all there')`,
-    '--expose-gc',
+    { flags: ['--expose-gc'] },
   )
   expect(output).toBe('all there')
 })
