@@ -21,6 +21,8 @@ export interface Frame {
   damaged: boolean
   /** The receiver does not take so many descriptors; those that came are in {@link FrameDecoder.refused}. */
   refused: boolean
+  /** How many of them these are. */
+  closed: number
 }
 
 /**
@@ -105,9 +107,8 @@ export class FrameDecoder {
     if (this.error !== undefined) return
     this.#frame.data = Buffer.allocUnsafe(length)
     this.#frame.promised = promised
-    this.#frame.refused = promised > this.#maxFds
-    // Descriptors may come with the bytes of the header, one group with each.
-    if (this.#frame.refused) this.refused.push(...this.#frame.descriptors.splice(0))
+    this.#frame.refused ||= promised > this.#maxFds
+    if (this.#frame.refused) this.#refuse(this.#frame)
   }
 
   #takeData(chunk: Uint8Array, at: number): number {
@@ -136,14 +137,19 @@ export class FrameDecoder {
 
   #attach(frame: Frame, descriptors: readonly number[], damaged: boolean): void {
     frame.damaged ||= damaged
-    for (const descriptor of descriptors) {
-      if (frame.refused || this.error !== undefined) this.refused.push(descriptor)
-      else frame.descriptors.push(descriptor)
-    }
+    frame.descriptors.push(...descriptors)
     const unfinished = frame === this.#frame && this.#headerBytes === FRAME_HEADER
     if (unfinished && !frame.refused && frame.descriptors.length > frame.promised) {
       this.error ??= 'more descriptors came with a frame than its header promises'
     }
+    // They can come before the header that promises them is whole.
+    frame.refused ||= frame.descriptors.length > this.#maxFds
+    if (frame.refused) this.#refuse(frame)
+  }
+
+  #refuse(frame: Frame): void {
+    frame.closed += frame.descriptors.length
+    this.refused.push(...frame.descriptors.splice(0))
   }
 
   /** The frames before the first one that has not got what it was promised; that one is the end of the stream. */
@@ -161,5 +167,5 @@ export class FrameDecoder {
 }
 
 function newFrame(): Frame {
-  return { data: Buffer.alloc(0), descriptors: [], promised: 0, damaged: false, refused: false }
+  return { data: Buffer.alloc(0), descriptors: [], promised: 0, damaged: false, refused: false, closed: 0 }
 }

@@ -87,7 +87,6 @@ export abstract class Receiver {
   }
 
   protected tooMany(data: Buffer, count: number): FdRefusedError {
-    publishDiscarded(count, 'refused')
     const most = this.rules.rights ? `maxFds is ${this.rules.maxFds}` : 'this socket takes no descriptors'
     return new FdRefusedError(most, data, count)
   }
@@ -126,7 +125,10 @@ class MessageReceiver extends Receiver {
 
   #complaint(data: Buffer, count: number, flags: number, envelope: Envelope | undefined): FdPassError {
     if (envelope !== undefined && envelope.pidfd >= 0) closeAll([envelope.pidfd])
-    if (count < 0) return this.tooMany(data, -count)
+    if (count < 0) {
+      publishDiscarded(-count, 'refused')
+      return this.tooMany(data, -count)
+    }
     discard(takeDescriptors(), 'truncated')
     return new FdTruncatedError((flags & MSG_CTRUNC) !== 0 ? 'descriptors' : 'bytes', data, count)
   }
@@ -172,7 +174,7 @@ class FrameReceiver extends Receiver {
       if (more !== true) return more
     }
     const frame = this.#frames[this.#next++] as Frame
-    if (frame.refused) throw this.tooMany(frame.data, frame.promised)
+    if (frame.refused) throw this.tooMany(frame.data, frame.closed)
     if (frame.damaged) {
       discard(frame.descriptors, 'truncated')
       throw new FdTruncatedError('descriptors', frame.data, frame.descriptors.length)
