@@ -53,7 +53,10 @@ export class Message extends Owner implements Disposable {
     return this.#envelope?.credentials
   }
 
-  /** The process that sent it, on a socket with `pidfd`. It is closed with the message. */
+  /**
+   * The process that sent it, on a socket with `pidfd`. It is closed with the message. Undefined when that process had
+   * ended, where the kernel has no pidfd of such a one.
+   */
   get pidfd(): Fd | undefined {
     return this.#pidfd
   }

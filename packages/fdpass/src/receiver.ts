@@ -1,5 +1,5 @@
 import { binding, Slot } from './binding.ts'
-import { EAGAIN, EPROTO } from './errno.ts'
+import { EAGAIN, EMFILE, ENFILE, EPROTO } from './errno.ts'
 import { FdPassError, FdRefusedError, FdTruncatedError } from './errors.ts'
 import type { FdKind } from './fd-kind.ts'
 import { FrameDecoder, type Frame } from './frame.ts'
@@ -45,6 +45,12 @@ function takeEnvelope(): Envelope | undefined {
     pidfd,
     from: length === 0 ? undefined : Buffer.from(name.buffer, name.byteOffset, length).toString(),
   }
+}
+
+/** Whether there was no room for a pidfd: the kernel then brings the errno in its place, and sets no flag. */
+function lostPidfd(): boolean {
+  const pidfd = numbers[Slot.pidfd]
+  return pidfd === EMFILE || pidfd === ENFILE
 }
 
 /** The kinds of the descriptors, when one of them is not allowed. */
@@ -111,7 +117,7 @@ class MessageReceiver extends Receiver {
     if (got === EAGAIN) return undefined
     if (got < 0) throw new FdPassError(got, 'recvmsg')
     const count = numbers[Slot.count]
-    const flags = numbers[Slot.flags]
+    const flags = numbers[Slot.flags] | (lostPidfd() ? MSG_CTRUNC : 0)
     const data = copyOf(this.#buffer ?? scratch, got)
     const envelope = takeEnvelope()
     if (count <= 0 && flags === 0 && got === 0 && type !== 'dgram' && this.#ended(envelope)) return null
@@ -198,6 +204,9 @@ class FrameReceiver extends Receiver {
     const damaged = (numbers[Slot.flags] & MSG_CTRUNC) !== 0
     const chunk = (rest ?? scratch).subarray(0, got)
     const descriptors = takeDescriptors()
+    // Whoever made the socket may have asked for pidfds, which are of no use to frames.
+    if (numbers[Slot.pidfd] >= 0) binding.close(numbers[Slot.pidfd])
+    numbers[Slot.pidfd] = -1
     this.#envelope = takeEnvelope()
     this.#frames = this.#decoder.push(chunk, descriptors, damaged)
     this.#next = 0
