@@ -4,13 +4,14 @@ import { binding } from './binding.ts'
 import { EADDRINUSE, ECONNREFUSED } from './errno.ts'
 import { FdPassError } from './errors.ts'
 import { checkCount, invalid } from './options.ts'
+import { SOCK } from './socket-options.ts'
 
 export interface BindOptions {
   /** Permissions of a path, as in chmod(2): they are there from the first moment. The umask decides, unless told. */
   mode?: number | undefined
   /**
-   * Whether a path is taken over that a socket has left behind and nobody listens on any more. Never one that somebody
-   * listens on, and never anything but a socket.
+   * Whether a path is taken over that a socket has left behind which is closed by now. Never one that somebody has, and
+   * never anything but a socket.
    */
   replace?: boolean | undefined
   /** Whether the path is removed when the socket is closed: yes, unless told, if it is still this socket's. */
@@ -41,7 +42,7 @@ export class BoundName {
     this.#inode = inodeOf(this.#path)
   }
 
-  static bind(socket: number, type: number, name: string, options: BindOptions): BoundName {
+  static bind(socket: number, name: string, options: BindOptions): BoundName {
     checkName(name, 'bind')
     const mode = options.mode === undefined ? -1 : checkCount(options.mode, 'mode', 0o777, 'bind')
     for (const field of ['replace', 'unlink'] as const) {
@@ -49,7 +50,7 @@ export class BoundName {
       if (value !== undefined && typeof value !== 'boolean') throw invalid('bind', `${field} is a boolean`)
     }
     let error = binding.bind(socket, name, mode)
-    if (error === EADDRINUSE && options.replace === true && isLeftBehind(name, type)) {
+    if (error === EADDRINUSE && options.replace === true && isLeftBehind(name)) {
       unlinkSync(name)
       error = binding.bind(socket, name, mode)
     }
@@ -69,10 +70,13 @@ function inodeOf(path: string): string | undefined {
   return status?.isSocket() === true ? `${status.dev}:${status.ino}` : undefined
 }
 
-/** Whether a path is a socket's that has gone: then, and only then, a connection to it is refused. */
-function isLeftBehind(name: string, type: number): boolean {
+/**
+ * Whether a path is a socket's that has gone. Then, and only then, a datagram socket that connects to it is refused;
+ * and it makes no connection that whoever listens there would have to accept.
+ */
+function isLeftBehind(name: string): boolean {
   if (name.startsWith('\0') || inodeOf(name) === undefined) return false
-  const socket = binding.socket(type)
+  const socket = binding.socket(SOCK.dgram)
   if (socket < 0) throw new FdPassError(socket, 'socket')
   try {
     return binding.connect(socket, name) === ECONNREFUSED

@@ -14,7 +14,7 @@ import {
 } from './options.ts'
 import { Owner } from './ownership.ts'
 import { EPOLLIN, KeepAlive, Watch } from './readiness.ts'
-import { receiveRules, SOCK, type ReceiveRules, type SocketType } from './socket-options.ts'
+import { receiveRules, type ReceiveRules, type SocketType } from './socket-options.ts'
 import { adopt, bufferFields, inspect, makeSocket, setUp, type BufferOptions } from './socket-setup.ts'
 import { rejected, WaitQueue } from './wait-queue.ts'
 
@@ -234,7 +234,7 @@ export function listen(name: string, options: ListenOptions = {}): FdListener {
   const backlog = checkCount(options.backlog ?? 511, 'backlog', 0x7fffffff, 'listen')
   const [descriptor, bound] = makeSocket(type, (socket) => {
     setUp(socket, rules, options)
-    const own = BoundName.bind(socket, SOCK[type], name, options)
+    const own = BoundName.bind(socket, name, options)
     const error = binding.listen(socket, backlog)
     if (error === 0) return own
     own.remove()

@@ -136,7 +136,7 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
     const rules = receiveRules('dgram', options, [...bufferFields, ...bindFields])
     const [descriptor, bound] = makeSocket('dgram', (socket) => {
       setUp(socket, rules, options)
-      return BoundName.bind(socket, SOCK.dgram, name, options)
+      return BoundName.bind(socket, name, options)
     })
     return new FdSocket(descriptor, rules, bound)
   }
@@ -380,7 +380,7 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
     const [descriptor, bound] = makeSocket(type, (socket) => {
       setUp(socket, rules, options)
       const { localName } = options
-      return localName === undefined ? undefined : BoundName.bind(socket, SOCK[type], localName, {})
+      return localName === undefined ? undefined : BoundName.bind(socket, localName, {})
     })
     return new FdSocket(descriptor, rules, bound)
   }
