@@ -17,8 +17,7 @@ const scratch = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
 const none: readonly number[] = []
 
 /** Takes what one recvmsg(2) left in the exchange. */
-function takeDescriptors(): readonly number[] {
-  const count = numbers[Slot.count]
+function takeDescriptors(count: number): readonly number[] {
   if (count === 0) return none
   if (count === 1) return [numbers[Slot.descriptors]]
   const descriptors = new Array<number>(count)
@@ -122,7 +121,7 @@ class MessageReceiver extends Receiver {
     const envelope = takeEnvelope()
     if (count <= 0 && flags === 0 && got === 0 && type !== 'dgram' && this.#ended(envelope)) return null
     if (count < 0 || flags !== 0) throw this.#complaint(data, count, flags, envelope)
-    return this.deliver(data, takeDescriptors(), envelope)
+    return this.deliver(data, takeDescriptors(count), envelope)
   }
 
   override close(): void {
@@ -135,14 +134,15 @@ class MessageReceiver extends Receiver {
       publishDiscarded(-count, 'refused')
       return this.tooMany(data, -count)
     }
-    discard(takeDescriptors(), 'truncated')
+    discard(takeDescriptors(count), 'truncated')
     return new FdTruncatedError((flags & MSG_CTRUNC) !== 0 ? 'descriptors' : 'bytes', data, count)
   }
 
   /**
    * No bytes are the end of a connection, or an empty packet. A packet has credentials, where they are asked for. Else
    * it is the end if the peer will send no more and nothing follows; an empty packet that is the very last one cannot
-   * be told from it.
+   * be told from it. Looking overwrites the exchange, and installs descriptors of what follows, which are closed as
+   * more than none.
    */
   #ended(envelope: Envelope | undefined): boolean {
     if (this.rules.type === 'stream') return true
@@ -203,7 +203,7 @@ class FrameReceiver extends Receiver {
     if (got === 0) return this.#end()
     const damaged = (numbers[Slot.flags] & MSG_CTRUNC) !== 0
     const chunk = (rest ?? scratch).subarray(0, got)
-    const descriptors = takeDescriptors()
+    const descriptors = takeDescriptors(numbers[Slot.count])
     // Whoever made the socket may have asked for pidfds, which are of no use to frames.
     if (numbers[Slot.pidfd] >= 0) binding.close(numbers[Slot.pidfd])
     numbers[Slot.pidfd] = -1
