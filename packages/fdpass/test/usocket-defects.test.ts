@@ -144,7 +144,7 @@ describe('of usocket’s defects there is none here', () => {
     expect(outcome).toBe('true')
   })
 
-  test('a server, a connection, bytes both ways, a lot of them, descriptors, and an orderly end', async () => {
+  test('103, 104, 105, 107, 108, 109, 110, 111, 112, 113: a server, a connection, bytes both ways, a lot of them, descriptors, and an orderly end', async () => {
     const listener = own(listen(join(newFolder(), 'socket')))
     const client = own(await FdSocket.connect(listener.name))
     const server = await accepted(listener)
