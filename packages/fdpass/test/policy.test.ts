@@ -1,10 +1,9 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { openSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { Fd, FdRefusedError, FdSocket, listen } from '../src/index.ts'
 import type { FdPassEvent, ReceiveOptions } from '../src/index.ts'
 import { FRAME_HEADER, writeFrameHeader } from '../src/frame.ts'
-import { newFile, newFolder, textsOf } from './fixtures/files.ts'
+import { newFile, newFolder, opened, textsOf } from './fixtures/files.ts'
 import {
   accepted,
   codeOf,
@@ -163,7 +162,7 @@ describe('rules', () => {
     const listener = own(listen(path, { type: 'seqpacket', maxFds: 1, kinds: ['file'], maxBytes: 4 }))
     const client = own(await FdSocket.connect(path, { type: 'seqpacket' }))
     const server = await accepted(listener)
-    const [file, folder] = [newFile(), own(Fd.from(openSync(newFolder(), 'r')))]
+    const [file, folder] = [newFile(), opened(newFolder(), 'r')]
     client.sendSync('a', [file, file])
     client.sendSync('b', [folder])
     client.sendSync('c', [file])
