@@ -138,13 +138,17 @@ export class FrameDecoder {
   #attach(frame: Frame, descriptors: readonly number[], damaged: boolean): void {
     frame.damaged ||= damaged
     frame.descriptors.push(...descriptors)
-    const unfinished = frame === this.#frame && this.#headerBytes === FRAME_HEADER
-    if (unfinished && !frame.refused && frame.descriptors.length > frame.promised) {
+    if (frame === this.#frame) this.#checkUnfinished(frame)
+    if (frame.refused) this.#refuse(frame)
+  }
+
+  #checkUnfinished(frame: Frame): void {
+    const count = frame.descriptors.length
+    // They can come before the header that promises them is whole.
+    if (this.#headerBytes < FRAME_HEADER) frame.refused ||= count > this.#maxFds
+    else if (!frame.refused && count > frame.promised) {
       this.error ??= 'more descriptors came with a frame than its header promises'
     }
-    // They can come before the header that promises them is whole.
-    frame.refused ||= frame.descriptors.length > this.#maxFds
-    if (frame.refused) this.#refuse(frame)
   }
 
   #refuse(frame: Frame): void {

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { Fd, FdPassError, FdSocket, listen, type Message, type SocketType } from '../src/index.ts'
-import { codeOf, countOpen, newFolder, openFile, own, ownFile, pair, until } from './fixtures/sockets.ts'
+import { codeOf, countOpen, newFolder, openFile, own, ownFile, pair, until } from './fixtures/ends.ts'
 import { script } from './fixtures/script.ts'
 
 const types: SocketType[] = ['stream', 'seqpacket', 'dgram']

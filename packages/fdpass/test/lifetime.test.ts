@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { isMainThread, Worker } from 'node:worker_threads'
 import { describe, expect, test } from 'vitest'
 import type { FdSocket } from '../src/index.ts'
-import { countOpen, openFile, pair, until } from './fixtures/sockets.ts'
+import { countOpen, openFile, pair, until } from './fixtures/ends.ts'
 import { script } from './fixtures/script.ts'
 
 const mortal = new URL('./fixtures/mortal.js', import.meta.url)
