@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { Fd, FdSocket, listen } from '../src/index.ts'
 import { newFile, newFolder } from './fixtures/files.ts'
-import { accepted, claimed, links, newPair, own, received } from './fixtures/own.ts'
+import { accepted, claimed, links, newPair, own, received } from './fixtures/sockets.ts'
 import { python } from './fixtures/program.ts'
 
 const O_CLOEXEC = 0o2000000

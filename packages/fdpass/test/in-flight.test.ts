@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { manyFiles, newFile, newFiles, textsOf } from './fixtures/files.ts'
-import { links, newPair, next, received, rejection } from './fixtures/own.ts'
+import { links, newPair, next, received, rejection } from './fixtures/sockets.ts'
 import { program, unprivileged, withLimit } from './fixtures/program.ts'
 import { newWitness } from './fixtures/witness.ts'
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { Fd, SocketOptions } from '../src/index.ts'
 import { compiled } from './fixtures/compiled.ts'
 import { manyFiles, newFiles, textsOf } from './fixtures/files.ts'
-import { newPair, next } from './fixtures/own.ts'
+import { newPair, next } from './fixtures/sockets.ts'
 import { outputOf, run } from './fixtures/program.ts'
 
 describe('a program in C', () => {

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { newFiles, textsOf } from './fixtures/files.ts'
-import { newPair, next, own } from './fixtures/own.ts'
+import { newPair, next, own } from './fixtures/sockets.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 

@@ -14,7 +14,7 @@ import { describe, expect, test } from 'vitest'
 import { Fd, FdListener, FdSocket, listen } from '../src/index.ts'
 import { compiled } from './fixtures/compiled.ts'
 import { newFile, newFolder, textsOf } from './fixtures/files.ts'
-import { accepted, codeOf, failure, newPair, next, own, received, rejection } from './fixtures/own.ts'
+import { accepted, codeOf, failure, newPair, next, own, received, rejection } from './fixtures/sockets.ts'
 import { program, python, run } from './fixtures/program.ts'
 
 const connected = async (listener: FdListener, name = listener.name): Promise<[FdSocket, FdSocket]> => {

@@ -14,7 +14,7 @@ import {
   own,
   rawToFramed,
   received,
-} from './fixtures/own.ts'
+} from './fixtures/sockets.ts'
 import { newWitness } from './fixtures/witness.ts'
 
 const refusal = (socket: FdSocket): FdRefusedError => {

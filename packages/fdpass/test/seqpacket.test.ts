@@ -14,7 +14,7 @@ import {
   own,
   received,
   rejection,
-} from './fixtures/own.ts'
+} from './fixtures/sockets.ts'
 import { program, python } from './fixtures/program.ts'
 import { newWitness } from './fixtures/witness.ts'
 

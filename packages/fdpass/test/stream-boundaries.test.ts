@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import type { Fd, FdSocket } from '../src/index.ts'
 import { FRAME_HEADER, writeFrameHeader } from '../src/frame.ts'
 import { manyFiles, newFile, newFiles, textsOf } from './fixtures/files.ts'
-import { codeOf, failure, isQuiet, newPair, next, rawToFramed, received } from './fixtures/own.ts'
+import { codeOf, failure, isQuiet, newPair, next, rawToFramed, received } from './fixtures/sockets.ts'
 import { python } from './fixtures/program.ts'
 import { newWitness } from './fixtures/witness.ts'
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { links } from './fixtures/own.ts'
+import { links } from './fixtures/sockets.ts'
 import { program, withLimit } from './fixtures/program.ts'
 
 /** Fills the table of a process, but for a few places; `free()` makes all of the room again. */

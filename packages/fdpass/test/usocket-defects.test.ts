@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { FdSocket, listen } from '../src/index.ts'
 import type { Fd } from '../src/index.ts'
 import { manyFiles, newFile, newFiles, newFolder, textsOf } from './fixtures/files.ts'
-import { accepted, codeOf, newPair, next, own, received, rejection } from './fixtures/own.ts'
+import { accepted, codeOf, newPair, next, own, received, rejection } from './fixtures/sockets.ts'
 import { outputOf, program, run } from './fixtures/program.ts'
 import { newWitness } from './fixtures/witness.ts'
 

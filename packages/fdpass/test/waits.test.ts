@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks'
 import { describe, expect, test } from 'vitest'
 import { FdSocket, listen } from '../src/index.ts'
 import { newFile, newFolder, textsOf } from './fixtures/files.ts'
-import { accepted, codeOf, links, newPair, next, own, received, rejection } from './fixtures/own.ts'
+import { accepted, codeOf, links, newPair, next, own, received, rejection } from './fixtures/sockets.ts'
 import { program } from './fixtures/program.ts'
 
 /** Sends until there is no room; how many went. */

@@ -1,6 +1,5 @@
 // Control messages that had not enough room: the core reads what is there and trusts no length. Every message
 // has real descriptors, and each of them is closed afterwards.
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,10 +21,7 @@ using fdpass::ParseAncillary;
 
 int OpenCount() {
   int count = 0;
-  DIR* folder = opendir("/proc/self/fd");
-  CHECK(folder != nullptr);
-  while (readdir(folder) != nullptr) ++count;
-  closedir(folder);
+  for (int number = 0; number < 4096; ++number) count += fcntl(number, F_GETFD) >= 0 ? 1 : 0;
   return count;
 }
 
