@@ -4,6 +4,7 @@ import { EBADF, EINVAL } from './errno.ts'
 import { FdPassError } from './errors.ts'
 import type { FdKind } from './fd-kind.ts'
 import { Owner } from './ownership.ts'
+import { addSeals, sealsOf, type Seal } from './seals.ts'
 
 /** A descriptor by its number, or whatever has one: an Fd, an FdSocket, a FileHandle of node:fs. It is borrowed. */
 export type FdLike = number | { readonly fd: number }
@@ -110,6 +111,23 @@ export class Fd extends Owner implements Disposable {
     const number = binding.reopen(this.#open('open'), flags)
     if (number < 0) throw new FdPassError(number, 'open')
     return new Fd(number)
+  }
+
+  /**
+   * The seals of its file, of a memfd or in shared memory (F_GET_SEALS, fcntl(2)). Throws FdPassError EINVAL when it can
+   * have none.
+   */
+  get seals(): (Seal | `unknown:${number}`)[] {
+    return sealsOf(this.#open('fcntl'))
+  }
+
+  /**
+   * Puts seals on its file, for all who have it, for ever (F_ADD_SEALS, fcntl(2)). Throws FdPassError: EPERM when it has
+   * the seal `seal`, or the descriptor is not open for writing; EBUSY for `write` while memory that can be written is
+   * mapped; EINVAL for a name that is none, and for a file that can have none.
+   */
+  addSeals(...seals: Seal[]): void {
+    addSeals(this.#open('fcntl'), seals)
   }
 
   /** Gives its number away: the caller closes it from now on. Throws FdPassError EBADF when it is closed. */

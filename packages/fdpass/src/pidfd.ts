@@ -1,0 +1,44 @@
+import { binding } from './binding.ts'
+import { EBADF, EINVAL, EPERM, ESRCH } from './errno.ts'
+import { FdPassError } from './errors.ts'
+import { Fd, numberOf, type FdLike } from './fd.ts'
+import { invalid } from './options.ts'
+
+/** What people can do about the errors of pidfd_getfd(2). */
+const remedies: ReadonlyMap<number, string> = new Map([
+  [EBADF, 'the process has no such descriptor, or the first argument is no pidfd'],
+  [EINVAL, 'this descriptor cannot be duplicated into another process'],
+  [EPERM, 'it needs the rights of ptrace(2): the same user, a dumpable process, and ptrace_scope of Yama'],
+  [ESRCH, 'the process has ended'],
+])
+
+/**
+ * A descriptor of a process (pidfd_open(2)): it is readable when the process has ended, and never becomes another's, as
+ * a number of a process does. Throws FdPassError: EINVAL (no positive integer, or a thread that is not its process's
+ * first); ESRCH; EMFILE, ENFILE; ENOSYS before Linux 5.3.
+ */
+export function pidfdOpen(pid: number): Fd {
+  if (!Number.isInteger(pid) || pid <= 0 || pid > 0x7fffffff) {
+    throw invalid('pidfd_open', 'pid is a positive integer')
+  }
+  const number = binding.pidfdOpen(pid)
+  if (number >= 0) return new Fd(number)
+  if (number !== ESRCH) throw new FdPassError(number, 'pidfd_open')
+  throw new FdPassError(ESRCH, 'pidfd_open', { detail: `there is no process ${pid}, or none any more` })
+}
+
+/**
+ * A duplicate of another process's descriptor `number` (pidfd_getfd(2)): of the same open file description. That
+ * process is not asked and not told; its `pidfd` is borrowed. Throws FdPassError: EPERM, without the rights of
+ * ptrace(2); ESRCH, the process has ended; EBADF, it has no such descriptor; EMFILE, ENFILE; ENOSYS before Linux 5.6.
+ */
+export function pidfdGetfd(pidfd: FdLike, number: number): Fd {
+  const descriptor = numberOf(pidfd, 'pidfd_getfd')
+  if (!Number.isInteger(number) || number < 0 || number > 0x7fffffff) {
+    throw invalid('pidfd_getfd', 'the number of a descriptor is an integer that is not negative')
+  }
+  const duplicate = binding.pidfdGetfd(descriptor, number)
+  if (duplicate >= 0) return new Fd(duplicate)
+  const detail = remedies.get(duplicate)
+  throw new FdPassError(duplicate, 'pidfd_getfd', detail === undefined ? {} : { detail })
+}
