@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <string_view>
 
+#include "kernel_abi.h"
 #include "unix_socket.h"
 
 namespace fdpass {
@@ -30,7 +31,8 @@ bool StartsWith(std::string_view text, std::string_view prefix) {
 }
 
 std::string InternetKind(const SocketStatus& status) {
-  if (status.type == SOCK_STREAM && status.protocol == IPPROTO_TCP) {
+  // Multipath TCP is TCP to whoever has the descriptor: its calls and its options are the same.
+  if (status.type == SOCK_STREAM && (status.protocol == IPPROTO_TCP || status.protocol == kProtocolMptcp)) {
     return status.listening ? "tcp-listener" : "tcp";
   }
   if (status.type == SOCK_DGRAM && status.protocol == IPPROTO_UDP) return "udp";
@@ -63,11 +65,23 @@ std::string AnonymousKind(std::string_view name) {
   return known ? std::string(name) : "anonymous:" + std::string(name);
 }
 
+// Files of nsfs say that they are regular; their links are as "net:[4026531840]", which no path looks like.
+std::string NamespaceName(std::string_view link) {
+  const size_t end = link.find(":[");
+  if (end == std::string_view::npos || link.back() != ']') return {};
+  const std::string_view name = link.substr(0, end);
+  const bool plain =
+      std::all_of(name.begin(), name.end(), [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
+  return plain ? std::string(name) : std::string();
+}
+
 std::string FileKind(int descriptor, bool regular) {
   constexpr std::string_view kAnonymous = "anon_inode:";
   const std::string link = LinkOf(descriptor);
   if (StartsWith(link, kAnonymous)) return AnonymousKind(std::string_view(link).substr(kAnonymous.size()));
   if (!regular) return "anonymous:";
+  const std::string name = NamespaceName(link);
+  if (!name.empty()) return "anonymous:" + name;
   // A file on a disk may be called so too; only one in memory has seals.
   const bool memory = StartsWith(link, "/memfd:") && fcntl(descriptor, F_GET_SEALS) >= 0;
   return memory ? "memfd" : "file";

@@ -37,6 +37,8 @@ namespace fdpass {
 
 // SCM_MAX_FD of the kernel: the most descriptors that one sendmsg(2) takes.
 constexpr int kMaxRights = 253;
+// IPPROTO_MPTCP, which some headers have as a macro, some as an enumerator, and some not at all.
+constexpr int kProtocolMptcp = 262;
 
 }  // namespace fdpass
 
