@@ -16,6 +16,7 @@
 #include "identity.h"
 #include "memory_file.h"
 #include "message.h"
+#include "terminal.h"
 #include "unix_socket.h"
 
 // The thin face of the core for JavaScript: numbers in, a number out, negative errno values for failures.
@@ -200,6 +201,16 @@ napi_value FileFlags(const Call& call) {
 
 napi_value SetBlocking(const Call& call) {
   return call.Return(fdpass::SetBlocking(call.Int(0), call.Bool(1)));
+}
+
+// terminal(descriptor): its device, and whether it is a master, are left in the exchange.
+napi_value Terminal(const Call& call) {
+  fdpass::Terminal terminal;
+  const int error = fdpass::TerminalOf(call.Int(0), terminal);
+  int32_t* numbers = call.exchange().numbers + Exchange::kDescriptors;
+  numbers[0] = static_cast<int32_t>(terminal.device);
+  numbers[1] = terminal.master ? 1 : 0;
+  return call.Return(error);
 }
 
 napi_value MemoryFile(const Call& call) {
@@ -466,6 +477,7 @@ constexpr Entry kEntries[] = {
     {"startPoller", Run<StartPoller>},
     {"status", Run<Status>},
     {"take", Run<Take>},
+    {"terminal", Run<Terminal>},
     {"unreceived", Run<Unreceived>},
     {"wait", Run<Wait>},
     {"watch", Run<Watch>},

@@ -13,6 +13,7 @@
         'memory_file.cc',
         'message.cc',
         'owned_descriptors.cc',
+        'terminal.cc',
         'unix_socket.cc',
       ],
       'include_dirs': ["<!(node -p \"require('node-addon-api').include_dir\")"],

@@ -42,6 +42,8 @@ export interface Binding {
   kind(descriptor: number): string | number
   fileFlags(descriptor: number): number
   setBlocking(descriptor: number, blocking: boolean): number
+  /** Leaves its device, and 1 for a pty's master, in {@link numbers}. */
+  terminal(descriptor: number): number
   memoryFile(name: string): number
   seals(descriptor: number): number
   addSeals(descriptor: number, seals: number): number

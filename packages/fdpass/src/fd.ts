@@ -1,10 +1,20 @@
+import type { Socket as DatagramSocket } from 'node:dgram'
 import { fstatSync, type Stats } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
+import type { Server, Socket } from 'node:net'
+import type { ReadStream, WriteStream } from 'node:tty'
+import type { NonblockingOptions } from './adoption.ts'
 import { binding } from './binding.ts'
 import { EBADF, EINVAL } from './errno.ts'
 import { FdPassError } from './errors.ts'
 import type { FdKind } from './fd-kind.ts'
 import { Owner } from './ownership.ts'
 import { addSeals, sealsOf, type Seal } from './seals.ts'
+import { toDgram } from './to-dgram.ts'
+import { toFileHandle } from './to-file-handle.ts'
+import { toServer, type AdoptedServerOptions } from './to-server.ts'
+import { toSocket, type AdoptedSocketOptions } from './to-socket.ts'
+import { toTty } from './to-tty.ts'
 
 /** A descriptor by its number, or whatever has one: an Fd, an FdSocket, a FileHandle of node:fs. It is borrowed. */
 export type FdLike = number | { readonly fd: number }
@@ -33,7 +43,7 @@ export class Fd extends Owner implements Disposable {
   /**
    * Makes an owner of a descriptor that has none. It becomes close-on-exec. Throws FdPassError EBADF when it is not
    * open, EBUSY when this thread owns it already. What another thread or a handle of Node's owns cannot be seen here:
-   * it must have let go before.
+   * it must have let go before. What node:fs opened in a worker never lets go: see the page of Fd.
    */
   static from(number: number): Fd {
     const error = binding.adopt(numberOf(number, 'adopt'))
@@ -128,6 +138,63 @@ export class Fd extends Owner implements Disposable {
    */
   addSeals(...seals: Seal[]): void {
     addSeals(this.#open('fcntl'), seals)
+  }
+
+  /**
+   * Makes it a FileHandle of node:fs/promises, which has the same open file description. For file, memfd, directory,
+   * block-device and character-device. Once it resolves this has nothing any more; when it rejects this is as before.
+   * Rejects with FdPassError: EINVAL for another kind, EBADF, EMFILE.
+   */
+  toFileHandle(): Promise<FileHandle> {
+    return toFileHandle(this)
+  }
+
+  /**
+   * Makes it a net.Socket. For tcp, unix-stream, pipe and fifo. Node wants it non-blocking: a pipe that blocks is opened
+   * anew, by /proc; a socket that blocks is refused, without `nonblocking`. Afterwards this has nothing any more; when it
+   * throws this is as before.
+   *
+   * Throws FdPassError: EINVAL for another kind, one that blocks, or a direction that a pipe's end has not; EBADF; of
+   * a pipe that cannot be opened anew what open(2) says: EACCES, ENXIO (a FIFO that nobody reads), ENOENT (no /proc).
+   */
+  toSocket(options: AdoptedSocketOptions = {}): Socket {
+    return toSocket(this, options)
+  }
+
+  /**
+   * Makes it a net.Server that listens. For tcp-listener and unix-stream-listener. Once it resolves this has nothing
+   * any more; when it rejects this is as before. Rejects with FdPassError: EINVAL for another kind, or one that blocks,
+   * without `nonblocking`; EOPNOTSUPP in a worker of node:cluster, where Node takes descriptors of the primary process;
+   * EBADF.
+   */
+  toServer(
+    options: AdoptedServerOptions = {},
+    connectionListener?: (socket: Socket) => void,
+  ): Promise<Server> {
+    return toServer(this, options, connectionListener)
+  }
+
+  /**
+   * Makes it a dgram.Socket that receives; it is bound already, and tells no 'listening'. For udp. Afterwards this has
+   * nothing any more; when it throws this is as before. Throws FdPassError: EINVAL for another kind, or one that blocks,
+   * without `nonblocking`; EISCONN for a connected one, which Node cannot send on; EBADF.
+   */
+  toDgram(options: NonblockingOptions = {}): DatagramSocket {
+    return toDgram(this, options)
+  }
+
+  /**
+   * Makes it a stream of node:tty, to read unless told. For tty, which is opened anew, so that its O_NONBLOCK stays as
+   * it is for others; the master of a pty is taken as it is, to read, and its ReadStream writes too. Afterwards this has
+   * nothing any more; when it throws this is as before.
+   *
+   * Throws FdPassError: EINVAL for another kind, or a direction that it is not open for; EIO when it was hung up; EBADF;
+   * and what open(2) says when it cannot be opened anew: EACCES, ENOENT (no /proc).
+   */
+  toTty(direction?: 'read'): ReadStream
+  toTty(direction: 'write'): WriteStream
+  toTty(direction: 'read' | 'write' = 'read'): ReadStream | WriteStream {
+    return toTty(this, direction)
   }
 
   /** Gives its number away: the caller closes it from now on. Throws FdPassError EBADF when it is closed. */

@@ -1,7 +1,7 @@
-import { closeSync, fstatSync, openSync, readFileSync, readSync, writeSync } from 'node:fs'
+import { closeSync, fstatSync, readFileSync, readSync, writeSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { Fd, memfd } from '../src/index.ts'
-import { isOpen, openCount, uncountable } from './fixtures/descriptors.ts'
+import { isOpen, openCount, openFd, uncountable } from './fixtures/descriptors.ts'
 import { node } from './fixtures/node.ts'
 import { codeOf, failure, own } from './fixtures/own.ts'
 import { newPython } from './fixtures/python.ts'
@@ -26,7 +26,7 @@ test('from makes an owner of a number, which becomes close-on-exec', async () =>
 })
 
 test('a descriptor has one owner: a second is refused, EBUSY', () => {
-  const fd = own(Fd.from(openSync('/dev/null', 'r')))
+  const fd = openFd('/dev/null', 'r')
   const error = failure(() => Fd.from(fd.fd))
   expect(error).toMatchObject({ code: 'EBUSY', errno: -16, syscall: 'adopt' })
   const other = own(memfd('x'))
@@ -46,7 +46,7 @@ test('take gives the number away, open', () => {
   expect(fd.fd).toBe(-1)
   fd.close()
   expect(readFileSync(number, 'utf8')).toBe('text')
-  closeSync(number)
+  Fd.from(number).close()
 })
 
 test('close closes, once; what comes after is another’s', () => {
@@ -61,7 +61,7 @@ test('close closes, once; what comes after is another’s', () => {
   expect(isOpen(next.fd)).toBe(true)
 })
 
-test('one that was closed behind its back: EBADF, and its number is not closed for another', () => {
+test.skipIf(uncountable !== '')(`one that was closed behind its back: EBADF${uncountable}`, () => {
   const fd = memfd('x')
   closeSync(fd.fd)
   expect(codeOf(() => fd.kind)).toBe('EBADF')
@@ -124,7 +124,7 @@ test('reopen is a description of its own, with the rights that were asked for', 
 })
 
 test('reopen goes from a path to its file', () => {
-  const path = own(Fd.from(openSync('/etc/passwd', 0o10000000)))
+  const path = openFd('/etc/passwd', 0o10000000)
   expect(path.kind).toBe('path')
   const file = own(path.reopen(0))
   expect(file.kind).toBe('file')
@@ -159,7 +159,7 @@ test.skipIf(uncountable !== '')(`nothing of these leaves a descriptor${uncountab
     const fd = memfd('x')
     fd.dup().close()
     fd.reopen(0).close()
-    closeSync(fd.take())
+    Fd.from(fd.take()).close()
   }
   expect(openCount()).toBe(before)
 })

@@ -1,6 +1,7 @@
-import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs'
+import { ftruncateSync, writeSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { Fd, memfd, type Seal } from '../src/index.ts'
+import { memfd, type Seal } from '../src/index.ts'
+import { openFd } from './fixtures/descriptors.ts'
 import { codeOf, failure, own } from './fixtures/own.ts'
 import { newPython } from './fixtures/python.ts'
 
@@ -144,7 +145,7 @@ test('a name that is none is refused before anything is sealed', () => {
 })
 
 test('what has no seals: EINVAL, and what has', () => {
-  const fd = own(Fd.from(openSync('/dev/null', 'r+')))
+  const fd = openFd('/dev/null', 'r+')
   const error = failure(() => fd.seals)
   expect(error.code).toBe('EINVAL')
   expect(error.message).toContain('see memfd()')
@@ -157,7 +158,7 @@ test('what has no seals: EINVAL, and what has', () => {
 
 test('of a closed one: EBADF', () => {
   const fd = memfd('x')
-  closeSync(fd.take())
+  fd.close()
   expect(codeOf(() => fd.seals)).toBe('EBADF')
   expect(
     codeOf(() => {
