@@ -164,7 +164,7 @@ export class Fd extends Owner implements Disposable {
   /**
    * Makes it a net.Server that listens. For tcp-listener and unix-stream-listener. Once it resolves this has nothing
    * any more; when it rejects this is as before. Rejects with FdPassError: EINVAL for another kind, or one that blocks,
-   * without `nonblocking`; EOPNOTSUPP in a worker of node:cluster, where Node takes descriptors of the primary process;
+   * without `nonblocking`; ENOTSUP in a worker of node:cluster, where Node takes descriptors of the primary process;
    * EBADF.
    */
   toServer(

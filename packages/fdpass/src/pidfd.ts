@@ -1,11 +1,18 @@
 import { binding } from './binding.ts'
-import { EBADF, EINVAL, EPERM, ESRCH } from './errno.ts'
+import { EBADF, EINVAL, ENOENT, EPERM, ESRCH } from './errno.ts'
 import { FdPassError } from './errors.ts'
 import { Fd, numberOf, type FdLike } from './fd.ts'
 import { invalid } from './options.ts'
 
+const noProcess = 'it is the number of a thread that is not its process’s first'
+/** What the errors of pidfd_open(2) mean. A thread's number is EINVAL before Linux 6.15. */
+const openRemedies: ReadonlyMap<number, string> = new Map([
+  [EINVAL, noProcess],
+  [ENOENT, noProcess],
+  [ESRCH, 'there is no such process, or none any more'],
+])
 /** What people can do about the errors of pidfd_getfd(2). */
-const remedies: ReadonlyMap<number, string> = new Map([
+const getRemedies: ReadonlyMap<number, string> = new Map([
   [EBADF, 'the process has no such descriptor, or the first argument is no pidfd'],
   [EINVAL, 'this descriptor cannot be duplicated into another process'],
   [EPERM, 'it needs the rights of ptrace(2): the same user, a dumpable process, and ptrace_scope of Yama'],
@@ -14,8 +21,8 @@ const remedies: ReadonlyMap<number, string> = new Map([
 
 /**
  * A descriptor of a process (pidfd_open(2)): it is readable when the process has ended, and never becomes another's, as
- * a number of a process does. Throws FdPassError: EINVAL (no positive integer, or a thread that is not its process's
- * first); ESRCH; EMFILE, ENFILE; ENOSYS before Linux 5.3.
+ * a number of a process does. Throws FdPassError: EINVAL (no positive integer); ENOENT, before Linux 6.15 EINVAL (a thread
+ * that is not its process's first); ESRCH; EMFILE, ENFILE; ENOSYS before Linux 5.3.
  */
 export function pidfdOpen(pid: number): Fd {
   if (!Number.isInteger(pid) || pid <= 0 || pid > 0x7fffffff) {
@@ -23,8 +30,8 @@ export function pidfdOpen(pid: number): Fd {
   }
   const number = binding.pidfdOpen(pid)
   if (number >= 0) return new Fd(number)
-  if (number !== ESRCH) throw new FdPassError(number, 'pidfd_open')
-  throw new FdPassError(ESRCH, 'pidfd_open', { detail: `there is no process ${pid}, or none any more` })
+  const detail = openRemedies.get(number)
+  throw new FdPassError(number, 'pidfd_open', detail === undefined ? {} : { detail })
 }
 
 /**
@@ -39,6 +46,6 @@ export function pidfdGetfd(pidfd: FdLike, number: number): Fd {
   }
   const duplicate = binding.pidfdGetfd(descriptor, number)
   if (duplicate >= 0) return new Fd(duplicate)
-  const detail = remedies.get(duplicate)
+  const detail = getRemedies.get(duplicate)
   throw new FdPassError(duplicate, 'pidfd_getfd', detail === undefined ? {} : { detail })
 }

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { pidfdGetfd, pidfdOpen } from '../src/index.ts'
 import { codeOf, failure, newPair, own } from './fixtures/own.ts'
@@ -25,7 +25,16 @@ test('pidfdOpen of a process that has ended: ESRCH', async () => {
   await once(child, 'exit')
   const error = failure(() => pidfdOpen(child.pid!))
   expect(error).toMatchObject({ code: 'ESRCH', errno: -3, syscall: 'pidfd_open' })
-  expect(error.message).toContain(`there is no process ${child.pid!}`)
+  expect(error.message).toContain('there is no such process')
+})
+
+test('pidfdOpen of a thread that is not its process’s first is an error, and why', () => {
+  const thread = readdirSync('/proc/self/task')
+    .map(Number)
+    .find((id) => id !== process.pid)
+  const error = failure(() => pidfdOpen(thread!))
+  expect(['EINVAL', 'ENOENT']).toContain(error.code)
+  expect(error.message).toContain('it is the number of a thread')
 })
 
 test.each([0, -1, 1.5, NaN, 2 ** 31, '1' as unknown as number])('pidfdOpen of %s: EINVAL', (pid) => {
