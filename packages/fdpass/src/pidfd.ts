@@ -5,7 +5,7 @@ import { Fd, numberOf, type FdLike } from './fd.ts'
 import { invalid } from './options.ts'
 
 const noProcess = 'it is the number of a thread that is not its process’s first'
-/** What the errors of pidfd_open(2) mean. A thread's number is EINVAL before Linux 6.15. */
+/** What the errors of pidfd_open(2) mean. A thread's number is EINVAL on older kernels. */
 const openRemedies: ReadonlyMap<number, string> = new Map([
   [EINVAL, noProcess],
   [ENOENT, noProcess],
@@ -21,7 +21,7 @@ const getRemedies: ReadonlyMap<number, string> = new Map([
 
 /**
  * A descriptor of a process (pidfd_open(2)): it is readable when the process has ended, and never becomes another's, as
- * a number of a process does. Throws FdPassError: EINVAL (no positive integer); ENOENT, before Linux 6.15 EINVAL (a thread
+ * a number of a process does. Throws FdPassError: EINVAL (no positive integer); ENOENT, on older kernels EINVAL (a thread
  * that is not its process's first); ESRCH; EMFILE, ENFILE; ENOSYS before Linux 5.3.
  */
 export function pidfdOpen(pid: number): Fd {
