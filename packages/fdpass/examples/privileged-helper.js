@@ -7,7 +7,7 @@
  * What crosses is a descriptor that is open for reading. The client never has the rights, and the helper never sees
  * what becomes of the bytes.
  */
-import { constants, openSync } from 'node:fs'
+import { constants } from 'node:fs'
 import { join } from 'node:path'
 import { Fd, FdSocket, listen } from '@x/fdpass'
 
@@ -16,7 +16,7 @@ const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants
 /** Opens a file of the folder, and nothing else: no path, no link, and no FIFO or device that bears the name. */
 function open(folder, name) {
   if (!/^\w[\w.-]*$/.test(name)) throw new Error('that is no name of a file')
-  const fd = Fd.from(openSync(join(folder, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK))
+  const fd = Fd.open(join(folder, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
   if (fd.kind === 'file') return fd
   fd.close()
   throw new Error('that is no file')

@@ -13,7 +13,6 @@ export const EIO = -5
 export const EISCONN = -106
 export const EMSGSIZE = -90
 export const ENFILE = -23
-export const ENOBUFS = -105
 export const ENOENT = -2
 export const ENOPROTOOPT = -92
 export const EOPNOTSUPP = -95

@@ -3,7 +3,8 @@ import { afterAll, describe, expect, test } from 'vitest'
 import type { Fd, FdPassError } from '../src/index.ts'
 import { expectHolders, holders, identityOf, isOpen } from './fixtures/descriptors.ts'
 import { kinds } from './fixtures/kinds.ts'
-import { codeOf, own } from './fixtures/own.ts'
+import { own } from './fixtures/disposal.ts'
+import { codeOf } from './fixtures/sockets.ts'
 import { obstacles, Python } from './fixtures/python.ts'
 
 interface Adopted {

@@ -2,8 +2,9 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { Fd, FdSocket, listen } from '../src/index.ts'
-import { newFile, newFolder } from './fixtures/files.ts'
-import { accepted, claimed, links, newPair, own, received } from './fixtures/sockets.ts'
+import { newFile } from './fixtures/files.ts'
+import { newFolder, own } from './fixtures/disposal.ts'
+import { accepted, claimed, links, newPair, received } from './fixtures/sockets.ts'
 import { python } from './fixtures/program.ts'
 
 const O_CLOEXEC = 0o2000000

@@ -4,18 +4,9 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { binding } from '../src/binding.ts'
 import { FdSocket, listen } from '../src/index.ts'
-import { newFile, newFolder, textsOf } from './fixtures/files.ts'
-import {
-  accepted,
-  claimed,
-  codeOf,
-  isQuiet,
-  links,
-  newPair,
-  next,
-  own,
-  received,
-} from './fixtures/sockets.ts'
+import { newFile, textsOf } from './fixtures/files.ts'
+import { newFolder, own } from './fixtures/disposal.ts'
+import { accepted, claimed, codeOf, isQuiet, links, newPair, next, received } from './fixtures/sockets.ts'
 import { isRoot, program, python, unprivileged } from './fixtures/program.ts'
 
 const self = { pid: process.pid, uid: process.getuid!(), gid: process.getgid!() }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { Fd, FdSocket } from '../src/index.ts'
-import { claimed, codeOf, links, newPair, own, received } from './fixtures/sockets.ts'
+import { own } from './fixtures/disposal.ts'
+import { claimed, codeOf, links, newPair, received } from './fixtures/sockets.ts'
 import { newWitness } from './fixtures/witness.ts'
 
 /** Whether nobody has them. The kernel looks for circles, soon, when a Unix socket is closed that is in none. */

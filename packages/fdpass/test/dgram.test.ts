@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { Fd, FdSocket } from '../src/index.ts'
-import { newFile, newFiles, newFolder, textOf, textsOf } from './fixtures/files.ts'
-import { codeOf, failure, isQuiet, newPair, next, own, received, rejection } from './fixtures/sockets.ts'
+import { newFile, newFiles, textOf, textsOf } from './fixtures/files.ts'
+import { newFolder, own } from './fixtures/disposal.ts'
+import { codeOf, failure, isQuiet, newPair, next, received, rejection } from './fixtures/sockets.ts'
 import { python } from './fixtures/program.ts'
 import { newWitness } from './fixtures/witness.ts'
 

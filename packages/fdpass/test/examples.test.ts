@@ -8,7 +8,7 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { FdSocket } from '../src/index.ts'
-import { own } from './fixtures/own.ts'
+import { own } from './fixtures/disposal.ts'
 
 const examples = fileURLToPath(new URL('../examples', import.meta.url))
 const isRoot = process.getuid?.() === 0

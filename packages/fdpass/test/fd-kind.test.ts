@@ -2,7 +2,8 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { pidfdGetfd, pidfdOpen } from '../src/index.ts'
 import { openFd } from './fixtures/descriptors.ts'
 import { kinds } from './fixtures/kinds.ts'
-import { codeOf, own } from './fixtures/own.ts'
+import { own } from './fixtures/disposal.ts'
+import { codeOf } from './fixtures/sockets.ts'
 import { obstacles, Python } from './fixtures/python.ts'
 
 const python = new Python()

@@ -2,7 +2,8 @@ import { existsSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { Fd, FdListener, FdSocket, listen } from '../src/index.ts'
-import { codeOf, countOpen, newFolder, own, pair } from './fixtures/ends.ts'
+import { newFolder, own } from './fixtures/disposal.ts'
+import { codeOf, countOpen, pair } from './fixtures/ends.ts'
 import { script } from './fixtures/script.ts'
 
 const newListener = (options = {}): FdListener => own(listen(join(newFolder(), 'socket'), options))

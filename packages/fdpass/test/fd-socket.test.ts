@@ -2,7 +2,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { Fd, FdPassError, FdSocket, listen, type Message, type SocketType } from '../src/index.ts'
-import { codeOf, countOpen, newFolder, openFile, own, ownFile, pair, until } from './fixtures/ends.ts'
+import { newFolder, own } from './fixtures/disposal.ts'
+import { codeOf, countOpen, openFile, ownFile, pair, until } from './fixtures/ends.ts'
 import { script } from './fixtures/script.ts'
 
 const types: SocketType[] = ['stream', 'seqpacket', 'dgram']

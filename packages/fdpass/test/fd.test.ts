@@ -3,7 +3,8 @@ import { expect, test } from 'vitest'
 import { Fd, memfd } from '../src/index.ts'
 import { isOpen, openCount, openFd, uncountable } from './fixtures/descriptors.ts'
 import { node } from './fixtures/node.ts'
-import { codeOf, failure, own } from './fixtures/own.ts'
+import { own } from './fixtures/disposal.ts'
+import { codeOf, failure } from './fixtures/sockets.ts'
 import { newPython } from './fixtures/python.ts'
 
 const O_CLOEXEC = 0o2000000

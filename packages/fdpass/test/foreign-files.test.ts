@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { binding } from '../src/binding.ts'
 import { Fd } from '../src/index.ts'
 import { newFile, textOf } from './fixtures/files.ts'
-import { claimed, newPair, next, own } from './fixtures/sockets.ts'
+import { own } from './fixtures/disposal.ts'
+import { claimed, newPair, next } from './fixtures/sockets.ts'
 import { isRoot, program, python, unprivileged } from './fixtures/program.ts'
 
 const EBADF = -9

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { FdSocket, listen } from '../src/index.ts'
 import type { SocketOptions } from '../src/index.ts'
-import { manyFiles, newFile, newFiles, newFolder, textsOf } from './fixtures/files.ts'
-import { codeOf, isQuiet, newPair, next, own, received, rejection } from './fixtures/sockets.ts'
+import { manyFiles, newFile, newFiles, textsOf } from './fixtures/files.ts'
+import { newFolder, own } from './fixtures/disposal.ts'
+import { codeOf, isQuiet, newPair, next, received, rejection } from './fixtures/sockets.ts'
 import { python } from './fixtures/program.ts'
 
 /** What Python's socket.send_fds and recv_fds can speak. */

@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { newFiles, textsOf } from './fixtures/files.ts'
-import { newPair, next, own } from './fixtures/sockets.ts'
+import { own } from './fixtures/disposal.ts'
+import { newPair, next } from './fixtures/sockets.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import { binding } from '../src/binding.ts'
 import { Fd } from '../src/index.ts'
-import { newFolder } from './fixtures/files.ts'
-import { claimed, codeOf, isQuiet, links, newPair, next, own } from './fixtures/sockets.ts'
+import { newFolder, own } from './fixtures/disposal.ts'
+import { claimed, codeOf, isQuiet, links, newPair, next } from './fixtures/sockets.ts'
 import { python } from './fixtures/program.ts'
 
 /** A descriptor of every kind, in Python; each is the value of its kind. */

@@ -2,7 +2,8 @@ import { constants, fstatSync, readFileSync, readlinkSync, readSync } from 'node
 import { expect, test } from 'vitest'
 import { memfd, type MemfdOptions, type Seal } from '../src/index.ts'
 import { node } from './fixtures/node.ts'
-import { codeOf, newPair, own, received } from './fixtures/own.ts'
+import { own } from './fixtures/disposal.ts'
+import { codeOf, newPair, received } from './fixtures/sockets.ts'
 import { newPython } from './fixtures/python.ts'
 
 const contents = (number: number): string => readFileSync(`/proc/self/fd/${number}`, 'utf8')

@@ -13,8 +13,9 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { Fd, FdListener, FdSocket, listen } from '../src/index.ts'
 import { compiled } from './fixtures/compiled.ts'
-import { newFile, newFolder, textsOf } from './fixtures/files.ts'
-import { accepted, codeOf, failure, newPair, next, own, received, rejection } from './fixtures/sockets.ts'
+import { newFile, textsOf } from './fixtures/files.ts'
+import { newFolder, own } from './fixtures/disposal.ts'
+import { accepted, codeOf, failure, newPair, next, received, rejection } from './fixtures/sockets.ts'
 import { program, python, run } from './fixtures/program.ts'
 
 const connected = async (listener: FdListener, name = listener.name): Promise<[FdSocket, FdSocket]> => {

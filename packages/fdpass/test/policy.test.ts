@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { Fd, FdRefusedError, FdSocket, listen } from '../src/index.ts'
 import type { FdPassEvent, ReceiveOptions } from '../src/index.ts'
 import { FRAME_HEADER, writeFrameHeader } from '../src/frame.ts'
-import { newFile, newFolder, opened, textsOf } from './fixtures/files.ts'
+import { newFile, textsOf } from './fixtures/files.ts'
+import { newFolder, own } from './fixtures/disposal.ts'
 import {
   accepted,
   codeOf,
@@ -11,7 +12,6 @@ import {
   isQuiet,
   links,
   newPair,
-  own,
   rawToFramed,
   received,
 } from './fixtures/sockets.ts'
@@ -162,7 +162,7 @@ describe('rules', () => {
     const listener = own(listen(path, { type: 'seqpacket', maxFds: 1, kinds: ['file'], maxBytes: 4 }))
     const client = own(await FdSocket.connect(path, { type: 'seqpacket' }))
     const server = await accepted(listener)
-    const [file, folder] = [newFile(), opened(newFolder(), 'r')]
+    const [file, folder] = [newFile(), own(Fd.open(newFolder(), 0))]
     client.sendSync('a', [file, file])
     client.sendSync('b', [folder])
     client.sendSync('c', [file])

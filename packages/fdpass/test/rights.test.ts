@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { Fd, FdSocket } from '../src/index.ts'
 import type { FdLike, Payload } from '../src/index.ts'
 import { manyFiles, newFile, newFiles, textOf, textsOf } from './fixtures/files.ts'
-import { claimed, codeOf, failure, isQuiet, links, newPair, next, own, received } from './fixtures/sockets.ts'
+import { own } from './fixtures/disposal.ts'
+import { claimed, codeOf, failure, isQuiet, links, newPair, next, received } from './fixtures/sockets.ts'
 import { newWitness } from './fixtures/witness.ts'
 
 describe.each(links)('descriptors through %s', (_, options) => {

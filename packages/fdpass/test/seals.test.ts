@@ -2,7 +2,8 @@ import { ftruncateSync, writeSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { memfd, type Seal } from '../src/index.ts'
 import { openFd } from './fixtures/descriptors.ts'
-import { codeOf, failure, own } from './fixtures/own.ts'
+import { own } from './fixtures/disposal.ts'
+import { codeOf, failure } from './fixtures/sockets.ts'
 import { newPython } from './fixtures/python.ts'
 
 const errorOf = (call: () => void): string | undefined => {

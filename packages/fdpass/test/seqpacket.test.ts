@@ -3,18 +3,9 @@ import { describe, expect, test } from 'vitest'
 import { binding } from '../src/binding.ts'
 import { FdSocket, FdTruncatedError, listen } from '../src/index.ts'
 import type { Fd } from '../src/index.ts'
-import { newFile, newFiles, newFolder, textsOf } from './fixtures/files.ts'
-import {
-  accepted,
-  codeOf,
-  failure,
-  isQuiet,
-  newPair,
-  next,
-  own,
-  received,
-  rejection,
-} from './fixtures/sockets.ts'
+import { newFile, newFiles, textsOf } from './fixtures/files.ts'
+import { newFolder, own } from './fixtures/disposal.ts'
+import { accepted, codeOf, failure, isQuiet, newPair, next, received, rejection } from './fixtures/sockets.ts'
 import { program, python } from './fixtures/program.ts'
 import { newWitness } from './fixtures/witness.ts'
 

@@ -5,8 +5,9 @@ import { once } from 'node:events'
 import { describe, expect, test } from 'vitest'
 import { Fd, FdListener, FdSocket, listen } from '../src/index.ts'
 import type { FdLike } from '../src/index.ts'
-import { newFile, newFolder } from './fixtures/files.ts'
-import { accepted, claimed, codeOf, links, newPair, next, own, received } from './fixtures/sockets.ts'
+import { newFile } from './fixtures/files.ts'
+import { newFolder, own } from './fixtures/disposal.ts'
+import { accepted, claimed, codeOf, links, newPair, next, received } from './fixtures/sockets.ts'
 import { program, python } from './fixtures/program.ts'
 
 const O_NONBLOCK = 0o4000

@@ -4,7 +4,8 @@ import { describe, expect, test } from 'vitest'
 import { Fd, type NonblockingOptions } from '../src/index.ts'
 import { expectHolders, identityOf, isOpen } from './fixtures/descriptors.ts'
 import { node } from './fixtures/node.ts'
-import { codeOf, failure, own } from './fixtures/own.ts'
+import { own } from './fixtures/disposal.ts'
+import { codeOf, failure } from './fixtures/sockets.ts'
 import { newPython } from './fixtures/python.ts'
 
 const udp4 = `s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("127.0.0.1", 0)); fds = [s.fileno()]

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { Fd, memfd } from '../src/index.ts'
 import { expectCount, isOpen, openCount } from './fixtures/descriptors.ts'
 import { node } from './fixtures/node.ts'
-import { rejection } from './fixtures/own.ts'
+import { rejection } from './fixtures/sockets.ts'
 import { newPython } from './fixtures/python.ts'
 
 test('reads and writes the file that came, from the offset that it had', async () => {

@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { Fd, type AdoptedServerOptions } from '../src/index.ts'
 import { expectHolders, identityOf, isOpen } from './fixtures/descriptors.ts'
-import { codeOf, own, rejection } from './fixtures/own.ts'
+import { own } from './fixtures/disposal.ts'
+import { codeOf, rejection } from './fixtures/sockets.ts'
 import { newPython } from './fixtures/python.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))

@@ -5,7 +5,8 @@ import { Worker } from 'node:worker_threads'
 import { describe, expect, test } from 'vitest'
 import { Fd, type AdoptedSocketOptions } from '../src/index.ts'
 import { expectHolders, identityOf, isOpen } from './fixtures/descriptors.ts'
-import { codeOf, failure, own } from './fixtures/own.ts'
+import { own } from './fixtures/disposal.ts'
+import { codeOf, failure } from './fixtures/sockets.ts'
 import { newPython } from './fixtures/python.ts'
 
 const tcp = `import socket

@@ -1,8 +1,9 @@
 import { performance } from 'node:perf_hooks'
 import { describe, expect, test } from 'vitest'
 import { FdSocket, listen } from '../src/index.ts'
-import { newFile, newFolder, textsOf } from './fixtures/files.ts'
-import { accepted, codeOf, links, newPair, next, own, received, rejection } from './fixtures/sockets.ts'
+import { newFile, textsOf } from './fixtures/files.ts'
+import { newFolder, own } from './fixtures/disposal.ts'
+import { accepted, codeOf, links, newPair, next, received, rejection } from './fixtures/sockets.ts'
 import { program } from './fixtures/program.ts'
 
 /** Sends until there is no room; how many went. */
