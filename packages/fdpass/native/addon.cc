@@ -79,17 +79,16 @@ class Call {
     return value;
   }
 
-  // The part of a Uint8Array that an offset and a length, the next two arguments, name. It is clipped to what
-  // is there.
-  iovec Bytes(size_t index) const {
+  // The part of a Uint8Array that an offset and a length name. It is clipped to what is there.
+  iovec Bytes(size_t index, int offset_wanted, int length_wanted) const {
     size_t length = 0;
     void* data = nullptr;
     if (index >= count_ || napi_get_typedarray_info(env_, values_[index], nullptr, &length, &data, nullptr,
                                                     nullptr) != napi_ok) {
       return {};
     }
-    const size_t offset = std::min(static_cast<size_t>(std::max(Int(index + 1), 0)), length);
-    const size_t wanted = static_cast<size_t>(std::max(Int(index + 2), 0));
+    const size_t offset = std::min(static_cast<size_t>(std::max(offset_wanted, 0)), length);
+    const size_t wanted = static_cast<size_t>(std::max(length_wanted, 0));
     return {static_cast<char*>(data) + offset, std::min(wanted, length - offset)};
   }
 
@@ -342,12 +341,12 @@ napi_value Unreceived(const Call& call) {
 // of the exchange, then those of `bytes`; with the first `descriptors` numbers of the exchange. `to` is a
 // name, or undefined.
 napi_value Send(const Call& call) {
-  enum : uint8_t { kSocket, kPrefix, kDescriptorCount, kBytes, kTo = 6, kPid, kUid, kGid };
+  enum : uint8_t { kSocket, kPrefix, kDescriptorCount, kBytes, kOffset, kLength, kTo, kPid, kUid, kGid };
   Exchange& exchange = call.exchange();
   fdpass::Outgoing message;
   const auto prefix = static_cast<size_t>(call.Int(kPrefix));
   if (prefix > 0) message.parts[message.part_count++] = {exchange.bytes, std::min(prefix, Exchange::kBytes)};
-  const iovec bytes = call.Bytes(kBytes);
+  const iovec bytes = call.Bytes(kBytes, call.Int(kOffset), call.Int(kLength));
   if (bytes.iov_len > 0) message.parts[message.part_count++] = bytes;
   message.descriptors = exchange.numbers + Exchange::kDescriptors;
   message.descriptor_count = std::clamp(call.Int(kDescriptorCount), 0, fdpass::kMaxRights);
@@ -373,17 +372,18 @@ void LeaveName(const Exchange& exchange, const fdpass::Incoming& message) {
   memcpy(exchange.name, name.data(), name.size());
 }
 
-// receive(socket, most, flags, bytes?, offset, length): into `bytes`, or the exchange. Descriptors, which are
-// owned by then, and everything else that came are left in the exchange. More than `most` descriptors are
-// closed; their number is left, as a negative one.
+// receive(socket, most, length, flags?, named?, bytes?, offset?): into `bytes`, or the exchange. `named`: who
+// has sent it is left in the exchange too. Descriptors, which are owned by then, and everything else that
+// came are left in the exchange. More than `most` descriptors are closed; their number is left, as a negative
+// one.
 napi_value Receive(const Call& call) {
-  enum : uint8_t { kSocket, kMost, kFlags, kBytes, kLength = 5 };
+  enum : uint8_t { kSocket, kMost, kLength, kFlags, kNamed, kBytes, kOffset };
   Exchange& exchange = call.exchange();
   iovec into{exchange.bytes, std::min(static_cast<size_t>(std::max(call.Int(kLength), 0)), Exchange::kBytes)};
-  if (call.Has(kBytes)) into = call.Bytes(kBytes);
+  if (call.Has(kBytes)) into = call.Bytes(kBytes, call.Int(kOffset), call.Int(kLength));
   fdpass::Incoming message;
-  const ssize_t got =
-      fdpass::Receive(call.Int(kSocket), into.iov_base, into.iov_len, call.Int(kFlags), message);
+  const ssize_t got = fdpass::Receive(call.Int(kSocket), into.iov_base, into.iov_len, call.Int(kFlags),
+                                      call.Bool(kNamed), message);
   if (got < 0) return call.Return(got);
 
   fdpass::Ancillary& came = message.ancillary;

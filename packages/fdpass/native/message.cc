@@ -19,21 +19,21 @@ ssize_t Send(int socket, const Outgoing& message) {
   }
 }
 
-ssize_t Receive(int socket, void* into, size_t room, int flags, Incoming& message) {
+ssize_t Receive(int socket, void* into, size_t room, int flags, bool with_name, Incoming& message) {
   alignas(cmsghdr) char control[kControlRoom];
   iovec part{into, room};
   msghdr header{};
   for (;;) {
     header.msg_iov = &part;
     header.msg_iovlen = 1;
-    header.msg_name = &message.from;
-    header.msg_namelen = sizeof message.from;
+    header.msg_name = with_name ? &message.from : nullptr;
+    header.msg_namelen = with_name ? sizeof message.from : 0;
     header.msg_control = control;
     header.msg_controllen = sizeof control;
     const ssize_t got = recvmsg(socket, &header, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got >= 0) {
       message.flags = header.msg_flags;
-      message.from_length = header.msg_namelen;
+      message.from_length = with_name ? header.msg_namelen : 0;
       ParseAncillary(header, message.ancillary);
       return got;
     }

@@ -26,8 +26,8 @@ struct Outgoing {
 
 struct Incoming {
   Ancillary ancillary;
-  int flags = 0;  // MSG_CTRUNC, MSG_TRUNC
-  sockaddr_un from{};
+  int flags = 0;     // MSG_CTRUNC, MSG_TRUNC
+  sockaddr_un from;  // NOLINT: as much of it as `from_length` says
   socklen_t from_length = 0;
 };
 
@@ -35,8 +35,8 @@ struct Incoming {
 ssize_t Send(int socket, const Outgoing& message);
 
 // Bytes received, or a negative errno. Received descriptors are close-on-exec and the caller's. `flags` are
-// recvmsg(2)'s.
-ssize_t Receive(int socket, void* into, size_t room, int flags, Incoming& message);
+// recvmsg(2)'s. Who has sent it is asked `with_name` only: of datagrams it can be another each time.
+ssize_t Receive(int socket, void* into, size_t room, int flags, bool with_name, Incoming& message);
 
 }  // namespace fdpass
 

@@ -80,10 +80,11 @@ export interface Binding {
   receive(
     socket: number,
     most: number,
-    flags: number,
-    bytes: Uint8Array | undefined,
-    offset: number,
     length: number,
+    flags?: number,
+    named?: boolean,
+    bytes?: Uint8Array,
+    offset?: number,
   ): number
 
   wait(descriptor: number, events: number, milliseconds: number): number

@@ -5,15 +5,8 @@ import { EAGAIN, EBADF, EBUSY, EINVAL, ETIMEDOUT } from './errno.ts'
 import { FdPassError } from './errors.ts'
 import { Fd, type FdLike } from './fd.ts'
 import type { Credentials, Message } from './message.ts'
-import {
-  checkSyncWait,
-  checkTimeout,
-  checkWait,
-  invalid,
-  type SyncWaitOptions,
-  type WaitOptions,
-} from './options.ts'
-import { outgoing, type Attributes, type Outgoing, type Payload } from './outgoing.ts'
+import { checkTimeout, checkWait, invalid, type WaitOptions } from './options.ts'
+import { outgoing, sendAtOnce, type Attributes, type Outgoing, type Payload } from './outgoing.ts'
 import { Owner } from './ownership.ts'
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, KeepAlive, Watch } from './readiness.ts'
 import { Receiver } from './receiver.ts'
@@ -52,6 +45,16 @@ export interface SendOptions extends WaitOptions {
 
 export type SendSyncOptions = Omit<SendOptions, 'signal'>
 
+export interface RecvOptions extends WaitOptions {
+  /**
+   * Looks at the message and leaves it there, for the next call, or for others who have the same socket (MSG_PEEK). Its
+   * descriptors are new ones each time. Not of a framed stream.
+   */
+  peek?: boolean | undefined
+}
+
+export type RecvSyncOptions = Omit<RecvOptions, 'signal'>
+
 const READABLE = EPOLLIN | EPOLLRDHUP
 const ENDED = EPOLLERR | EPOLLHUP
 const POLLIN = 0x1
@@ -63,6 +66,10 @@ const waitFields = ['timeout', 'signal']
 /** No options, which need no look. */
 const plain: Readonly<SendOptions> = {}
 const unmoved: readonly Fd[] = []
+const none: readonly FdLike[] = []
+const sent = Promise.resolve()
+
+const isList = (fds: Iterable<FdLike>): fds is readonly FdLike[] => Array.isArray(fds)
 
 /**
  * A Unix socket that carries messages with descriptors. It belongs to the thread that made it, and is one's own: it is
@@ -238,8 +245,12 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
    * descriptors, or the credentials are not yours to say); EMSGSIZE; ETIMEDOUT; ECONNREFUSED, ENOENT of a datagram;
    * EMFILE (no room to keep descriptors of a message that waits).
    */
-  send(data: Payload, fds?: Iterable<FdLike>, options: SendOptions = plain): Promise<void> {
+  send(data: Payload, fds: Iterable<FdLike> = none, options: SendOptions = plain): Promise<void> {
     try {
+      if (options === plain && isList(fds) && this.#sender.free) {
+        const rest = sendAtOnce(this.#open('sendmsg'), data, fds, this.#rules)
+        return rest === undefined ? sent : this.#sender.send(rest, options)
+      }
       const [message, moved] = this.#outgoing(data, fds, options)
       options.signal?.throwIfAborted()
       const done = this.#sender.send(message, options)
@@ -254,7 +265,12 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
   }
 
   /** The same, blocking the thread until it has gone. What waits from earlier calls goes first. */
-  sendSync(data: Payload, fds?: Iterable<FdLike>, options: SendSyncOptions = plain): void {
+  sendSync(data: Payload, fds: Iterable<FdLike> = none, options: SendSyncOptions = plain): void {
+    if (options === plain && isList(fds) && this.#sender.free) {
+      const rest = sendAtOnce(this.#open('sendmsg'), data, fds, this.#rules)
+      if (rest !== undefined) this.#sender.sendSync(rest, Infinity)
+      return
+    }
     const [message, moved] = this.#outgoing(data, fds, options)
     this.#sender.sendSync(message, options.timeout ?? Infinity)
     if (moved.length > 0) this.#moved(moved)
@@ -267,18 +283,18 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
    * ETIMEDOUT; ECONNRESET when the peer was closed with messages unread that this end had sent; EPROTO when a peer does
    * not speak in frames, or ended inside of one.
    */
-  recv(options: WaitOptions = plain): Promise<Message | null> {
+  recv(options: RecvOptions = plain): Promise<Message | null> {
     try {
-      if (options !== plain) checkWait(options, 'recvmsg')
+      const peek = options !== plain && this.#checkRecv(options)
       options.signal?.throwIfAborted()
       this.#open('recvmsg')
       if (this.#receivers.length === 0) {
-        const message = this.#receiver.receive()
+        const message = this.#receiver.receive(peek)
         if (message !== undefined) return Promise.resolve(message)
       }
       if (options.timeout === 0) throw new FdPassError(ETIMEDOUT, 'recvmsg')
       const waiting = this.#receivers.wait(
-        () => this.#receiver.receive(),
+        () => this.#receiver.receive(peek),
         options,
         'recvmsg',
         () => {
@@ -293,12 +309,12 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
   }
 
   /** The same, blocking the thread. Throws FdPassError EBUSY while a `recv` waits. */
-  recvSync(options: SyncWaitOptions = plain): Message | null {
-    if (options !== plain) checkSyncWait(options, 'recvmsg')
+  recvSync(options: RecvSyncOptions = plain): Message | null {
+    const peek = options !== plain && this.#checkRecv(options)
     this.#open('recvmsg')
     if (this.#receivers.length > 0) throw new FdPassError(EBUSY, 'recvmsg')
-    const message = this.#receiver.receive()
-    return message === undefined ? this.#blockingReceive(options.timeout ?? Infinity) : message
+    const message = this.#receiver.receive(peek)
+    return message === undefined ? this.#blockingReceive(options.timeout ?? Infinity, peek) : message
   }
 
   /** Messages until the peer ends. Each is the receiver's, to be closed or disposed of; none is read ahead. */
@@ -396,13 +412,23 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
     return false
   }
 
-  #blockingReceive(timeout: number): Message | null {
+  /** Whether the message is only looked at. */
+  #checkRecv(options: RecvOptions): boolean {
+    checkWait(options, 'recvmsg', ['peek'])
+    const { peek = false } = options
+    if (typeof peek !== 'boolean') throw invalid('recvmsg', 'peek is a boolean')
+    if (peek && this.framed)
+      throw invalid('recvmsg', 'frames are read ahead, and cannot be left where they are')
+    return peek
+  }
+
+  #blockingReceive(timeout: number, peek: boolean): Message | null {
     const deadline = performance.now() + timeout
     for (;;) {
       const left = deadline - performance.now()
       if (left <= 0) throw new FdPassError(ETIMEDOUT, 'recvmsg')
       this.#ask(binding.wait(this.#descriptor, POLLIN, Number.isFinite(left) ? left : -1), 'poll')
-      const message = this.#receiver.receive()
+      const message = this.#receiver.receive(peek)
       if (message !== undefined) return message
     }
   }

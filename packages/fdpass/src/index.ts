@@ -8,7 +8,14 @@ export type { FdKind } from './fd-kind.ts'
 export { FdListener, listen } from './fd-listener.ts'
 export type { InheritedListenerOptions, ListenOptions } from './fd-listener.ts'
 export { FdSocket } from './fd-socket.ts'
-export type { ConnectOptions, SendOptions, SendSyncOptions, SocketOptions } from './fd-socket.ts'
+export type {
+  ConnectOptions,
+  RecvOptions,
+  RecvSyncOptions,
+  SendOptions,
+  SendSyncOptions,
+  SocketOptions,
+} from './fd-socket.ts'
 export { memfd } from './memfd.ts'
 export type { MemfdOptions } from './memfd.ts'
 export type { Credentials, Message } from './message.ts'

@@ -2,6 +2,7 @@ import { Fd } from './fd.ts'
 import { closeAll, Owner } from './ownership.ts'
 
 const none: readonly Fd[] = []
+const closed: readonly number[] = []
 
 /** Who sent a message, as the kernel checked it (SCM_CREDENTIALS, unix(7)). */
 export interface Credentials {
@@ -13,7 +14,7 @@ export interface Credentials {
 /** @internal What comes with a message, apart from its bytes and descriptors. */
 export interface Envelope {
   readonly credentials: Credentials | undefined
-  readonly pidfd: number
+  readonly pidfd: Fd | undefined
   readonly from: string | undefined
 }
 
@@ -26,7 +27,6 @@ export class Message extends Owner implements Disposable {
   #descriptors: readonly number[]
   #fds: readonly Fd[] | undefined
   readonly #envelope: Envelope | undefined
-  #pidfd: Fd | undefined
 
   /** @internal */
   constructor(data: Buffer, descriptors: readonly number[], envelope?: Envelope) {
@@ -34,13 +34,17 @@ export class Message extends Owner implements Disposable {
     this.data = data
     this.#descriptors = descriptors
     this.#envelope = envelope
-    if (envelope !== undefined && envelope.pidfd >= 0) this.#pidfd = new Fd(envelope.pidfd)
     if (descriptors.length > 0) this.begin(data.length)
   }
 
   /** The descriptors, in the order in which they were sent. They are closed with the message. */
   get fds(): readonly Fd[] {
-    return (this.#fds ??= this.#wrap())
+    if (this.#fds !== undefined) return this.#fds
+    // From here on each is an owner by itself. Let go first: to make an owner may have all others looked at.
+    const descriptors = this.#descriptors
+    this.#descriptors = closed
+    this.finish()
+    return (this.#fds = descriptors.map((number) => new Fd(number)))
   }
 
   /** How many descriptors came, without an object for each. */
@@ -58,7 +62,7 @@ export class Message extends Owner implements Disposable {
    * ended, where the kernel has no pidfd of such a one.
    */
   get pidfd(): Fd | undefined {
-    return this.#pidfd
+    return this.#envelope?.pidfd
   }
 
   /** The name of the sender's socket, of a datagram; undefined when that has none. */
@@ -75,12 +79,12 @@ export class Message extends Owner implements Disposable {
 
   /** Closes what was not claimed, taken or closed. */
   close(): void {
-    this.#pidfd?.close()
+    this.#envelope?.pidfd?.close()
     if (this.#fds !== undefined) {
       for (const fd of this.#fds) fd.close()
     } else if (this.#descriptors.length > 0) {
       const descriptors = this.#descriptors
-      this.#descriptors = []
+      this.#descriptors = closed
       this.#fds = none
       this.finish()
       closeAll(descriptors)
@@ -93,14 +97,5 @@ export class Message extends Owner implements Disposable {
 
   protected override get held(): readonly number[] {
     return this.#descriptors
-  }
-
-  #wrap(): readonly Fd[] {
-    if (this.#descriptors.length === 0) return none
-    // From here on each is an owner by itself. Let go first: to make an owner may have all others looked at.
-    const descriptors = this.#descriptors
-    this.#descriptors = []
-    this.finish()
-    return descriptors.map((number) => new Fd(number))
   }
 }

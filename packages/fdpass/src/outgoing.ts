@@ -1,4 +1,5 @@
 import { binding, Slot } from './binding.ts'
+import { EAGAIN, ETOOMANYREFS } from './errno.ts'
 import { FdPassError } from './errors.ts'
 import { numberOf, type FdLike } from './fd.ts'
 import { FRAME_HEADER, writeFrameHeader } from './frame.ts'
@@ -49,6 +50,12 @@ export class Outgoing {
   /** Whether nobody tells when there is room for it: the queue of a name that this socket is not connected to. */
   get unannounced(): boolean {
     return this.#attributes?.to !== undefined
+  }
+
+  /** So many of its bytes have gone already, and with them all of its descriptors. */
+  wentOn(bytes: number): void {
+    this.#sent = bytes
+    this.#passed = this.#descriptors.length
   }
 
   /**
@@ -136,29 +143,26 @@ function bytesOf(data: Payload): Uint8Array {
   throw invalid('sendmsg', 'data is a string, a Uint8Array, or an array of these')
 }
 
-function checkLengths(
-  bytes: Uint8Array,
-  descriptors: readonly number[],
-  { framed, type }: ReceiveRules,
-): void {
+function checkLengths(length: number, descriptors: number, { framed, type }: ReceiveRules): void {
   if (framed) {
-    const groups = Math.ceil(descriptors.length / MOST_RIGHTS)
-    if (groups > FRAME_HEADER + bytes.length) {
-      const most = MOST_RIGHTS * (FRAME_HEADER + bytes.length)
+    const groups = Math.ceil(descriptors / MOST_RIGHTS)
+    if (groups > FRAME_HEADER + length) {
+      const most = MOST_RIGHTS * (FRAME_HEADER + length)
       throw invalid('sendmsg', `a frame of so few bytes has at most ${most} descriptors`)
     }
     return
   }
-  if (descriptors.length > MOST_RIGHTS) {
+  if (descriptors > MOST_RIGHTS) {
     throw invalid('sendmsg', `a message has at most ${MOST_RIGHTS} descriptors; a framed stream splits more`)
   }
-  if (bytes.length === 0 && descriptors.length > 0) {
+  if (length > 0) return
+  if (descriptors > 0) {
     throw invalid(
       'sendmsg',
       'descriptors need at least one byte to go with: without, they are lost on the way',
     )
   }
-  if (bytes.length === 0 && type !== 'dgram') {
+  if (type !== 'dgram') {
     throw invalid('sendmsg', 'an empty message cannot be told from the end of the connection')
   }
 }
@@ -173,6 +177,32 @@ export function outgoing(
   const bytes = bytesOf(data)
   const descriptors: number[] = []
   if (fds !== undefined) for (const fd of fds) descriptors.push(numberOf(fd, 'sendmsg'))
-  checkLengths(bytes, descriptors, rules)
+  checkLengths(bytes.length, descriptors.length, rules)
   return new Outgoing(bytes, descriptors, rules.framed, attributes)
+}
+
+/**
+ * Sends what goes at once, as most messages do, without an object for it. Returns what is left to be sent; undefined
+ * when nothing is.
+ */
+export function sendAtOnce(
+  socket: number,
+  data: Payload,
+  fds: readonly FdLike[],
+  rules: ReceiveRules,
+): Outgoing | undefined {
+  if (fds.length > MOST_RIGHTS) return outgoing(data, fds, rules)
+  const bytes = bytesOf(data)
+  checkLengths(bytes.length, fds.length, rules)
+  for (let i = 0; i < fds.length; i++) {
+    binding.numbers[Slot.descriptors + i] = numberOf(fds[i] as FdLike, 'sendmsg')
+  }
+  const prefix = rules.framed ? FRAME_HEADER : 0
+  if (rules.framed) writeFrameHeader(header, bytes.length, fds.length)
+  const sent = binding.send(socket, prefix, fds.length, bytes, 0, bytes.length)
+  if (sent === prefix + bytes.length) return undefined
+  if (sent < 0 && sent !== EAGAIN && sent !== ETOOMANYREFS) throw new FdPassError(sent, 'sendmsg')
+  const rest = outgoing(bytes, fds, rules)
+  if (sent > 0) rest.wentOn(sent)
+  return rest
 }

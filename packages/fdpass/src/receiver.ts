@@ -1,10 +1,11 @@
 import { binding, Slot } from './binding.ts'
 import { EAGAIN, EMFILE, ENFILE, EPROTO } from './errno.ts'
 import { FdPassError, FdRefusedError, FdTruncatedError } from './errors.ts'
+import { Fd } from './fd.ts'
 import type { FdKind } from './fd-kind.ts'
 import { FrameDecoder, type Frame } from './frame.ts'
 import { Message, type Envelope } from './message.ts'
-import { closeAll, discard } from './ownership.ts'
+import { discard } from './ownership.ts'
 import { publishDiscarded } from './events.ts'
 import { MOST_RIGHTS, type ReceiveRules } from './socket-options.ts'
 
@@ -41,7 +42,7 @@ function takeEnvelope(): Envelope | undefined {
   if (pid === -1 && pidfd === -1 && length === 0) return undefined
   return {
     credentials: pid === -1 ? undefined : { pid, uid: numbers[Slot.uid] >>> 0, gid: numbers[Slot.gid] >>> 0 },
-    pidfd,
+    pidfd: pidfd >= 0 ? new Fd(pidfd) : undefined,
     from: length === 0 ? undefined : Buffer.from(name.buffer, name.byteOffset, length).toString(),
   }
 }
@@ -72,7 +73,8 @@ export abstract class Receiver {
     return rules.framed ? new FrameReceiver(socket, rules) : new MessageReceiver(socket, rules)
   }
 
-  abstract receive(): Message | null | undefined
+  /** `peek` leaves it there, for the next call: its descriptors come each time anew. */
+  abstract receive(peek?: boolean): Message | null | undefined
 
   /** Whether something was read that no call has received yet. */
   abstract get holds(): boolean
@@ -86,7 +88,7 @@ export abstract class Receiver {
         ? undefined
         : wrongKinds(descriptors, this.rules.kinds)
     if (kinds === undefined) return new Message(data, descriptors, envelope)
-    if (envelope !== undefined && envelope.pidfd >= 0) closeAll([envelope.pidfd])
+    envelope?.pidfd?.close()
     discard(descriptors, 'refused')
     throw new FdRefusedError('kinds does not have all of these', data, kinds.length, kinds)
   }
@@ -110,9 +112,13 @@ class MessageReceiver extends Receiver {
     return false
   }
 
-  override receive(): Message | null | undefined {
+  override receive(peek = false): Message | null | undefined {
     const { maxBytes, maxFds, type } = this.rules
-    const got = binding.receive(this.socket, maxFds, 0, this.#buffer, 0, maxBytes)
+    const [how, named] = [peek ? MSG_PEEK : 0, type === 'dgram']
+    const got =
+      this.#buffer === undefined
+        ? binding.receive(this.socket, maxFds, maxBytes, how, named)
+        : binding.receive(this.socket, maxFds, maxBytes, how, named, this.#buffer, 0)
     if (got === EAGAIN) return undefined
     if (got < 0) throw new FdPassError(got, 'recvmsg')
     const count = numbers[Slot.count]
@@ -129,7 +135,7 @@ class MessageReceiver extends Receiver {
   }
 
   #complaint(data: Buffer, count: number, flags: number, envelope: Envelope | undefined): FdPassError {
-    if (envelope !== undefined && envelope.pidfd >= 0) closeAll([envelope.pidfd])
+    envelope?.pidfd?.close()
     if (count < 0) {
       publishDiscarded(-count, 'refused')
       return this.tooMany(data, -count)
@@ -149,7 +155,7 @@ class MessageReceiver extends Receiver {
     if (envelope !== undefined) return false
     const ready = binding.wait(this.socket, POLLRDHUP, 0)
     if (ready <= 0) return false
-    return binding.receive(this.socket, 0, MSG_PEEK, undefined, 0, 1) === 0
+    return binding.receive(this.socket, 0, 1, MSG_PEEK) === 0
   }
 }
 
@@ -197,7 +203,10 @@ class FrameReceiver extends Receiver {
   /** True when bytes came, null at the end of the stream, undefined when there are none yet. */
   #read(): true | null | undefined {
     const rest = this.#decoder.rest
-    const got = binding.receive(this.socket, MOST_RIGHTS + 1, 0, rest, 0, rest?.length ?? bytes.length)
+    const got =
+      rest === undefined
+        ? binding.receive(this.socket, MOST_RIGHTS + 1, bytes.length)
+        : binding.receive(this.socket, MOST_RIGHTS + 1, rest.length, 0, false, rest, 0)
     if (got === EAGAIN) return undefined
     if (got < 0) throw new FdPassError(got, 'recvmsg')
     if (got === 0) return this.#end()

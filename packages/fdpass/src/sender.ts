@@ -33,6 +33,11 @@ export class Sender {
     return this.#queue.length > 0
   }
 
+  /** Whether a message may be sent without a look at those before it. */
+  get free(): boolean {
+    return !this.waiting && !this.#cut
+  }
+
   /** Bytes of messages that wait. */
   get bytes(): number {
     return this.#bytes

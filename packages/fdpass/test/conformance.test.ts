@@ -22,7 +22,6 @@ const notApplicable: Readonly<Record<string, string>> = {
   25: controlMessages,
   26: controlMessages,
   27: controlMessages,
-  39: 'there is no call that leaves what it receives in the socket; B1.7 shows the peek that the package makes',
   43: scatter,
   44: scatter,
   45: scatter,

@@ -445,3 +445,27 @@ test('a message that has to wait and cannot be kept is EMFILE; one that was begu
   )
   expect(output.split('\n')).toEqual(['EMFILE EPIPE', 'EPROTO', "Set(2) { 'waits', 'EMFILE' }"])
 })
+
+describe('39: recv with peek', () => {
+  test.each([{ type: 'stream', framed: false }, { type: 'seqpacket' }, { type: 'dgram' }] as const)(
+    'leaves the message of %j where it is, with descriptors that are new each time',
+    async (options) => {
+      const [a, b] = pair(options)
+      await a.send('look', [a])
+      const looks = [await b.recv({ peek: true }), b.recvSync({ peek: true }), await b.recv()].map(received)
+      expect(looks.map((message) => message.data.toString())).toEqual(['look', 'look', 'look'])
+      expect(new Set(looks.map((message) => message.fds[0]!.fd)).size).toBe(3)
+      expect(new Set(looks.map((message) => message.fds[0]!.stat().ino)).size).toBe(1)
+      const waiting = b.recv({ peek: true })
+      await a.send('next')
+      expect(received(await waiting).data.toString()).toBe('next')
+      expect(received(b.recvSync()).data.toString()).toBe('next')
+    },
+  )
+
+  test('is EINVAL of frames, which are read ahead', async () => {
+    const [, b] = pair()
+    expect(await codeOf(() => b.recv({ peek: true }))).toBe('EINVAL')
+    expect(await codeOf(() => b.recvSync({ peek: 1 as never }))).toBe('EINVAL')
+  })
+})

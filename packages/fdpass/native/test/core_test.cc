@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
@@ -38,7 +39,7 @@ struct Folder {
     CHECK(mkdtemp(name) != nullptr);
     path = name;
   }
-  ~Folder() { CHECK(system(("rm -rf " + path).c_str()) == 0); }
+  ~Folder() { std::filesystem::remove_all(path); }
 };
 
 std::string KindOf(int descriptor) {
@@ -95,7 +96,7 @@ void AMessageCarriesUpTo253(int type) {
     CHECK(fdpass::Send(ends[0].get(), OneByte(many.data(), count)) == 1);
     char into[16];
     fdpass::Incoming message;
-    CHECK(fdpass::Receive(ends[1].get(), into, sizeof into, 0, message) == 1);
+    CHECK(fdpass::Receive(ends[1].get(), into, sizeof into, 0, false, message) == 1);
     CHECK(message.ancillary.count == count && message.flags == MSG_CMSG_CLOEXEC);
     for (int i = 0; i < count; ++i)
       CHECK((fcntl(message.ancillary.descriptors[i], F_GETFD) & FD_CLOEXEC) != 0);
@@ -103,10 +104,10 @@ void AMessageCarriesUpTo253(int type) {
   }
   char into[16];
   fdpass::Incoming message;
-  CHECK(fdpass::Receive(ends[1].get(), into, sizeof into, 0, message) == -EAGAIN);
+  CHECK(fdpass::Receive(ends[1].get(), into, sizeof into, 0, false, message) == -EAGAIN);
   many[7] = -1;
   CHECK(fdpass::Send(ends[0].get(), OneByte(many.data(), 10)) == -EBADF);
-  CHECK(fdpass::Receive(ends[1].get(), into, sizeof into, 0, message) == -EAGAIN);
+  CHECK(fdpass::Receive(ends[1].get(), into, sizeof into, 0, false, message) == -EAGAIN);
 }
 
 void CredentialsComeBesideDescriptors() {
@@ -120,7 +121,7 @@ void CredentialsComeBesideDescriptors() {
   CHECK(fdpass::Send(ends[0].get(), message) == 1);
   char into[1];
   fdpass::Incoming came;
-  CHECK(fdpass::Receive(ends[1].get(), into, 1, 0, came) == 1);
+  CHECK(fdpass::Receive(ends[1].get(), into, 1, 0, false, came) == 1);
   CHECK(came.ancillary.has_credentials && came.ancillary.credentials.pid == getpid());
   CHECK(came.ancillary.count == 1 && KindOf(came.ancillary.descriptors[0]) == "unix-seqpacket");
   fdpass::CloseAll(came.ancillary.descriptors, 1);
@@ -236,7 +237,7 @@ void ThreadsDoNotMeet() {
         CHECK(fdpass::Send(ends[0].get(), OneByte(&file, 1)) == 1);
         char into[1];
         fdpass::Incoming message;
-        CHECK(fdpass::Receive(ends[1].get(), into, 1, 0, message) == 1);
+        CHECK(fdpass::Receive(ends[1].get(), into, 1, 0, false, message) == 1);
         CHECK(owned.Add(message.ancillary.descriptors[0]));
         if (i % 2 == 0) {
           CHECK(owned.Remove(message.ancillary.descriptors[0]));
