@@ -1,5 +1,5 @@
 import { binding, Slot } from './binding.ts'
-import { EAGAIN, ETOOMANYREFS } from './errno.ts'
+import { EAGAIN, EBADF, ETOOMANYREFS } from './errno.ts'
 import { FdPassError } from './errors.ts'
 import { numberOf, type FdLike } from './fd.ts'
 import { FRAME_HEADER, writeFrameHeader } from './frame.ts'
@@ -9,6 +9,7 @@ import { closeAll } from './ownership.ts'
 import { MOST_RIGHTS, type ReceiveRules } from './socket-options.ts'
 
 const EMPTY = new Uint8Array(0)
+const { numbers } = binding
 const header = new DataView(binding.bytes.buffer, binding.bytes.byteOffset, FRAME_HEADER)
 
 /** What a message is sent with beside its bytes and descriptors. */
@@ -106,7 +107,7 @@ export class Outgoing {
 
   #attempt(socket: number, count: number, bytes: number): number {
     for (let i = 0; i < count; i++) {
-      binding.numbers[Slot.descriptors + i] = this.#descriptors[this.#passed + i] as number
+      numbers[Slot.descriptors + i] = this.#descriptors[this.#passed + i] as number
     }
     const prefix = Math.max(0, Math.min(this.#header - this.#sent, bytes))
     if (prefix > 0) {
@@ -181,6 +182,16 @@ export function outgoing(
   return new Outgoing(bytes, descriptors, rules.framed, attributes)
 }
 
+/** Writes numbers of descriptors to where a call takes them from: what is no such number does not survive that. */
+function leaveDescriptors(fds: readonly FdLike[]): void {
+  for (let i = 0; i < fds.length; i++) {
+    const fd = fds[i] as FdLike
+    const number = typeof fd === 'number' ? fd : fd.fd
+    numbers[Slot.descriptors + i] = number
+    if (numbers[Slot.descriptors + i] !== number || number < 0) throw new FdPassError(EBADF, 'sendmsg')
+  }
+}
+
 /**
  * Sends what goes at once, as most messages do, without an object for it. Returns what is left to be sent; undefined
  * when nothing is.
@@ -194,9 +205,7 @@ export function sendAtOnce(
   if (fds.length > MOST_RIGHTS) return outgoing(data, fds, rules)
   const bytes = bytesOf(data)
   checkLengths(bytes.length, fds.length, rules)
-  for (let i = 0; i < fds.length; i++) {
-    binding.numbers[Slot.descriptors + i] = numberOf(fds[i] as FdLike, 'sendmsg')
-  }
+  leaveDescriptors(fds)
   const prefix = rules.framed ? FRAME_HEADER : 0
   if (rules.framed) writeFrameHeader(header, bytes.length, fds.length)
   const sent = binding.send(socket, prefix, fds.length, bytes, 0, bytes.length)

@@ -1,16 +1,18 @@
 import { binding, Slot } from './binding.ts'
 import { publishDiscarded } from './events.ts'
 
+const { numbers } = binding
+
 /** Closes all of them, in as few calls as their numbers allow. */
 export function closeAll(descriptors: readonly number[]): void {
   if (descriptors.length === 1) {
     binding.close(descriptors[0] as number)
     return
   }
-  const room = binding.numbers.length - Slot.descriptors
+  const room = numbers.length - Slot.descriptors
   for (let at = 0; at < descriptors.length; at += room) {
     const count = Math.min(room, descriptors.length - at)
-    for (let i = 0; i < count; i++) binding.numbers[Slot.descriptors + i] = descriptors[at + i] as number
+    for (let i = 0; i < count; i++) numbers[Slot.descriptors + i] = descriptors[at + i] as number
     binding.closeAll(count)
   }
 }
