@@ -44,9 +44,13 @@ for (const target of targets) {
   run(compiler, [...flags, ...sanitizers, join(folder, target), ...core, '-o', binary], {
     timeout: compileTimeout,
   })
-  run(binary, [`-max_total_time=${seconds}`, '-max_len=2048', `-artifact_prefix=${found}/`, '-print_final_stats=1'], {
-    timeout: (seconds + 60) * 1000,
-  })
+  run(
+    binary,
+    [`-max_total_time=${seconds}`, '-max_len=2048', `-artifact_prefix=${found}/`, '-print_final_stats=1'],
+    {
+      timeout: (seconds + 60) * 1000,
+    },
+  )
   rmSync(binary)
   rmSync(found, { recursive: true })
 }
