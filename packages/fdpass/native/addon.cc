@@ -178,7 +178,11 @@ napi_value Replace(const Call& call) {
 // reopen(descriptor, flags): a description of its own for the same file, pipe or terminal.
 napi_value Reopen(const Call& call) {
   const std::string path = "/proc/self/fd/" + std::to_string(call.Int(0));
-  return call.Own(open(path.c_str(), call.Int(1) | O_CLOEXEC | O_NOCTTY));
+  // Non-blocking, so that nobody waits for the other end of a FIFO.
+  const int flags = call.Int(1);
+  const int opened = open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  if (opened >= 0 && (flags & (O_NONBLOCK | O_PATH)) == 0) fdpass::SetBlocking(opened, true);
+  return call.Own(opened);
 }
 
 napi_value OwnedCount(const Call& call) {
@@ -331,6 +335,10 @@ napi_value PeerPidfd(const Call& call) {
   return call.Own(error, pidfd);
 }
 
+napi_value Available(const Call& call) {
+  return call.Return(fdpass::Available(call.Int(0)));
+}
+
 napi_value Unreceived(const Call& call) {
   return call.Return(fdpass::Unreceived(call.Int(0)));
 }
@@ -446,6 +454,7 @@ constexpr Entry kEntries[] = {
     {"accept", Run<Accept>},
     {"addSeals", Run<AddSeals>},
     {"adopt", Run<Adopt>},
+    {"available", Run<Available>},
     {"bind", Run<Bind>},
     {"close", Run<Close>},
     {"closeAll", Run<CloseAll>},

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -105,6 +106,9 @@ int Bind(int socket, std::string_view name) {
 }
 
 std::string NameOf(const sockaddr_un& address, socklen_t length) {
+  // The kernel tells of one byte more than there is room for, when a path fills it: the NUL that is not
+  // there.
+  length = std::min<socklen_t>(length, sizeof(sockaddr_un));
   if (length <= kPathOffset) return {};
   const std::string_view name(address.sun_path, length - kPathOffset);
   return std::string(name[0] == '\0' ? name : name.substr(0, name.find('\0')));

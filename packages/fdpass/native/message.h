@@ -26,8 +26,8 @@ struct Outgoing {
 
 struct Incoming {
   Ancillary ancillary;
-  int flags = 0;     // MSG_CTRUNC, MSG_TRUNC
-  sockaddr_un from;  // NOLINT: as much of it as `from_length` says
+  int flags = 0;  // MSG_CTRUNC, MSG_TRUNC
+  sockaddr_un from{};
   socklen_t from_length = 0;
 };
 

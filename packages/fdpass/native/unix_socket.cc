@@ -20,6 +20,17 @@ int GetOption(int socket, int option, int& value) {
   return getsockopt(socket, SOL_SOCKET, option, &value, &size) == 0 ? 0 : -errno;
 }
 
+// Of the socket that has the path, and of nothing else that somebody may have put in its place.
+int SetMode(const std::string& path, mode_t mode) {
+  const Descriptor socket(open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!socket.valid()) return -errno;
+  struct statx status {};
+  if (statx(socket.get(), "", AT_EMPTY_PATH, STATX_TYPE, &status) != 0) return -errno;
+  if (!S_ISSOCK(status.stx_mode)) return -EADDRINUSE;
+  const std::string through = "/proc/self/fd/" + std::to_string(socket.get());
+  return chmod(through.c_str(), mode) == 0 ? 0 : -errno;
+}
+
 using NameCall = int (*)(int, sockaddr*, socklen_t*);
 
 int AskName(NameCall call, int socket, std::string& name) {
@@ -60,10 +71,8 @@ int BindWithMode(int socket, std::string_view name, int mode) {
   if (with_mode && fchmod(socket, static_cast<mode_t>(mode)) != 0) return -errno;
   int error = Bind(socket, name);
   if (error != 0 || !with_mode) return error;
-  const std::string path(name);
-  if (chmod(path.c_str(), static_cast<mode_t>(mode)) == 0) return 0;
-  error = -errno;
-  unlink(path.c_str());
+  error = SetMode(std::string(name), static_cast<mode_t>(mode));
+  if (error != 0) unlink(std::string(name).c_str());
   return error;
 }
 
@@ -113,6 +122,11 @@ int LocalName(int socket, std::string& name) {
 
 int PeerName(int socket, std::string& name) {
   return AskName(&getpeername, socket, name);
+}
+
+int Available(int socket) {
+  int bytes = 0;
+  return ioctl(socket, FIONREAD, &bytes) == 0 ? bytes : -errno;
 }
 
 int Unreceived(int socket) {

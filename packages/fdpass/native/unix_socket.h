@@ -43,6 +43,9 @@ int SetOption(int socket, int option, int value);
 int LocalName(int socket, std::string& name);
 int PeerName(int socket, std::string& name);
 
+// Bytes that wait to be received, of all messages together.
+int Available(int socket);
+
 // Bytes sent that the peer has not received yet, in the kernel's own accounting.
 int Unreceived(int socket);
 

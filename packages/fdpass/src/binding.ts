@@ -64,6 +64,7 @@ export interface Binding {
   peerCredentials(socket: number): number
   peerPidfd(socket: number): number
   unreceived(socket: number): number
+  available(socket: number): number
 
   send(
     socket: number,

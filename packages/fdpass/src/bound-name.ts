@@ -61,7 +61,11 @@ export class BoundName {
   /** Removes the path, unless it has become another file's. */
   remove(): void {
     if (this.#path === undefined || this.#inode === undefined || inodeOf(this.#path) !== this.#inode) return
-    unlinkSync(this.#path)
+    try {
+      unlinkSync(this.#path)
+    } catch {
+      // Whoever closes has no right to it any more: the path stays, and nobody listens on it.
+    }
   }
 }
 

@@ -14,6 +14,7 @@ import {
 } from './options.ts'
 import { Owner } from './ownership.ts'
 import { EPOLLIN, KeepAlive, Watch } from './readiness.ts'
+import { mayGoOn, nextTurn } from './turn.ts'
 import { receiveRules, type ReceiveRules, type SocketType } from './socket-options.ts'
 import { adopt, bufferFields, inspect, makeSocket, setUp, type BufferOptions } from './socket-setup.ts'
 import { rejected, WaitQueue } from './wait-queue.ts'
@@ -106,9 +107,18 @@ export class FdListener extends Owner implements Disposable, AsyncDisposable, As
       checkWait(options, 'accept')
       options.signal?.throwIfAborted()
       this.#open('accept')
-      const socket = this.#queue.length === 0 ? this.#accept() : undefined
-      if (socket !== undefined) return Promise.resolve(socket)
+      const own = this.#queue.length === 0
+      if (own && (options.timeout === 0 || mayGoOn())) {
+        const socket = this.#accept()
+        if (socket !== undefined) return Promise.resolve(socket)
+      } else if (own) {
+        nextTurn(() => {
+          this.#queue.run()
+        })
+      }
       if (options.timeout === 0) throw new FdPassError(ETIMEDOUT, 'accept')
+      // It can fail, and must not when somebody waits already.
+      this.#watch.set(EPOLLIN)
       const waiting = this.#queue.wait(
         () => this.#accept(),
         options,

@@ -5,10 +5,11 @@ import { EAGAIN, EBADF, EBUSY, EINVAL, ETIMEDOUT } from './errno.ts'
 import { FdPassError } from './errors.ts'
 import { Fd, type FdLike } from './fd.ts'
 import type { Credentials, Message } from './message.ts'
-import { checkTimeout, checkWait, invalid, type WaitOptions } from './options.ts'
+import { checkCount, checkFields, checkTimeout, checkWait, invalid, type WaitOptions } from './options.ts'
 import { outgoing, sendAtOnce, type Attributes, type Outgoing, type Payload } from './outgoing.ts'
 import { Owner } from './ownership.ts'
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, KeepAlive, Watch } from './readiness.ts'
+import { mayGoOn, nextTurn } from './turn.ts'
 import { Receiver } from './receiver.ts'
 import { Sender } from './sender.ts'
 import {
@@ -58,7 +59,6 @@ export type RecvSyncOptions = Omit<RecvOptions, 'signal'>
 const READABLE = EPOLLIN | EPOLLRDHUP
 const ENDED = EPOLLERR | EPOLLHUP
 const POLLIN = 0x1
-const SHUT_WR = 1
 const FIRST_PAUSE = 1
 const LAST_PAUSE = 32
 
@@ -93,9 +93,15 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
     this.#rules = rules
     this.#bound = bound
     this.#receiver = Receiver.for(descriptor, rules)
-    this.#sender = new Sender(descriptor, () => {
-      this.#update()
-    })
+    this.#sender = new Sender(
+      descriptor,
+      () => {
+        this.#update()
+      },
+      () => {
+        this.#watch.set(this.#watch.events | EPOLLOUT)
+      },
+    )
     this.#watch = new Watch(descriptor, (events) => {
       this.#ready(events)
     })
@@ -288,11 +294,18 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
       const peek = options !== plain && this.#checkRecv(options)
       options.signal?.throwIfAborted()
       this.#open('recvmsg')
-      if (this.#receivers.length === 0) {
+      const own = this.#receivers.length === 0
+      if (own && (options.timeout === 0 || mayGoOn())) {
         const message = this.#receiver.receive(peek)
         if (message !== undefined) return Promise.resolve(message)
+      } else if (own) {
+        nextTurn(() => {
+          this.#receivers.run()
+        })
       }
       if (options.timeout === 0) throw new FdPassError(ETIMEDOUT, 'recvmsg')
+      // It can fail, and must not when somebody waits already.
+      this.#watch.set(this.#watch.events | READABLE)
       const waiting = this.#receivers.wait(
         () => this.#receiver.receive(peek),
         options,
@@ -327,8 +340,7 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
     checkWait(options, 'shutdown')
     options.signal?.throwIfAborted()
     this.#open('shutdown')
-    await this.#sender.flushed(options)
-    this.#ask(binding.shutdown(this.#open('shutdown'), SHUT_WR), 'shutdown')
+    await this.#sender.end(options)
   }
 
   /** Whether a wait keeps the process alive: yes, unless `unref` is called. */
@@ -442,6 +454,7 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
     if (options === plain) return [outgoing(data, fds, this.#rules), unmoved]
     checkWait(options, 'sendmsg', ['to', 'credentials', 'move'])
     const { to, credentials, move = false } = options
+    if (credentials !== undefined) checkCredentials(credentials)
     if (to !== undefined) {
       checkName(to, 'sendmsg')
       if (this.type !== 'dgram') throw invalid('sendmsg', 'only a datagram is sent to a name')
@@ -497,6 +510,14 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
     if (typeof result === 'number') throw new FdPassError(result, syscall)
     return result === '' ? undefined : result
   }
+}
+
+function checkCredentials({ pid, uid, gid, ...others }: Credentials): void {
+  checkFields(others, [], 'sendmsg')
+  checkCount(pid, 'pid', 0x7fffffff, 'sendmsg')
+  // The last is no user or group, but what says so (-1).
+  checkCount(uid, 'uid', 0xfffffffe, 'sendmsg')
+  checkCount(gid, 'gid', 0xfffffffe, 'sendmsg')
 }
 
 function ownersOf(fds: readonly FdLike[]): readonly Fd[] {

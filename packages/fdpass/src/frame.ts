@@ -87,6 +87,7 @@ export class FrameDecoder {
   /** Ends the stream, and gives up the descriptors of a frame that has not come to its end. */
   end(): void {
     this.refused.push(...this.#frame.descriptors.splice(0))
+    this.#frame = newFrame()
   }
 
   #takeHeader(chunk: Uint8Array, at: number): number {

@@ -1,7 +1,7 @@
 import { binding, Slot } from './binding.ts'
-import { EAGAIN, EBADF, ETOOMANYREFS } from './errno.ts'
+import { EAGAIN, EBADF, EMSGSIZE, ETOOMANYREFS } from './errno.ts'
 import { FdPassError } from './errors.ts'
-import { numberOf, type FdLike } from './fd.ts'
+import { Fd, numberOf, type FdLike } from './fd.ts'
 import { FRAME_HEADER, writeFrameHeader } from './frame.ts'
 import type { Credentials } from './message.ts'
 import { invalid } from './options.ts'
@@ -9,6 +9,8 @@ import { closeAll } from './ownership.ts'
 import { MOST_RIGHTS, type ReceiveRules } from './socket-options.ts'
 
 const EMPTY = new Uint8Array(0)
+/** What one call of the addon can count. */
+const MOST_BYTES = 0x7fffffff - FRAME_HEADER
 const { numbers } = binding
 const header = new DataView(binding.bytes.buffer, binding.bytes.byteOffset, FRAME_HEADER)
 
@@ -23,6 +25,7 @@ export class Outgoing {
   readonly #data: Uint8Array
   readonly #attributes: Attributes | undefined
   readonly #header: number
+  readonly length: number
   /** How many descriptors the header of its frame names. */
   readonly #promised: number
   #descriptors: readonly number[]
@@ -36,11 +39,8 @@ export class Outgoing {
     this.#descriptors = descriptors
     this.#promised = descriptors.length
     this.#header = framed ? FRAME_HEADER : 0
+    this.length = this.#header + data.length
     this.#attributes = attributes
-  }
-
-  get length(): number {
-    return this.#header + this.#data.length
   }
 
   /** Whether a part of it has gone. */
@@ -71,6 +71,12 @@ export class Outgoing {
       const bytes = waiting > MOST_RIGHTS ? 1 : this.length - this.#sent
       const sent = this.#attempt(socket, count, bytes)
       if (sent < 0) return sent
+      if (sent === 0 && bytes > 0) {
+        throw invalid(
+          'sendmsg',
+          'the bytes of the message are there no more: their ArrayBuffer was transferred',
+        )
+      }
       this.#sent += sent
       this.#passed += count
       if (this.#sent === this.length && this.#passed === this.#descriptors.length) return 0
@@ -89,9 +95,15 @@ export class Outgoing {
       const duplicate = binding.duplicate(descriptor)
       if (duplicate < 0) {
         closeAll(own)
-        throw new FdPassError(duplicate, 'dup', {
-          detail: 'there is no room to keep the descriptors of a message that has to wait',
-        })
+        throw new FdPassError(
+          duplicate,
+          'dup',
+          duplicate === EBADF
+            ? {}
+            : {
+                detail: 'there is no room to keep the descriptors of a message that has to wait',
+              },
+        )
       }
       own.push(duplicate)
     }
@@ -145,6 +157,7 @@ function bytesOf(data: Payload): Uint8Array {
 }
 
 function checkLengths(length: number, descriptors: number, { framed, type }: ReceiveRules): void {
+  if (length > MOST_BYTES) throw new FdPassError(EMSGSIZE, 'sendmsg', { detail: 'it has 2 GiB or more' })
   if (framed) {
     const groups = Math.ceil(descriptors / MOST_RIGHTS)
     if (groups > FRAME_HEADER + length) {
@@ -168,6 +181,11 @@ function checkLengths(length: number, descriptors: number, { framed, type }: Rec
   }
 }
 
+function checkOpen(descriptor: number): void {
+  const flags = binding.fileFlags(descriptor)
+  if (flags < 0) throw new FdPassError(flags, 'sendmsg')
+}
+
 /** Checks a message before anything of it goes. */
 export function outgoing(
   data: Payload,
@@ -178,9 +196,13 @@ export function outgoing(
   const bytes = bytesOf(data)
   const descriptors: number[] = []
   if (fds !== undefined) for (const fd of fds) descriptors.push(numberOf(fd, 'sendmsg'))
+  // They go in several calls, and the last shall not be the one that finds out.
+  if (descriptors.length > MOST_RIGHTS) for (const descriptor of descriptors) checkOpen(descriptor)
   checkLengths(bytes.length, descriptors.length, rules)
   return new Outgoing(bytes, descriptors, rules.framed, attributes)
 }
+
+const isPlain = (fd: FdLike): boolean => typeof fd === 'number' || fd instanceof Fd
 
 /** Writes numbers of descriptors to where a call takes them from: what is no such number does not survive that. */
 function leaveDescriptors(fds: readonly FdLike[]): void {
@@ -202,7 +224,8 @@ export function sendAtOnce(
   fds: readonly FdLike[],
   rules: ReceiveRules,
 ): Outgoing | undefined {
-  if (fds.length > MOST_RIGHTS) return outgoing(data, fds, rules)
+  // What has a getter of its own may call the addon in between, which overwrites the exchange.
+  if (fds.length > MOST_RIGHTS || !fds.every(isPlain)) return outgoing(data, fds, rules)
   const bytes = bytesOf(data)
   checkLengths(bytes.length, fds.length, rules)
   leaveDescriptors(fds)

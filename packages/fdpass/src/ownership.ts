@@ -36,6 +36,9 @@ const forgotten = new FinalizationRegistry<readonly number[]>((descriptors) => {
 let young: Owner[] = []
 let youngBytes = 0
 const MOST_YOUNG = 64
+let settling: NodeJS.Timeout | undefined
+/** Milliseconds. */
+const LONGEST_YOUTH = 1000
 /** What the young may keep from the garbage collector, in bytes. */
 const MOST_YOUNG_BYTES = 256 * 1024
 
@@ -49,6 +52,10 @@ export abstract class Owner {
   /** Begins to be looked after; `bytes` is what else it has in memory. */
   protected begin(bytes: number): void {
     young.push(this)
+    settling ??= setTimeout(() => {
+      settling = undefined
+      Owner.#settle()
+    }, LONGEST_YOUTH).unref()
     youngBytes += bytes
     if (young.length >= MOST_YOUNG || youngBytes > MOST_YOUNG_BYTES) Owner.#settle()
   }

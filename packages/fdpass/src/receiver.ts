@@ -101,12 +101,8 @@ export abstract class Receiver {
 
 /** A message is what one recvmsg(2) brings: a packet, or what there is of a stream. */
 class MessageReceiver extends Receiver {
-  readonly #buffer: Buffer | undefined
-
-  constructor(socket: number, rules: ReceiveRules) {
-    super(socket, rules)
-    if (rules.maxBytes > bytes.length) this.#buffer = Buffer.alloc(rules.maxBytes)
-  }
+  /** Where the exchange is too small. */
+  #buffer: Buffer | undefined
 
   override get holds(): boolean {
     return false
@@ -114,6 +110,7 @@ class MessageReceiver extends Receiver {
 
   override receive(peek = false): Message | null | undefined {
     const { maxBytes, maxFds, type } = this.rules
+    if (maxBytes > bytes.length) this.#buffer ??= Buffer.alloc(maxBytes)
     const [how, named] = [peek ? MSG_PEEK : 0, type === 'dgram']
     const got =
       this.#buffer === undefined
@@ -123,24 +120,40 @@ class MessageReceiver extends Receiver {
     if (got < 0) throw new FdPassError(got, 'recvmsg')
     const count = numbers[Slot.count]
     const flags = numbers[Slot.flags] | (lostPidfd() ? MSG_CTRUNC : 0)
-    const data = copyOf(this.#buffer ?? scratch, got)
-    const envelope = takeEnvelope()
+    // First: what fails from here on must not leave them without an owner.
+    const descriptors = takeDescriptors(Math.max(count, 0))
+    const [data, envelope] = this.#contents(descriptors, got)
     if (count <= 0 && flags === 0 && got === 0 && type !== 'dgram' && this.#ended(envelope)) return null
-    if (count < 0 || flags !== 0) throw this.#complaint(data, count, flags, envelope)
-    return this.deliver(data, takeDescriptors(count), envelope)
+    if (count < 0 || flags !== 0) throw this.#complaint(data, count, descriptors, flags, envelope)
+    return this.deliver(data, descriptors, envelope)
   }
 
   override close(): void {
-    // Nothing is read ahead.
+    this.#buffer = undefined
   }
 
-  #complaint(data: Buffer, count: number, flags: number, envelope: Envelope | undefined): FdPassError {
+  #contents(descriptors: readonly number[], length: number): [Buffer, Envelope | undefined] {
+    try {
+      return [copyOf(this.#buffer ?? scratch, length), takeEnvelope()]
+    } catch (error) {
+      discard(descriptors, 'closed')
+      throw error
+    }
+  }
+
+  #complaint(
+    data: Buffer,
+    count: number,
+    descriptors: readonly number[],
+    flags: number,
+    envelope: Envelope | undefined,
+  ): FdPassError {
     envelope?.pidfd?.close()
     if (count < 0) {
       publishDiscarded(-count, 'refused')
       return this.tooMany(data, -count)
     }
-    discard(takeDescriptors(count), 'truncated')
+    discard(descriptors, 'truncated')
     return new FdTruncatedError((flags & MSG_CTRUNC) !== 0 ? 'descriptors' : 'bytes', data, count)
   }
 
@@ -155,8 +168,14 @@ class MessageReceiver extends Receiver {
     if (envelope !== undefined) return false
     const ready = binding.wait(this.socket, POLLRDHUP, 0)
     if (ready <= 0) return false
-    return binding.receive(this.socket, 0, 1, MSG_PEEK) === 0
+    return binding.receive(this.socket, 0, 1, MSG_PEEK) === 0 && binding.available(this.socket) === 0
   }
+}
+
+/** The kernel never gives bytes of two senders in one read, where it is asked who they are (unix(7)). */
+function sameSender(one: Envelope | undefined, other: Envelope | undefined): boolean {
+  const [a, b] = [one?.credentials, other?.credentials]
+  return a?.pid === b?.pid && a?.uid === b?.uid && a?.gid === b?.gid
 }
 
 /** Frames of a stream. It reads ahead, as far as the socket's buffer has bytes. */
@@ -216,7 +235,16 @@ class FrameReceiver extends Receiver {
     // Whoever made the socket may have asked for pidfds, which are of no use to frames.
     if (numbers[Slot.pidfd] >= 0) binding.close(numbers[Slot.pidfd])
     numbers[Slot.pidfd] = -1
-    this.#envelope = takeEnvelope()
+    const envelope = takeEnvelope()
+    const mixed = this.#decoder.partial && !sameSender(this.#envelope, envelope)
+    this.#envelope = envelope
+    if (mixed) {
+      this.#decoder.error = 'a frame has bytes of two senders'
+      discard(descriptors, 'refused')
+      this.#decoder.end()
+      this.#refuse('refused')
+      return true
+    }
     this.#frames = this.#decoder.push(chunk, descriptors, damaged)
     this.#next = 0
     this.#refuse('refused')

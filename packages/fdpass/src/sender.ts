@@ -19,14 +19,17 @@ export class Sender {
   readonly #queue = new WaitQueue()
   /** Calls back when it begins or ends to wait. */
   readonly #changed: () => void
+  /** Has room told of. Throws where that is not possible. */
+  readonly #arm: () => void
   #pause = SOON
   #timer: NodeJS.Timeout | undefined
   #cut = false
   #bytes = 0
 
-  constructor(socket: number, changed: () => void) {
+  constructor(socket: number, changed: () => void, arm: () => void) {
     this.#socket = socket
     this.#changed = changed
+    this.#arm = arm
   }
 
   get waiting(): boolean {
@@ -44,12 +47,11 @@ export class Sender {
   }
 
   send(message: Outgoing, options: WaitOptions): Promise<void> {
-    if (!this.waiting && this.#advance(message)) return sent
-    if (options.timeout === 0) {
-      if (message.begun) this.cut()
-      return Promise.reject(new FdPassError(ETIMEDOUT, 'sendmsg'))
-    }
     try {
+      if (!this.waiting && this.#advance(message)) return sent
+      if (options.timeout === 0) throw new FdPassError(ETIMEDOUT, 'sendmsg')
+      // All that can fail, before anybody waits.
+      this.#arm()
       message.hold()
     } catch (error) {
       if (message.begun) this.cut()
@@ -65,8 +67,12 @@ export class Sender {
       options,
       'sendmsg',
       () => {
-        if (message.begun) this.cut()
+        const { begun } = message
         this.#end(message)
+        if (!begun) return
+        this.cut()
+        // Those behind it have nothing to wait for.
+        this.#queue.run()
       },
     )
     this.#changed()
@@ -75,10 +81,10 @@ export class Sender {
 
   /** Sends what waits, and then the message; blocks until that is done. */
   sendSync(message: Outgoing, timeout: number): void {
-    if (!this.waiting && this.#advance(message)) return
-    const deadline = performance.now() + timeout
-    if (this.waiting) this.#wait(() => this.#flushed(), undefined, deadline)
     try {
+      if (!this.waiting && this.#advance(message)) return
+      const deadline = performance.now() + timeout
+      if (this.waiting) this.#wait(() => this.#flushed(), undefined, deadline)
       this.#wait(() => this.#advance(message), message, deadline)
     } catch (error) {
       if (message.begun) this.cut()
@@ -107,10 +113,16 @@ export class Sender {
     this.#queue.fail(error)
   }
 
-  /** Resolves when everything before has gone. */
-  flushed(options: WaitOptions): Promise<void> {
-    if (!this.waiting) return sent
-    return this.#queue.wait<true>(() => true, options, 'shutdown').then(() => undefined)
+  /** Shuts this end for sending when everything before has gone. */
+  end(options: WaitOptions): Promise<void> {
+    const shut = (): true => {
+      const error = binding.shutdown(this.#socket, SHUT_WR)
+      if (error < 0) throw new FdPassError(error, 'shutdown')
+      return true
+    }
+    if (this.waiting) return this.#queue.wait(shut, options, 'shutdown').then(() => undefined)
+    shut()
+    return sent
   }
 
   #end(message: Outgoing): void {
@@ -134,7 +146,7 @@ export class Sender {
   #lookAgain(): void {
     this.#timer ??= setTimeout(() => {
       this.run()
-    }, this.#pause)
+    }, this.#pause).unref()
     this.#pause = Math.min(this.#pause * 2, LATER)
   }
 

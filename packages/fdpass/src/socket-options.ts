@@ -73,6 +73,12 @@ const flag = (
   return value
 }
 
+/** What no bytes are received for cannot be told from the end. */
+function checkMaxBytes(value: number, framed: boolean): number {
+  if (checkCount(value, 'maxBytes', 0x7fffffff, 'socket') > 0 || framed) return value
+  throw invalid('socket', 'maxBytes is at least 1')
+}
+
 /** Checks the options of a socket; `others` are fields that the caller looks at itself. */
 export function receiveRules(
   type: SocketType,
@@ -86,6 +92,9 @@ export function receiveRules(
   if (framed && type !== 'stream') throw invalid('socket', 'only a stream is framed; packets have bounds')
   if (framed && pidfd) throw invalid('socket', 'reads and frames do not match one to one; see peerPidfd()')
   const usual = defaults[framed ? 'framed' : type === 'stream' ? 'stream' : 'packet']
+  if (options.kinds !== undefined && !Array.isArray(options.kinds)) {
+    throw invalid('socket', 'kinds is an array of kinds')
+  }
   const kinds = options.kinds === undefined ? undefined : new Set<string>(options.kinds)
   const rights = flag(options, 'rights', true)
   const most = framed ? 0x7fffffff : MOST_RIGHTS
@@ -93,7 +102,7 @@ export function receiveRules(
     type,
     framed,
     maxFds: rights ? checkCount(options.maxFds ?? usual.fds, 'maxFds', most, 'socket') : 0,
-    maxBytes: checkCount(options.maxBytes ?? usual.bytes, 'maxBytes', 0x7fffffff, 'socket'),
+    maxBytes: checkMaxBytes(options.maxBytes ?? usual.bytes, framed),
     kinds,
     credentials: flag(options, 'credentials', false),
     pidfd,

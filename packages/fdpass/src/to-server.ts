@@ -62,10 +62,13 @@ export async function toServer(
   const error = binding.listen(fd.fd, backlog)
   if (error < 0) throw new FdPassError(error, 'listen')
   const listening = once(server, 'listening')
-  server.listen({ fd: fd.fd, backlog })
+  server.listen({ fd: fd.fd })
   // It listens at once, or not at all; the event says why.
-  if (server.listening) fd.take()
-  else undo()
+  if (server.listening) {
+    // Node takes no backlog beside a descriptor, and has just set its own.
+    binding.listen(fd.fd, backlog)
+    fd.take()
+  } else undo()
   await listening.catch((cause: unknown) => {
     throw notAdopted('net.Server', cause)
   })

@@ -48,7 +48,7 @@ export class WaitQueue {
           ? undefined
           : setTimeout(() => {
               giveUp(new FdPassError(ETIMEDOUT, syscall))
-            }, timeout)
+            }, timeout).unref() // whoever waits keeps the process alive, if that is wanted
       const entry: Entry = {
         attempt: () => {
           const value = attempt()

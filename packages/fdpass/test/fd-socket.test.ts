@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -468,4 +469,100 @@ describe('39: recv with peek', () => {
     expect(await codeOf(() => b.recv({ peek: true }))).toBe('EINVAL')
     expect(await codeOf(() => b.recvSync({ peek: 1 as never }))).toBe('EINVAL')
   })
+})
+
+describe('what a message cannot be', () => {
+  test('several groups of descriptors with a bad one in the last: EBADF, and nothing was sent', async () => {
+    const [a, b] = pair()
+    const file = openFile()
+    expect(await codeOf(() => a.send('x', [...Array.from({ length: 253 }, () => file), 99_999]))).toBe(
+      'EBADF',
+    )
+    await a.send('next')
+    expect(received(await b.recv()).data.toString()).toBe('next')
+  })
+
+  test('bytes that were transferred while it waits: EINVAL, and the stream ends', async () => {
+    const [a, b] = pair({ maxBytes: 8_000_000 })
+    const data = new Uint8Array(8_000_000)
+    const sent = codeOf(() => a.send(data))
+    structuredClone(data, { transfer: [data.buffer] })
+    const end = codeOf(() => b.recv())
+    expect(await sent).toBe('EINVAL')
+    expect(await end).toBe('EPROTO')
+  })
+
+  test.each([
+    {},
+    { pid: 1 },
+    { pid: 1, uid: 2 ** 32, gid: 0 },
+    { pid: 1, uid: '7', gid: 0 },
+    { pid: 1, uid: 0, gid: 5.7 },
+  ])('credentials %j: EINVAL', async (credentials) => {
+    const [a] = pair({ type: 'seqpacket' })
+    expect(await codeOf(() => a.send('x', [], { credentials: credentials as never }))).toBe('EINVAL')
+  })
+})
+
+test('those behind a message that is given up half-way do not wait for ever', async () => {
+  const [a] = pair({ maxBytes: 8_000_000 })
+  const controller = new AbortController()
+  const first = codeOf(() => a.send(Buffer.alloc(8_000_000), [], { signal: controller.signal }))
+  const second = codeOf(() => a.send('second'))
+  controller.abort(Object.assign(new Error(), { code: 'given up' }))
+  const third = codeOf(() => a.send('third'))
+  expect(await Promise.all([first, second, third])).toEqual(['given up', 'EPIPE', 'EPIPE'])
+})
+
+test('what is sent after end() is EPIPE, and the end is a clean one', async () => {
+  const [a, b] = pair()
+  const waiting = fill(a)
+  const ended = a.end()
+  const late = codeOf(() => a.send('late'))
+  await drop(b, waiting.length)
+  await ended
+  expect(await late).toBe('EPIPE')
+  expect(await b.recv()).toBeNull()
+})
+
+test('78: empty packets of a foreign peer are none of them the end', async () => {
+  const [a, b] = pair({ type: 'seqpacket' })
+  execFileSync(
+    'python3',
+    ['-c', `import socket; s = socket.socket(fileno=3); [s.send(x) for x in (b'', b'', b'data')]`],
+    {
+      stdio: ['ignore', 'inherit', 'inherit', a.fd],
+    },
+  )
+  a.close()
+  const texts = [await b.recv(), await b.recv(), await b.recv()].map((message) =>
+    received(message).data.toString(),
+  )
+  expect(texts).toEqual(['', '', 'data'])
+  expect(await b.recv()).toBeNull()
+})
+
+test('a datagram’s sender may have a path that fills its address', async () => {
+  const folder = newFolder()
+  const server = own(FdSocket.bound(join(folder, 'server')))
+  const name = join(folder, 'n'.repeat(108 - folder.length - 1))
+  execFileSync('python3', [
+    '-c',
+    `import ctypes, socket, struct, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+address = struct.pack('H', socket.AF_UNIX) + sys.argv[1].encode()
+assert ctypes.CDLL(None).bind(s.fileno(), address, len(address)) == 0
+s.connect(sys.argv[2])
+socket.send_fds(s, [b'x'], [0])`,
+    name,
+    join(folder, 'server'),
+  ])
+  const message = received(await server.recv())
+  expect([message.from, message.fdCount]).toEqual([name, 1])
+})
+
+test('recv with a timeout does not keep a process that has called unref', async () => {
+  expect(
+    await script(`const [a] = FdSocket.pair(); a.unref(); a.recv({ timeout: 15000 }).catch(() => {})`),
+  ).toMatchObject({ code: 0, signal: null })
 })

@@ -126,3 +126,47 @@ test('each descriptor is closed once, also when it becomes an Fd while others ar
   )
   expect(output).toBe('all there')
 })
+
+test('a forgotten descriptor is found also where there are few', async () => {
+  const { output } = await script(
+    `const before = countOpen()
+    for (let n = 0; n < 20; n++) Fd.open('/dev/null', 0)
+    await until(() => { gc(); return countOpen() <= before })
+    console.log('closed')`,
+    { flags: ['--expose-gc'] },
+  )
+  expect(output).toBe('closed')
+})
+
+test('a wait that cannot begin leaves nothing behind: no message is lost, and none is sent twice', async () => {
+  const { output } = await script(
+    `const [a, b] = FdSocket.pair({ type: 'seqpacket' })
+    const [c, d] = FdSocket.pair({ type: 'seqpacket' })
+    const fill = []
+    const code = (promise) => promise.then(() => 'no error', (error) => error.code)
+    try { for (;;) fill.push(Fd.open('/dev/null', 0)) } catch {}
+    console.log(await code(b.recv()))
+    let sent = 0
+    while ((await code(c.send('x'.repeat(1000)))) === 'no error') sent++
+    for (const fd of fill) fd.close()
+    await a.send('first')
+    console.log((await b.recv()).data.toString())
+    for (; sent > 0; sent--) await d.recv()
+    console.log(await code(d.recv({ timeout: 0 })))`,
+    { descriptors: 100 },
+  )
+  expect(output.split('\n')).toEqual(['EMFILE', 'first', 'ETIMEDOUT'])
+})
+
+test('a peer that never stops leaves the event loop to others', async () => {
+  const { output } = await script(
+    `const [a, b] = FdSocket.pair({ type: 'seqpacket' })
+    const worker = new Worker(\`import { workerData } from 'node:worker_threads'
+      import('@x/fdpass').then(({ FdSocket }) => { const socket = FdSocket.from(workerData); for (;;) socket.sendSync('flood') })\`, { eval: true, workerData: a.take() })
+    await b.recv()
+    let ticks = 0
+    const timer = setInterval(() => { if (++ticks === 20) { console.log('ticked'); process.exit() } }, 5)
+    for await (const message of b) message.close()`,
+  )
+  expect(output).toBe('ticked')
+})

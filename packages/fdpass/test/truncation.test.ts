@@ -174,6 +174,7 @@ describe('a full table', () => {
     const outcome = await program(
       `${fill}const [a, b] = FdSocket.pair({ type: 'seqpacket', sendBuffer: 1 })
       const big = Buffer.alloc(1000)
+      await codeOf(() => b.recv({ timeout: 1 })) // what the event loop needs to wait is there
       let sent = 0
       while (await codeOf(() => a.send(big, undefined, { timeout: 0 })) === 'none') sent++
       const free = fill(1), before = openCount()
