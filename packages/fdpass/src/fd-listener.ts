@@ -114,6 +114,7 @@ export class FdListener extends Owner implements Disposable, AsyncDisposable, As
       } else if (own) {
         nextTurn(() => {
           this.#queue.run()
+          this.#update()
         })
       }
       if (options.timeout === 0) throw new FdPassError(ETIMEDOUT, 'accept')

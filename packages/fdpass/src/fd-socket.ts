@@ -301,6 +301,7 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
       } else if (own) {
         nextTurn(() => {
           this.#receivers.run()
+          this.#update()
         })
       }
       if (options.timeout === 0) throw new FdPassError(ETIMEDOUT, 'recvmsg')

@@ -62,6 +62,11 @@ describe('a process', () => {
         setTimeout(() => {}, 40)`),
     ).toMatchObject({ code: 0, output: 'late' })
     expect(await script(`const [a] = FdSocket.pair(); a.recv(); a.unref()`)).toMatchObject({ code: 0 })
+    const begun = performance.now()
+    await script(`const [a, b] = FdSocket.pair()
+      for (let n = 0; n < 200; n++) { await a.send('more than is given in a turn'); (await b.recv()).close() }`)
+    // Nothing waits any more. A garbage collection would end it too, and comes after eight seconds.
+    expect(performance.now() - begun).toBeLessThan(6000)
     expect(await script(`const l = listen('\\0unref-' + process.pid); l.accept(); l.unref()`)).toMatchObject({
       code: 0,
     })
