@@ -1,0 +1,20 @@
+{
+  'targets': [
+    {
+      'target_name': 'addon',
+      'sources': ['addon.cc', 'door_name.cc', 'info_page.cc'],
+      'include_dirs': ["<!(node -p \"require('node-addon-api').include_dir\")"],
+      'defines': [
+        'NAPI_VERSION=9',
+        'NODE_ADDON_API_DISABLE_DEPRECATED',
+        'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS',
+        # A call made while a worker is being terminated cannot throw; it must not abort the process either.
+        'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
+      ],
+      'cflags_cc': ['-std=c++20', '-O2', '-Wall', '-Wextra', '-Werror', '-fvisibility=hidden'],
+      # nodelete: a cleanup hook may run while the last thread that loaded the addon ends.
+      'ldflags': ['-Wl,-z,nodelete', '-Wl,-z,now', '-Wl,-z,relro'],
+    },
+  ],
+}
+

@@ -1,0 +1,62 @@
+/** Packets of a door: docs/protocol.md has the format. Numbers are little endian. */
+export const HEADER = 32
+/** The most bytes of data that a packet has. */
+export const PIECE: number = 64 * 1024
+/** The most descriptors that one sendmsg(2) takes. */
+export const MOST_RIGHTS = 253
+const MAGIC = 0x01726f64
+
+export const Type = {
+  /** Server to client, on the door itself: with the information page. It is only looked at, never taken. */
+  hello: 1,
+  /** Client to server, on the door: with the other end of the client's own session. */
+  session: 2,
+  /** On a session, as all that follow. The beginning of a call. */
+  call: 3,
+  /** The next piece of a call or a reply that is longer than a packet. */
+  more: 4,
+  reply: 5,
+  /** The client does not wait any more. */
+  cancel: 6,
+} as const
+export type PacketType = (typeof Type)[keyof typeof Type]
+
+export interface Packet {
+  readonly type: PacketType
+  /** Of the call on its session. */
+  readonly sequence: number
+  /** Of a reply: 0, or the errno (negative) that the call fails with. */
+  readonly status: number
+  /** Of all pieces together. */
+  readonly length: number
+  readonly descriptors: number
+}
+
+const types: ReadonlySet<number> = new Set(Object.values(Type))
+
+export function encodeHeader({ type, sequence, status, length, descriptors }: Packet): Buffer {
+  const header = Buffer.alloc(HEADER)
+  header.writeUInt32LE(MAGIC, 0)
+  header.writeUInt32LE(type, 4)
+  header.writeUInt32LE(sequence, 8)
+  header.writeInt32LE(status, 12)
+  header.writeBigUInt64LE(BigInt(length), 16)
+  header.writeUInt32LE(descriptors, 24)
+  return header
+}
+
+/** Undefined for what is no packet: unknown bits count as such. */
+export function decodeHeader(bytes: Buffer): Packet | undefined {
+  if (bytes.length < HEADER || bytes.readUInt32LE(0) !== MAGIC || bytes.readUInt32LE(28) !== 0)
+    return undefined
+  const type = bytes.readUInt32LE(4)
+  const length = Number(bytes.readBigUInt64LE(16))
+  if (!types.has(type) || !Number.isSafeInteger(length)) return undefined
+  return {
+    type: type as PacketType,
+    sequence: bytes.readUInt32LE(8),
+    status: bytes.readInt32LE(12),
+    length,
+    descriptors: bytes.readUInt32LE(24),
+  }
+}
