@@ -1,6 +1,7 @@
 import { binding } from './binding.ts'
 import { EBADF } from './errno.ts'
 import { FdPassError } from './errors.ts'
+import { beginTurn } from './turn.ts'
 
 export const EPOLLIN = 0x1
 export const EPOLLOUT = 0x4
@@ -16,6 +17,7 @@ let lastKey = 0
 let waits = 0
 
 const deliver = (count: number): void => {
+  beginTurn()
   // A copy, because what a watch does may end in a call that waits for events itself.
   const batch = events.slice(0, 2 * count)
   for (let i = 0; i < count; i++) watches.get(batch[2 * i] as number)?.ready(batch[2 * i + 1] as number)
