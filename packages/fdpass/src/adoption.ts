@@ -2,6 +2,7 @@ import { binding } from './binding.ts'
 import { EEXIST, EINVAL } from './errno.ts'
 import { FdPassError } from './errors.ts'
 import type { FdKind } from './fd-kind.ts'
+import { fileFlagsOf } from './file-flags.ts'
 import { invalid } from './options.ts'
 
 /** What one of Node's classes takes over: an Fd. Its holder has nothing any more when Node has the number. */
@@ -61,12 +62,6 @@ export function checkKind(fd: Adoptable, kinds: readonly FdKind[], into: string)
 export function accessOf(flags: number): { mode: number; readable: boolean; writable: boolean } {
   const mode = flags & O_ACCMODE
   return { mode, readable: mode !== O_WRONLY, writable: mode === O_WRONLY || mode === O_RDWR }
-}
-
-export function fileFlagsOf(number: number): number {
-  const flags = binding.fileFlags(number)
-  if (flags < 0) throw new FdPassError(flags, 'fcntl')
-  return flags
 }
 
 /**

@@ -27,7 +27,7 @@ const unknownToNode: ReadonlyMap<number, [string, string]> = new Map([
 
 interface Details {
   /** Instead of what is generally said about the errno. */
-  detail?: string
+  detail?: string | undefined
   cause?: unknown
 }
 

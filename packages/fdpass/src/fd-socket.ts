@@ -5,13 +5,20 @@ import { EAGAIN, EBADF, EBUSY, EINVAL, ETIMEDOUT } from './errno.ts'
 import { FdPassError } from './errors.ts'
 import { Fd, type FdLike } from './fd.ts'
 import type { Credentials, Message } from './message.ts'
-import { checkCount, checkFields, checkTimeout, checkWait, invalid, type WaitOptions } from './options.ts'
-import { outgoing, sendAtOnce, type Attributes, type Outgoing, type Payload } from './outgoing.ts'
-import { Owner } from './ownership.ts'
-import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, KeepAlive, Watch } from './readiness.ts'
-import { mayGoOn, nextTurn } from './turn.ts'
+import {
+  checkCount,
+  checkFields,
+  checkTimeout,
+  checkWait,
+  invalid,
+  waitFields,
+  type WaitOptions,
+} from './options.ts'
+import { outgoing, sendAtOnce, type Attributes, type Outgoing } from './outgoing.ts'
+import type { Payload } from './payload.ts'
+import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from './readiness.ts'
 import { Receiver } from './receiver.ts'
-import { Sender } from './sender.ts'
+import { Sender, sent } from './sender.ts'
 import {
   receiveRules,
   SOCK,
@@ -19,8 +26,17 @@ import {
   type ReceiveRules,
   type SocketType,
 } from './socket-options.ts'
-import { adopt, bufferFields, inspect, makeSocket, setUp, type BufferOptions } from './socket-setup.ts'
-import { rejected, WaitQueue } from './wait-queue.ts'
+import {
+  adopt,
+  bufferFields,
+  inspect,
+  makeSocket,
+  prepared,
+  setUp,
+  type BufferOptions,
+} from './socket-setup.ts'
+import { rejected } from './wait-queue.ts'
+import { WatchedSocket } from './watched-socket.ts'
 
 export interface SocketOptions extends ReceiveOptions, BufferOptions {
   /** `stream`, unless told. */
@@ -58,16 +74,13 @@ export type RecvSyncOptions = Omit<RecvOptions, 'signal'>
 
 const READABLE = EPOLLIN | EPOLLRDHUP
 const ENDED = EPOLLERR | EPOLLHUP
-const POLLIN = 0x1
 const FIRST_PAUSE = 1
 const LAST_PAUSE = 32
 
-const waitFields = ['timeout', 'signal']
 /** No options, which need no look. */
 const plain: Readonly<SendOptions> = {}
 const unmoved: readonly Fd[] = []
 const none: readonly FdLike[] = []
-const sent = Promise.resolve()
 
 const isList = (fds: Iterable<FdLike>): fds is readonly FdLike[] => Array.isArray(fds)
 
@@ -75,37 +88,28 @@ const isList = (fds: Iterable<FdLike>): fds is readonly FdLike[] => Array.isArra
  * A Unix socket that carries messages with descriptors. It belongs to the thread that made it, and is one's own: it is
  * closed by `close`, by disposal, and when the thread ends.
  */
-export class FdSocket extends Owner implements Disposable, AsyncDisposable, AsyncIterable<Message> {
+export class FdSocket extends WatchedSocket implements AsyncIterable<Message> {
   readonly #rules: ReceiveRules
   readonly #receiver: Receiver
   readonly #sender: Sender
-  readonly #receivers = new WaitQueue()
-  readonly #watch: Watch
   readonly #bound: BoundName | undefined
-  #descriptor: number
   #peer: Credentials | undefined
-  readonly #keepAlive = new KeepAlive()
 
   /** @internal The socket is set up, and this thread's. */
   constructor(descriptor: number, rules: ReceiveRules, bound?: BoundName) {
-    super()
-    this.#descriptor = descriptor
+    super(descriptor, READABLE)
     this.#rules = rules
     this.#bound = bound
     this.#receiver = Receiver.for(descriptor, rules)
     this.#sender = new Sender(
       descriptor,
       () => {
-        this.#update()
+        this.update()
       },
       () => {
-        this.#watch.set(this.#watch.events | EPOLLOUT)
+        this.watch.set(this.watch.events | EPOLLOUT)
       },
     )
-    this.#watch = new Watch(descriptor, (events) => {
-      this.#ready(events)
-    })
-    this.begin(0)
   }
 
   /**
@@ -161,12 +165,9 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
     const error = binding.pair(SOCK[type])
     if (error < 0) throw new FdPassError(error, 'socketpair')
     const ends = [binding.numbers[Slot.descriptors], binding.numbers[9]] as const
-    try {
+    prepared(ends, () => {
       for (const end of ends) setUp(end, rules, options)
-    } catch (failure) {
-      for (const end of ends) binding.close(end)
-      throw failure
-    }
+    })
     return [new FdSocket(ends[0], rules), new FdSocket(ends[1], rules)]
   }
 
@@ -186,11 +187,6 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
     return new FdSocket(number, rules)
   }
 
-  /** Its number, borrowed; -1 once it was closed or taken. */
-  get fd(): number {
-    return this.#descriptor
-  }
-
   get type(): SocketType {
     return this.#rules.type
   }
@@ -207,17 +203,17 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
 
   /** The kernel's account of what was sent and not received by the peer yet (SIOCOUTQ); 0 when all was. */
   get unreceived(): number {
-    return this.#ask(binding.unreceived(this.#open('ioctl')), 'ioctl')
+    return this.#ask(binding.unreceived(this.open('ioctl')), 'ioctl')
   }
 
   /** The name of this end; undefined when it has none. One in the abstract name space begins with NUL. */
   get localName(): string | undefined {
-    return this.#bound?.name ?? this.#name(binding.localName(this.#open('getsockname')), 'getsockname')
+    return this.#bound?.name ?? this.#name(binding.localName(this.open('getsockname')), 'getsockname')
   }
 
   /** The name of the other end; undefined when it has none. */
   get peerName(): string | undefined {
-    return this.#name(binding.peerName(this.#open('getpeername')), 'getpeername')
+    return this.#name(binding.peerName(this.open('getpeername')), 'getpeername')
   }
 
   /**
@@ -227,7 +223,7 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
    */
   get peer(): Credentials {
     if (this.#peer === undefined) {
-      this.#ask(binding.peerCredentials(this.#open('getsockopt')), 'getsockopt')
+      this.#ask(binding.peerCredentials(this.open('getsockopt')), 'getsockopt')
       const { numbers } = binding
       this.#peer = { pid: numbers[Slot.pid], uid: numbers[Slot.uid] >>> 0, gid: numbers[Slot.gid] >>> 0 }
     }
@@ -236,7 +232,7 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
 
   /** A pidfd of the same process (SO_PEERPIDFD). Throws FdPassError ENOPROTOOPT before Linux 6.5, ESRCH, ENODATA. */
   peerPidfd(): Fd {
-    return new Fd(this.#ask(binding.peerPidfd(this.#open('getsockopt')), 'getsockopt'))
+    return new Fd(this.#ask(binding.peerPidfd(this.open('getsockopt')), 'getsockopt'))
   }
 
   /**
@@ -254,7 +250,7 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
   send(data: Payload, fds: Iterable<FdLike> = none, options: SendOptions = plain): Promise<void> {
     try {
       if (options === plain && isList(fds) && this.#sender.free) {
-        const rest = sendAtOnce(this.#open('sendmsg'), data, fds, this.#rules)
+        const rest = sendAtOnce(this.open('sendmsg'), data, fds, this.#rules)
         return rest === undefined ? sent : this.#sender.send(rest, options)
       }
       const [message, moved] = this.#outgoing(data, fds, options)
@@ -273,7 +269,7 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
   /** The same, blocking the thread until it has gone. What waits from earlier calls goes first. */
   sendSync(data: Payload, fds: Iterable<FdLike> = none, options: SendSyncOptions = plain): void {
     if (options === plain && isList(fds) && this.#sender.free) {
-      const rest = sendAtOnce(this.#open('sendmsg'), data, fds, this.#rules)
+      const rest = sendAtOnce(this.open('sendmsg'), data, fds, this.#rules)
       if (rest !== undefined) this.#sender.sendSync(rest, Infinity)
       return
     }
@@ -293,30 +289,8 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
     try {
       const peek = options !== plain && this.#checkRecv(options)
       options.signal?.throwIfAborted()
-      this.#open('recvmsg')
-      const own = this.#receivers.length === 0
-      if (own && (options.timeout === 0 || mayGoOn())) {
-        const message = this.#receiver.receive(peek)
-        if (message !== undefined) return Promise.resolve(message)
-      } else if (own) {
-        nextTurn(() => {
-          this.#receivers.run()
-          this.#update()
-        })
-      }
-      if (options.timeout === 0) throw new FdPassError(ETIMEDOUT, 'recvmsg')
-      // It can fail, and must not when somebody waits already.
-      this.#watch.set(this.#watch.events | READABLE)
-      const waiting = this.#receivers.wait(
-        () => this.#receiver.receive(peek),
-        options,
-        'recvmsg',
-        () => {
-          this.#update()
-        },
-      )
-      this.#update()
-      return waiting
+      this.open('recvmsg')
+      return this.takeInTurn(() => this.#receiver.receive(peek), options, 'recvmsg')
     } catch (error) {
       return rejected(error)
     }
@@ -325,10 +299,7 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
   /** The same, blocking the thread. Throws FdPassError EBUSY while a `recv` waits. */
   recvSync(options: RecvSyncOptions = plain): Message | null {
     const peek = options !== plain && this.#checkRecv(options)
-    this.#open('recvmsg')
-    if (this.#receivers.length > 0) throw new FdPassError(EBUSY, 'recvmsg')
-    const message = this.#receiver.receive(peek)
-    return message === undefined ? this.#blockingReceive(options.timeout ?? Infinity, peek) : message
+    return this.takeNow(() => this.#receiver.receive(peek), options.timeout, 'recvmsg')
   }
 
   /** Messages until the peer ends. Each is the receiver's, to be closed or disposed of; none is read ahead. */
@@ -340,19 +311,8 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
   async end(options: WaitOptions = {}): Promise<void> {
     checkWait(options, 'shutdown')
     options.signal?.throwIfAborted()
-    this.#open('shutdown')
+    this.open('shutdown')
     await this.#sender.end(options)
-  }
-
-  /** Whether a wait keeps the process alive: yes, unless `unref` is called. */
-  ref(): this {
-    this.#keepAlive.referenced = true
-    return this
-  }
-
-  unref(): this {
-    this.#keepAlive.referenced = false
-    return this
   }
 
   /**
@@ -360,14 +320,12 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
    * FdPassError EBUSY while a call waits, or when it has read ahead.
    */
   take(): number {
-    const descriptor = this.#open('take')
-    if (this.#receivers.length > 0 || this.#sender.waiting || this.#receiver.holds) {
+    const descriptor = this.open('take')
+    if (this.takers.length > 0 || this.#sender.waiting || this.#receiver.holds) {
       throw new FdPassError(EBUSY, 'take')
     }
-    this.#watch.set(0)
     this.#ask(binding.take(descriptor), 'take')
-    this.#descriptor = -1
-    this.finish()
+    this.letGo()
     return descriptor
   }
 
@@ -376,29 +334,18 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
    * read ahead are closed, and told of on the channel `x.fdpass.discarded`; a peer whose messages were not read learns
    * it by ECONNRESET. Closing twice is fine.
    */
-  close(): void {
-    if (this.#descriptor < 0) return
-    const descriptor = this.#descriptor
-    this.#watch.set(0)
-    this.#descriptor = -1
-    this.finish()
+  override close(): void {
+    const descriptor = this.fd
+    if (descriptor < 0) return
+    this.letGo()
     this.#receiver.close()
     const closed = (syscall: string): FdPassError =>
       new FdPassError(EBADF, syscall, { detail: 'the socket was closed while the call waited' })
-    this.#receivers.fail(closed('recvmsg'))
+    this.takers.fail(closed('recvmsg'))
     this.#sender.fail(closed('sendmsg'))
-    this.#update()
+    this.update()
     binding.close(descriptor)
     this.#bound?.remove()
-  }
-
-  [Symbol.dispose](): void {
-    this.close()
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    this.close()
-    return Promise.resolve()
   }
 
   static #unconnected(name: string, options: ConnectOptions, others: readonly string[]): FdSocket {
@@ -416,7 +363,7 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
 
   /** False when the listener's queue is full, and the deadline is not yet. */
   #connect(name: string, deadline: number): boolean {
-    const error = binding.connect(this.#descriptor, name)
+    const error = binding.connect(this.fd, name)
     if (error === 0) return true
     if (error !== EAGAIN) throw new FdPassError(error, 'connect')
     if (performance.now() >= deadline) {
@@ -435,23 +382,12 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
     return peek
   }
 
-  #blockingReceive(timeout: number, peek: boolean): Message | null {
-    const deadline = performance.now() + timeout
-    for (;;) {
-      const left = deadline - performance.now()
-      if (left <= 0) throw new FdPassError(ETIMEDOUT, 'recvmsg')
-      this.#ask(binding.wait(this.#descriptor, POLLIN, Number.isFinite(left) ? left : -1), 'poll')
-      const message = this.#receiver.receive(peek)
-      if (message !== undefined) return message
-    }
-  }
-
   #outgoing(
     data: Payload,
     fds: Iterable<FdLike> | undefined,
     options: SendOptions,
   ): [Outgoing, readonly Fd[]] {
-    this.#open('sendmsg')
+    this.open('sendmsg')
     if (options === plain) return [outgoing(data, fds, this.#rules), unmoved]
     checkWait(options, 'sendmsg', ['to', 'credentials', 'move'])
     const { to, credentials, move = false } = options
@@ -471,35 +407,17 @@ export class FdSocket extends Owner implements Disposable, AsyncDisposable, Asyn
     for (const fd of fds) fd.close()
   }
 
-  #ready(events: number): void {
-    if ((events & (READABLE | ENDED)) !== 0) {
-      if (this.#receivers.length === 0) this.#watch.set(this.#watch.events & ~READABLE)
-      else this.#receivers.run()
-    }
-    if (this.#descriptor >= 0 && (events & (EPOLLOUT | ENDED)) !== 0) {
+  protected override ready(events: number): void {
+    if ((events & (READABLE | ENDED)) !== 0) this.serveTakers()
+    if (this.fd >= 0 && (events & (EPOLLOUT | ENDED)) !== 0) {
       if (this.#sender.waiting) this.#sender.run()
-      else this.#watch.set(this.#watch.events & ~EPOLLOUT)
+      else this.watch.set(this.watch.events & ~EPOLLOUT)
     }
-    this.#update()
+    this.update()
   }
 
-  /** Watches for what somebody waits for. An edge that finds nobody ends the watch for it. */
-  #update(): void {
-    const [receiving, sending] = [this.#receivers.length > 0, this.#sender.waiting]
-    if (this.#descriptor >= 0) {
-      const wanted = (receiving ? READABLE : 0) | (sending ? EPOLLOUT : 0)
-      this.#watch.set(this.#watch.events | wanted)
-    }
-    this.#keepAlive.waits = receiving || sending
-  }
-
-  protected override get held(): readonly number[] {
-    return this.#descriptor < 0 ? [] : [this.#descriptor]
-  }
-
-  #open(syscall: string): number {
-    if (this.#descriptor < 0) throw new FdPassError(EBADF, syscall)
-    return this.#descriptor
+  protected override get wanted(): number {
+    return super.wanted | (this.#sender.waiting ? EPOLLOUT : 0)
   }
 
   #ask(result: number, syscall: string): number {

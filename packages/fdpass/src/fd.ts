@@ -8,6 +8,7 @@ import { binding } from './binding.ts'
 import { EBADF, EINVAL } from './errno.ts'
 import { FdPassError } from './errors.ts'
 import type { FdKind } from './fd-kind.ts'
+import { fileFlagsOf } from './file-flags.ts'
 import { Owner } from './ownership.ts'
 import { addSeals, sealsOf, type Seal } from './seals.ts'
 import { toDgram } from './to-dgram.ts'
@@ -90,9 +91,7 @@ export class Fd extends Owner implements Disposable {
    */
   get blocking(): boolean {
     const O_NONBLOCK = 0o4000
-    const flags = binding.fileFlags(this.#open('fcntl'))
-    if (flags < 0) throw new FdPassError(flags, 'fcntl')
-    return (flags & O_NONBLOCK) === 0
+    return (fileFlagsOf(this.#open('fcntl')) & O_NONBLOCK) === 0
   }
 
   /** Sets or clears O_NONBLOCK of the description: for all processes that share it. */

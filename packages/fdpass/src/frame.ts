@@ -84,6 +84,12 @@ export class FrameDecoder {
     return this.#checked(frames)
   }
 
+  /** The stream makes no sense from here on, for this reason. */
+  fail(error: string): void {
+    this.error = error
+    this.end()
+  }
+
   /** Ends the stream, and gives up the descriptors of a frame that has not come to its end. */
   end(): void {
     this.refused.push(...this.#frame.descriptors.splice(0))

@@ -4,7 +4,7 @@ import { EIO } from './errno.ts'
 import { FdPassError } from './errors.ts'
 import { Fd } from './fd.ts'
 import { checkFields, invalid } from './options.ts'
-import type { Payload } from './outgoing.ts'
+import { partsOf, type Payload } from './payload.ts'
 import { bitsOfSeals, type Seal } from './seals.ts'
 
 export interface MemfdOptions {
@@ -26,7 +26,7 @@ export function memfd(name: string, data: Payload = '', options: MemfdOptions = 
     throw invalid('memfd_create', `the name is a string of at most ${LONGEST_NAME} bytes, without NUL`)
   }
   checkFields(options, ['seals'], 'memfd_create')
-  const parts = partsOf(data)
+  const parts = partsOf(data, 'memfd_create')
   const seals = options.seals ?? []
   bitsOfSeals(seals)
   const number = binding.memoryFile(name)
@@ -41,13 +41,6 @@ export function memfd(name: string, data: Payload = '', options: MemfdOptions = 
     fd.close()
     throw error
   }
-}
-
-function partsOf(data: Payload): readonly Uint8Array[] {
-  if (typeof data === 'string') return [Buffer.from(data)]
-  const parts = data instanceof Uint8Array ? [data] : data
-  if (Array.isArray(parts) && parts.every((part) => part instanceof Uint8Array)) return parts
-  throw invalid('memfd_create', 'data is a string, a Uint8Array, or an array of these')
 }
 
 /** Writes without moving the offset, which whoever gets the descriptor shares. */

@@ -31,7 +31,8 @@ export function checkTimeout(timeout: number | undefined, syscall: string): void
   if (timeout !== undefined && !(timeout >= 0)) throw invalid(syscall, 'timeout is a number of milliseconds')
 }
 
-const waitFields = ['timeout', 'signal']
+/** Of {@link WaitOptions}. */
+export const waitFields: readonly string[] = ['timeout', 'signal']
 
 export function checkWait(options: WaitOptions, syscall: string, others: readonly string[] = []): void {
   checkFields(options, [...waitFields, ...others], syscall)

@@ -2,13 +2,15 @@ import { binding, Slot } from './binding.ts'
 import { EAGAIN, EBADF, EMSGSIZE, ETOOMANYREFS } from './errno.ts'
 import { FdPassError } from './errors.ts'
 import { Fd, numberOf, type FdLike } from './fd.ts'
+import { fileFlagsOf } from './file-flags.ts'
 import { FRAME_HEADER, writeFrameHeader } from './frame.ts'
 import type { Credentials } from './message.ts'
 import { invalid } from './options.ts'
 import { closeAll } from './ownership.ts'
+import { partsOf, type Payload } from './payload.ts'
 import { MOST_RIGHTS, type ReceiveRules } from './socket-options.ts'
 
-const EMPTY = new Uint8Array(0)
+const NO_ROOM = 'there is no room to keep the descriptors of a message that has to wait'
 /** What one call of the addon can count. */
 const MOST_BYTES = 0x7fffffff - FRAME_HEADER
 const { numbers } = binding
@@ -95,15 +97,7 @@ export class Outgoing {
       const duplicate = binding.duplicate(descriptor)
       if (duplicate < 0) {
         closeAll(own)
-        throw new FdPassError(
-          duplicate,
-          'dup',
-          duplicate === EBADF
-            ? {}
-            : {
-                detail: 'there is no room to keep the descriptors of a message that has to wait',
-              },
-        )
+        throw new FdPassError(duplicate, 'dup', { detail: duplicate === EBADF ? undefined : NO_ROOM })
       }
       own.push(duplicate)
     }
@@ -147,13 +141,11 @@ export class Outgoing {
   }
 }
 
-export type Payload = string | Uint8Array | readonly Uint8Array[]
-
+/** As one piece: several parts are copied. */
 function bytesOf(data: Payload): Uint8Array {
   if (data instanceof Uint8Array) return data
-  if (typeof data === 'string') return data === '' ? EMPTY : Buffer.from(data)
-  if (Array.isArray(data) && data.every((part) => part instanceof Uint8Array)) return Buffer.concat(data)
-  throw invalid('sendmsg', 'data is a string, a Uint8Array, or an array of these')
+  const parts = partsOf(data, 'sendmsg')
+  return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts)
 }
 
 function checkLengths(length: number, descriptors: number, { framed, type }: ReceiveRules): void {
@@ -181,11 +173,6 @@ function checkLengths(length: number, descriptors: number, { framed, type }: Rec
   }
 }
 
-function checkOpen(descriptor: number): void {
-  const flags = binding.fileFlags(descriptor)
-  if (flags < 0) throw new FdPassError(flags, 'sendmsg')
-}
-
 /** Checks a message before anything of it goes. */
 export function outgoing(
   data: Payload,
@@ -197,7 +184,8 @@ export function outgoing(
   const descriptors: number[] = []
   if (fds !== undefined) for (const fd of fds) descriptors.push(numberOf(fd, 'sendmsg'))
   // They go in several calls, and the last shall not be the one that finds out.
-  if (descriptors.length > MOST_RIGHTS) for (const descriptor of descriptors) checkOpen(descriptor)
+  if (descriptors.length > MOST_RIGHTS)
+    for (const descriptor of descriptors) fileFlagsOf(descriptor, 'sendmsg')
   checkLengths(bytes.length, descriptors.length, rules)
   return new Outgoing(bytes, descriptors, rules.framed, attributes)
 }

@@ -30,8 +30,7 @@ export function pidfdOpen(pid: number): Fd {
   }
   const number = binding.pidfdOpen(pid)
   if (number >= 0) return new Fd(number)
-  const detail = openRemedies.get(number)
-  throw new FdPassError(number, 'pidfd_open', detail === undefined ? {} : { detail })
+  throw new FdPassError(number, 'pidfd_open', { detail: openRemedies.get(number) })
 }
 
 /**
@@ -46,6 +45,5 @@ export function pidfdGetfd(pidfd: FdLike, number: number): Fd {
   }
   const duplicate = binding.pidfdGetfd(descriptor, number)
   if (duplicate >= 0) return new Fd(duplicate)
-  const detail = getRemedies.get(duplicate)
-  throw new FdPassError(duplicate, 'pidfd_getfd', detail === undefined ? {} : { detail })
+  throw new FdPassError(duplicate, 'pidfd_getfd', { detail: getRemedies.get(duplicate) })
 }

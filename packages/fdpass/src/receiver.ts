@@ -239,14 +239,12 @@ class FrameReceiver extends Receiver {
     const mixed = this.#decoder.partial && !sameSender(this.#envelope, envelope)
     this.#envelope = envelope
     if (mixed) {
-      this.#decoder.error = 'a frame has bytes of two senders'
       discard(descriptors, 'refused')
-      this.#decoder.end()
-      this.#refuse('refused')
-      return true
+      this.#decoder.fail('a frame has bytes of two senders')
+    } else {
+      this.#frames = this.#decoder.push(chunk, descriptors, damaged)
+      this.#next = 0
     }
-    this.#frames = this.#decoder.push(chunk, descriptors, damaged)
-    this.#next = 0
     this.#refuse('refused')
     return true
   }
@@ -254,8 +252,7 @@ class FrameReceiver extends Receiver {
   #end(): null {
     if (!this.#decoder.partial) return null
     const lost = this.#decoder.held.length
-    this.#decoder.error = 'the stream ended inside of a frame'
-    this.#decoder.end()
+    this.#decoder.fail('the stream ended inside of a frame')
     this.#refuse('truncated')
     throw new FdPassError(EPROTO, 'recvmsg', {
       detail: `the peer ended inside of a frame; its bytes are lost, and the ${lost} descriptors that had come were closed`,

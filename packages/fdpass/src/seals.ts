@@ -54,6 +54,5 @@ export function bitsOfSeals(seals: readonly Seal[]): number {
 
 function check(result: number): number {
   if (result >= 0) return result
-  const detail = remedies.get(result)
-  throw new FdPassError(result, 'fcntl', detail === undefined ? {} : { detail })
+  throw new FdPassError(result, 'fcntl', { detail: remedies.get(result) })
 }

@@ -1,5 +1,5 @@
 import { binding } from './binding.ts'
-import { EAGAIN, ECANCELED, EPIPE, ETIMEDOUT, ETOOMANYREFS } from './errno.ts'
+import { EAGAIN, EPIPE, ETIMEDOUT, ETOOMANYREFS } from './errno.ts'
 import { FdPassError } from './errors.ts'
 import type { WaitOptions } from './options.ts'
 import type { Outgoing } from './outgoing.ts'
@@ -11,7 +11,8 @@ const SHUT_WR = 1
 const SOON = 1
 const LATER = 64
 
-const sent = Promise.resolve()
+/** What has gone at once. */
+export const sent: Promise<void> = Promise.resolve()
 
 /** Sends messages in turn, and waits where there is no room. */
 export class Sender {
@@ -166,7 +167,7 @@ export class Sender {
       this.#timer = undefined
       const most = blind ? Math.min(left, pause) : left
       const ready = binding.wait(blind ? -1 : this.#socket, POLLOUT, Number.isFinite(most) ? most : -1)
-      if (ready < 0) throw new FdPassError(ready === ECANCELED ? ECANCELED : ready, 'poll')
+      if (ready < 0) throw new FdPassError(ready, 'poll')
       if (blind) pause = Math.min(pause * 2, LATER)
     }
   }

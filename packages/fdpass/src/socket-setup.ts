@@ -40,16 +40,21 @@ export function setUp(socket: number, rules: ReceiveRules, options: BufferOption
   if (!rules.rights) set(socket, SO_PASSRIGHTS, 0)
 }
 
-/** A new socket that is closed again when `prepare` throws. */
+/** What `prepare` makes of new sockets, which are closed again when it throws. */
+export function prepared<T>(sockets: readonly number[], prepare: () => T): T {
+  try {
+    return prepare()
+  } catch (error) {
+    for (const socket of sockets) binding.close(socket)
+    throw error
+  }
+}
+
+/** A new socket, and what `prepare` makes of it. */
 export function makeSocket<T>(type: SocketType, prepare: (socket: number) => T): [number, T] {
   const socket = binding.socket(SOCK[type])
   if (socket < 0) throw new FdPassError(socket, 'socket')
-  try {
-    return [socket, prepare(socket)]
-  } catch (error) {
-    binding.close(socket)
-    throw error
-  }
+  return [socket, prepared([socket], () => prepare(socket))]
 }
 
 export interface InheritedSocket {

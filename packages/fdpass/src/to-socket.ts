@@ -4,7 +4,6 @@ import {
   byNode,
   checkFlags,
   checkKind,
-  fileFlagsOf,
   handOver,
   inPlaceOf,
   O_NONBLOCK,
@@ -14,6 +13,7 @@ import {
 import { binding } from './binding.ts'
 import { FdPassError } from './errors.ts'
 import type { FdKind } from './fd-kind.ts'
+import { fileFlagsOf } from './file-flags.ts'
 import { checkFields, invalid } from './options.ts'
 
 export interface AdoptedSocketOptions extends NonblockingOptions {

@@ -1,7 +1,8 @@
 import { ReadStream, WriteStream } from 'node:tty'
-import { accessOf, byNode, checkKind, fileFlagsOf, type Adoptable } from './adoption.ts'
+import { accessOf, byNode, checkKind, type Adoptable } from './adoption.ts'
 import { binding, Slot } from './binding.ts'
 import { FdPassError } from './errors.ts'
+import { fileFlagsOf } from './file-flags.ts'
 import { invalid } from './options.ts'
 
 const O_RDWR = 0o2

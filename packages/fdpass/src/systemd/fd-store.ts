@@ -1,3 +1,4 @@
+import { countdown } from '../countdown.ts'
 import type { FdLike } from '../fd.ts'
 import {
   checkFields,
@@ -71,12 +72,9 @@ async function sendAll(messages: readonly Message[], { timeout, signal }: WaitOp
 function sendAllSync(messages: readonly Message[], { timeout }: SyncWaitOptions): boolean {
   const manager = ManagerSocket.open(false, SYSCALL)
   if (manager === undefined) return false
-  const deadline = timeout === undefined ? undefined : performance.now() + timeout
+  const left = countdown(timeout)
   try {
-    for (const { text, fds } of messages) {
-      const left = deadline === undefined ? undefined : Math.max(0, deadline - performance.now())
-      manager.sendSync(text, fds, { timeout: left })
-    }
+    for (const { text, fds } of messages) manager.sendSync(text, fds, { timeout: left() })
     return true
   } finally {
     manager[Symbol.dispose]()

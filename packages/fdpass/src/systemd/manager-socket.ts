@@ -1,8 +1,8 @@
-import { binding } from '../binding.ts'
 import { EAFNOSUPPORT } from '../errno.ts'
 import { FdPassError } from '../errors.ts'
 import { numberOf, type FdLike } from '../fd.ts'
 import { FdSocket, type SendOptions, type SendSyncOptions } from '../fd-socket.ts'
+import { fileFlagsOf } from '../file-flags.ts'
 import { invalid } from '../options.ts'
 import { unsetVariables } from './environment.ts'
 
@@ -29,8 +29,7 @@ function managerName(syscall: string): string | undefined {
 export function openNumbers(fds: Iterable<FdLike>, syscall: string): number[] {
   return Array.from(fds, (fd) => {
     const number = numberOf(fd, syscall)
-    const flags = binding.fileFlags(number)
-    if (flags < 0) throw new FdPassError(flags, syscall)
+    fileFlagsOf(number, syscall)
     return number
   })
 }

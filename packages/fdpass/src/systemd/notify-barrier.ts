@@ -1,3 +1,4 @@
+import { countdown } from '../countdown.ts'
 import { FdSocket } from '../fd-socket.ts'
 import { checkFields, checkTimeout, checkWait, type SyncWaitOptions, type WaitOptions } from '../options.ts'
 import { checkUnset, type UnsetOptions } from './environment.ts'
@@ -15,12 +16,6 @@ const BARRIER = 'BARRIER=1'
  * manager does nothing with what it gets but to close it, so any stream will do.
  */
 const makeBarrier = (): [FdSocket, FdSocket] => FdSocket.pair({ framed: false, rights: false })
-
-/** The milliseconds that are left of a timeout, each time that it is called. */
-function countdown(timeout: number | undefined): () => number | undefined {
-  const deadline = performance.now() + (timeout ?? 0)
-  return () => (timeout === undefined ? undefined : Math.max(0, deadline - performance.now()))
-}
 
 /**
  * Resolves when the service manager has processed every message that was sent to it before (sd_notify_barrier(3)): with
