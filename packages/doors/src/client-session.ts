@@ -2,7 +2,7 @@ import type { Fd, FdSocket, Message } from '@x/fdpass'
 import { DoorError, E, errnoOf } from './errors.ts'
 import { Assembly, piecesOf, type Room, type Whole } from './pieces.ts'
 import { closeReleased, type SentFd } from './release.ts'
-import { decodeHeader, Type } from './wire.ts'
+import { decodeHeader, encodeHeader, Type } from './wire.ts'
 
 /** What a call has brought. */
 export class Response implements Disposable {
@@ -54,10 +54,6 @@ export class ClientSession {
     return this.#socket.fd >= 0
   }
 
-  get busy(): boolean {
-    return this.#waiting.size > 0
-  }
-
   /** Calls, and waits in the event loop. `signal` gives it up: EINTR, and the server is told. */
   async call(request: Request, signal: AbortSignal | undefined): Promise<Response> {
     const sequence = this.#next()
@@ -95,7 +91,7 @@ export class ClientSession {
       for (;;) {
         const message = this.#socket.recvSync(left())
         const whole = message === null ? null : this.#take(message)
-        if (whole === null) throw new DoorError(E.EINTR, 'door_call', { detail: 'the server has gone' })
+        if (whole === null) throw serverGone()
         if (whole?.sequence === sequence) return responseOf(whole)
       }
     } catch (error) {
@@ -107,9 +103,7 @@ export class ClientSession {
   close(): void {
     this.#socket.close()
     this.#assembly.close()
-    for (const { reject } of this.#waiting.values())
-      reject(new DoorError(E.EINTR, 'door_call', { detail: 'the server has gone' }))
-    this.#waiting.clear()
+    this.#failAll(serverGone())
   }
 
   #next(): number {
@@ -129,9 +123,7 @@ export class ClientSession {
 
   #cancel(sequence: number): void {
     const packet = { type: Type.cancel, sequence, status: 0, length: 0, descriptors: 0 }
-    for (const { bytes } of piecesOf(packet, Buffer.alloc(0), [])) {
-      this.#socket.send(bytes).catch(() => undefined)
-    }
+    this.#socket.send(encodeHeader(packet)).catch(() => undefined)
   }
 
   /** As long as somebody waits. */
@@ -148,8 +140,7 @@ export class ClientSession {
       if (this.#waiting.size > 0) this.close()
     } catch (error) {
       // Descriptors of one reply were lost, and nobody knows of which: all that wait are told.
-      for (const { reject } of this.#waiting.values()) reject(this.#failure(error))
-      this.#waiting.clear()
+      this.#failAll(this.#failure(error))
       this.close()
     } finally {
       this.#reading = false
@@ -178,20 +169,26 @@ export class ClientSession {
     }
   }
 
+  #failAll(error: unknown): void {
+    for (const { reject } of this.#waiting.values()) reject(error)
+    this.#waiting.clear()
+  }
+
   #failure(error: unknown): unknown {
     if (error instanceof DoorError) return error
     const errno = errnoOf(error)
     const known: Record<number, number> = {
       [E.ETIMEDOUT]: E.EINTR,
       [E.EBADF]: this.open ? E.EINVAL : E.EBADF,
-      [-32]: E.EINTR,
-      [-104]: E.EINTR,
-      [-1]: E.ENOTSUP,
-      [E.EMFILE]: E.EMFILE,
+      [E.EPIPE]: E.EINTR,
+      [E.ECONNRESET]: E.EINTR,
+      [E.EPERM]: E.ENOTSUP,
     }
     return errno === undefined ? error : new DoorError(known[errno] ?? errno, 'door_call', { cause: error })
   }
 }
+
+const serverGone = (): DoorError => new DoorError(E.EINTR, 'door_call', { detail: 'the server has gone' })
 
 function interrupted(cause: unknown): DoorError {
   return new DoorError(E.EINTR, 'door_call', { cause })

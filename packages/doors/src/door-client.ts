@@ -1,10 +1,11 @@
 import { Fd, FdSocket, type Message } from '@x/fdpass'
 import { DOOR_LOCAL, type DoorParam } from './attributes.ts'
 import { ClientSession, type Request, type Response } from './client-session.ts'
-import { isServedHere, paramOf, refusal } from './door.ts'
-import { DoorError, E, errnoOf, invalid } from './errors.ts'
+import { checkFields, DoorError, E, errnoOf, invalid } from './errors.ts'
 import { InfoPage, type DoorInfo } from './info-page.ts'
+import { paramOf, refusal } from './limits.ts'
 import { Released, type SentFd } from './release.ts'
+import { servedHere } from './served-here.ts'
 import { decodeHeader, encodeHeader, Type } from './wire.ts'
 
 export interface OpenOptions {
@@ -28,7 +29,11 @@ export type CallSyncOptions = Omit<CallOptions, 'signal'>
 /** The most bytes, and descriptors, that a reply may have. */
 const REPLY = { bytes: 256 * 1024 * 1024, fds: 1024 }
 const PATIENCE = 5000
-const EAGAIN_OR_GONE = new Set([-11, -32, -104])
+/** The server has gone, or has not come to its door for so long that it is no better. */
+const GONE: ReadonlySet<number> = new Set([E.EAGAIN, E.EPIPE, E.ECONNRESET])
+/** Of a file that is no socket, a socket of another type, one that nobody listens on. */
+const NO_DOOR: ReadonlySet<number> = new Set([E.ECONNREFUSED, E.EPROTOTYPE, E.ENOTCONN, E.ENOTSOCK])
+const fields = ['fds', 'timeout', 'signal']
 
 /** A door that somebody else serves, or this process. It is one reference to it. */
 export class DoorClient implements Disposable {
@@ -89,7 +94,7 @@ export class DoorClient implements Disposable {
   /** The same, blocking the thread. Throws DoorError EDEADLK when this thread serves the door. */
   callSync(data: Uint8Array | string = '', options: CallSyncOptions = {}): Response {
     const request = this.#request(data, options)
-    if (isServedHere(this.#page.info.uniquifier)) throw new DoorError(E.EDEADLK, 'door_call')
+    if (servedHere.has(this.#page.info.uniquifier)) throw new DoorError(E.EDEADLK, 'door_call')
     this.#blocking = this.#usable(this.#blocking)
     return this.#blocking.callSync(request, options.timeout ?? Infinity)
   }
@@ -112,10 +117,7 @@ export class DoorClient implements Disposable {
 
   #request(data: Uint8Array | string, options: CallOptions): Request {
     this.#check('door_call')
-    for (const name of Object.keys(options)) {
-      if (!['fds', 'timeout', 'signal'].includes(name))
-        throw invalid('door_call', `there is no option ${name}`)
-    }
+    checkFields(options, fields, 'door_call')
     if (options.timeout !== undefined && !(options.timeout >= 0))
       throw invalid('door_call', 'timeout is in milliseconds')
     const bytes = typeof data === 'string' ? Buffer.from(data) : data
@@ -136,7 +138,7 @@ export class DoorClient implements Disposable {
       this.#socket.sendSync(header, [there], { timeout: PATIENCE })
     } catch (cause) {
       here.close()
-      const gone = EAGAIN_OR_GONE.has(errnoOf(cause) ?? 0)
+      const gone = GONE.has(errnoOf(cause) ?? 0)
       throw new DoorError(gone ? E.EBADF : (errnoOf(cause) ?? E.EBADF), 'door_call', { cause })
     } finally {
       there.close()
@@ -174,9 +176,7 @@ function greeted(socket: FdSocket, message: Message | null): DoorClient {
 
 const asDoorError = (cause: unknown): DoorError => {
   const errno = errnoOf(cause) ?? E.EBADF
-  // A file that is no socket, a socket of another type, one that nobody listens on.
-  const none = new Set([-111, -91, -107, -88])
-  return new DoorError(none.has(errno) ? E.EBADF : errno, 'open', { cause })
+  return new DoorError(NO_DOOR.has(errno) ? E.EBADF : errno, 'open', { cause })
 }
 
 /**

@@ -8,18 +8,17 @@ import {
   DOOR_REVOKED,
   DOOR_UNREF,
   DOOR_UNREF_MULTI,
-  DOOR_PARAM_DATA_MAX,
-  DOOR_PARAM_DATA_MIN,
-  DOOR_PARAM_DESC_MAX,
   type DoorParam,
 } from './attributes.ts'
-import { DoorError, E, invalid } from './errors.ts'
-import { InfoPage, type DoorInfo, type DoorLimits } from './info-page.ts'
+import { checkFields, DoorError, E, invalid } from './errors.ts'
+import { InfoPage, type DoorInfo } from './info-page.ts'
+import { checkLimits, INT_MAX, paramOf, refusal, withParam } from './limits.ts'
 import { Names, type AttachOptions } from './names.ts'
 import { References } from './references.ts'
 import type { Room } from './pieces.ts'
 import { ServerSession, type CallContext, type Reply, type Served } from './server-session.ts'
-import { decodeHeader, encodeHeader, Type, type Packet } from './wire.ts'
+import { servedHere } from './served-here.ts'
+import { decodeHeader, encodeHeader, MOST_RIGHTS, PIECE, Type, type Packet } from './wire.ts'
 
 /** What a door is made of. `data` is null when the caller has given none. */
 export type Procedure = (data: Buffer | null, context: CallContext) => Reply | Promise<Reply>
@@ -57,19 +56,12 @@ const fields = [
   'dataMax',
   'descMax',
 ]
-const INT_MAX = 0x7fffffff
 /** The most bytes of a call that are kept, whatever DATA_MAX is. */
 const MOST_BYTES = 256 * 1024 * 1024
 /** A client has a session for each of its threads that calls. */
 const MOST_SESSIONS = 1024
-
-/** Doors of this thread: who calls one of them and blocks would wait for itself. */
-const served = new Set<bigint>()
-
-/** @internal */
-export function isServedHere(uniquifier: bigint): boolean {
-  return served.has(uniquifier)
-}
+/** What a packet of a session has at most, and room to see that one has more. */
+const SESSION = { maxFds: MOST_RIGHTS, maxBytes: 2 * PIECE }
 
 const unrefs: ReadonlyMap<unknown, number> = new Map<unknown, number>([
   [false, 0],
@@ -100,10 +92,7 @@ export class Door implements Served, AsyncDisposable {
 
   /** @internal See {@link createDoor}. */
   constructor(procedure: Procedure, options: DoorOptions) {
-    for (const name of Object.keys(options)) {
-      if (!fields.includes(name))
-        throw invalid('door_create', `there is no option ${name}; there are ${fields.join(', ')}`)
-    }
+    checkFields(options, fields, 'door_create')
     if (typeof procedure !== 'function') throw invalid('door_create', 'the procedure is a function')
     this.#procedure = procedure
     this.cookie = options.cookie
@@ -136,7 +125,7 @@ export class Door implements Served, AsyncDisposable {
     this.#references = new References((unreferenced) => {
       this.#mark(unreferenced)
     })
-    served.add(this.#uniquifier)
+    servedHere.add(this.#uniquifier)
   }
 
   /** References to it: its own, its names, and its opens in all processes. */
@@ -161,13 +150,7 @@ export class Door implements Served, AsyncDisposable {
    */
   setParam(param: DoorParam, value: number): void {
     this.#check('door_setparam')
-    const limits = this.#page.limits
-    const changed = {
-      [DOOR_PARAM_DATA_MIN]: { ...limits, dataMin: value },
-      [DOOR_PARAM_DATA_MAX]: { ...limits, dataMax: value },
-      [DOOR_PARAM_DESC_MAX]: { ...limits, descMax: value },
-    }[param] as DoorLimits | undefined
-    if (changed === undefined) throw invalid('door_setparam', 'there is no such parameter')
+    const changed = withParam(this.#page.limits, param, value)
     this.#page.limits = checkLimits(changed, this.#page.attributes, 'door_setparam')
   }
 
@@ -292,7 +275,7 @@ export class Door implements Served, AsyncDisposable {
           message.close()
           break
         }
-        this.#begin(FdSocket.from(message.claim()[0] as Fd, this.#receiveOptions()), mine)
+        this.#begin(FdSocket.from(message.claim()[0] as Fd, SESSION), mine)
       }
     } catch {
       // What is no door's client costs its own open, and nothing else.
@@ -300,10 +283,6 @@ export class Door implements Served, AsyncDisposable {
     socket.close()
     this.#opens.delete(socket)
     this.#recount()
-  }
-
-  #receiveOptions(): { maxFds: number; maxBytes: number } {
-    return { maxFds: 253, maxBytes: 128 * 1024 }
   }
 
   #begin(socket: FdSocket, mine: Set<ServerSession>): void {
@@ -343,7 +322,7 @@ export class Door implements Served, AsyncDisposable {
   }
 
   #end(): void {
-    served.delete(this.#uniquifier)
+    servedHere.delete(this.#uniquifier)
     for (const session of this.#sessions) session.close()
     this.#page.close()
   }
@@ -355,33 +334,4 @@ export class Door implements Served, AsyncDisposable {
  */
 export function createDoor(procedure: Procedure, options: DoorOptions = {}): Door {
   return new Door(procedure, options)
-}
-
-/** 0, or the errno that a call is refused with, in the order of door_call(3C). */
-export function refusal(page: InfoPage, length: number, descriptors: number): number {
-  const { attributes, limits } = page
-  if ((attributes & DOOR_REVOKED) !== 0) return E.EBADF
-  if (length < limits.dataMin || length > limits.dataMax) return E.ENOBUFS
-  if (descriptors > 0 && (attributes & DOOR_REFUSE_DESC) !== 0) return E.ENOTSUP
-  return descriptors > limits.descMax ? E.ENFILE : 0
-}
-
-export function paramOf({ dataMin, dataMax, descMax }: DoorLimits, param: DoorParam): number {
-  const value = {
-    [DOOR_PARAM_DATA_MIN]: dataMin,
-    [DOOR_PARAM_DATA_MAX]: dataMax,
-    [DOOR_PARAM_DESC_MAX]: descMax,
-  }[param] as number | undefined
-  if (value === undefined) throw invalid('door_getparam', 'there is no such parameter')
-  return value
-}
-
-function checkLimits(limits: DoorLimits, attributes: number, syscall: string): DoorLimits {
-  for (const value of Object.values(limits)) {
-    if (!Number.isSafeInteger(value) || value < 0) throw invalid(syscall, 'a limit is a whole number')
-  }
-  if (limits.descMax > INT_MAX) throw new DoorError(E.ERANGE, syscall)
-  if (limits.descMax !== 0 && (attributes & DOOR_REFUSE_DESC) !== 0) throw new DoorError(E.ENOTSUP, syscall)
-  if (limits.dataMin > limits.dataMax) throw invalid(syscall, 'the least is above the most')
-  return limits
 }

@@ -12,16 +12,24 @@ export const E = {
   EAGAIN: -11,
   EACCES: -13,
   EBUSY: -16,
+  EEXIST: -17,
   EINVAL: -22,
   ENFILE: -23,
   EMFILE: -24,
+  EPIPE: -32,
   ERANGE: -34,
   EDEADLK: -35,
   EPROTO: -71,
   EOVERFLOW: -75,
+  ENOTSOCK: -88,
+  EPROTOTYPE: -91,
   ENOTSUP: -95,
+  EADDRINUSE: -98,
+  ECONNRESET: -104,
   ENOBUFS: -105,
+  ENOTCONN: -107,
   ETIMEDOUT: -110,
+  ECONNREFUSED: -111,
   EREMOTEIO: -121,
 } as const
 
@@ -80,6 +88,15 @@ export class DoorError extends Error {
 
 export function invalid(syscall: string, detail: string): DoorError {
   return new DoorError(E.EINVAL, syscall, { detail })
+}
+
+/** Refuses fields that are not known, so that a misspelt one does not go unheard. */
+export function checkFields(options: object, known: readonly string[], syscall: string): void {
+  for (const name of Object.keys(options)) {
+    if (!known.includes(name)) {
+      throw invalid(syscall, `there is no option ${name}; there are ${known.join(', ')}`)
+    }
+  }
 }
 
 /** The errno of a system error of Node's or of @x/fdpass, where it has one. */

@@ -25,9 +25,6 @@ const O_PATH = 0o10000000
 const SHUT_RD = 0
 /** Milliseconds. */
 const FULL_TABLE_PAUSE = 10
-const EEXIST = -17
-const EADDRINUSE = -98
-const EINVAL = -22
 let hidden = 0
 
 interface Name {
@@ -79,7 +76,7 @@ class Entrance {
 
   /** A further name. */
   link(path: string): number {
-    return this.#inode === undefined ? EINVAL : binding.link(this.#inode.fd, path)
+    return this.#inode === undefined ? E.EINVAL : binding.link(this.#inode.fd, path)
   }
 
   has(path: string): boolean {
@@ -210,7 +207,7 @@ export class Names {
     }
     if (isAbstract(path)) throw invalid('fattach', 'an abstract name is a door’s only one')
     const error = this.#entrance.link(path)
-    if (error < 0) throw new DoorError(error === EEXIST ? E.EBUSY : error, 'fattach')
+    if (error < 0) throw new DoorError(error === E.EEXIST ? E.EBUSY : error, 'fattach')
   }
 
   #newEntrance(path: string, mode: number | undefined): Entrance {
@@ -231,7 +228,7 @@ export class Names {
       return entrance
     } catch (cause) {
       const errno = errnoOf(cause) ?? E.EINVAL
-      throw new DoorError(errno === EADDRINUSE ? E.EBUSY : errno, 'fattach', { cause })
+      throw new DoorError(errno === E.EADDRINUSE ? E.EBUSY : errno, 'fattach', { cause })
     }
   }
 

@@ -4,7 +4,6 @@ export const EAGAIN = -11
 export const EADDRINUSE = -98
 export const EBADF = -9
 export const EBUSY = -16
-export const ECANCELED = -125
 export const ECONNREFUSED = -111
 export const EEXIST = -17
 export const EINVAL = -22
