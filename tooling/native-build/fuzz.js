@@ -2,9 +2,10 @@
 // native-fuzz [SECONDS]: compiles native/fuzz/*_fuzz.cc of the package in the working directory with its core, by
 // clang's libFuzzer with AddressSanitizer and UBSan, and runs each for so long: 5 seconds, unless told.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
+import { coreOf, list } from './sources.js'
 
 const compileTimeout = 300_000
 
@@ -22,9 +23,7 @@ if (spawnSync(compiler, ['--version']).status !== 0) {
 
 const native = resolve('native')
 const folder = join(native, 'fuzz')
-const list = (path, pattern) =>
-  existsSync(path) ? readdirSync(path).filter((name) => pattern.test(name)) : []
-const core = list(native, /^(?!addon).*\.cc$/).map((name) => join(native, name))
+const core = coreOf(native)
 const targets = list(folder, /_fuzz\.cc$/)
 if (targets.length === 0) fail(2, `no native/fuzz/*_fuzz.cc in ${process.cwd()}`)
 

@@ -2,8 +2,9 @@
 // native-test [asan|tsan|ubsan …]: compiles the core of the package in the working directory (every native/*.cc
 // that is not the addon) and native/test/*_test.cc under each sanitizer, and runs the tests.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
+import { coreOf, list } from './sources.js'
 
 const flags = {
   asan: ['-fsanitize=address', '-fno-sanitize-recover=all'],
@@ -25,9 +26,7 @@ if (unknown.length > 0)
 const modes = wanted.length > 0 ? wanted : Object.keys(flags)
 
 const native = resolve('native')
-const list = (folder, pattern) =>
-  existsSync(folder) ? readdirSync(folder).filter((name) => pattern.test(name)) : []
-const core = list(native, /^(?!addon).*\.cc$/)
+const core = coreOf(native)
 const tests = list(join(native, 'test'), /_test\.cc$/)
 if (tests.length === 0) fail(2, `no native/test/*_test.cc in ${process.cwd()}`)
 
@@ -61,8 +60,7 @@ const compile = (name, mode, files, how) => {
 
 /** The core as one object that all tests are linked with. */
 const compileCore = (mode) => {
-  const files = core.map((name) => join(native, name))
-  return compile(`core.${mode}.o`, mode, files, ['-r', '-nostdlib'])
+  return compile(`core.${mode}.o`, mode, core, ['-r', '-nostdlib'])
 }
 
 /** ThreadSanitizer finds no room for its shadow where the kernel randomises more than 28 bits of an address. */

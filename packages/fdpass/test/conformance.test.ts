@@ -1,6 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs'
-import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { claimedCases, coverageOf } from '@x/conformance'
 import { expect, test } from 'vitest'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -37,25 +36,14 @@ const TITLE = new RegExp(String.raw`(?<!\.(?:skip|todo|fails))\(\s*['"\`](${NAME
 /** And at the start of the comment before a test of the core. */
 const COMMENT = new RegExp(String.raw`^// (${NAMES}): `, 'gm')
 
-const titles = (folder: string, pattern: RegExp): string[] =>
-  readdirSync(root + folder)
-    .filter((name) => /(\.test\.ts|_test\.cc)$/.test(name) && name !== basename(import.meta.filename))
-    .flatMap((name) => [...readFileSync(`${root}${folder}/${name}`, 'utf8').matchAll(pattern)])
-    .flatMap(([, numbers = '']) => numbers.split(', '))
-
-const claimed = new Set([...titles('test', TITLE), ...titles('native/test', COMMENT)])
+const claimed = claimedCases(root, { title: TITLE, comment: COMMENT })
 
 test('every case that a test names is one of the list', () => {
   expect([...claimed].filter((name) => !cases.includes(name))).toEqual([])
 })
 
 test('every case of the list has a test, or a reason why it does not apply', () => {
-  const tested = cases.filter((name) => claimed.has(name))
-  const reasons = Object.entries(notApplicable)
-  console.log(`${cases.length} cases, ${tested.length} tested, ${reasons.length} not applicable`)
-  for (const [name, reason] of reasons) console.log(`not applicable: ${name}: ${reason}`)
-  expect(cases.filter((name) => !claimed.has(name) && !(name in notApplicable))).toEqual([])
-  expect(reasons.filter(([name]) => claimed.has(name) || !cases.includes(name))).toEqual([])
+  expect(coverageOf(cases, claimed, notApplicable)).toEqual({ missing: [], needless: [] })
 })
 
 test('titles are seen in test, describe and test.each, and not where they are skipped', () => {
