@@ -3,7 +3,9 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { Fd, FdListener, FdSocket, listen } from '../src/index.ts'
 import { newFolder, own } from './fixtures/disposal.ts'
-import { codeOf, countOpen, pair } from './fixtures/ends.ts'
+import { openCount } from './fixtures/descriptors.ts'
+import { codeOf } from './fixtures/outcomes.ts'
+import { newPair } from './fixtures/sockets.ts'
 import { script } from './fixtures/script.ts'
 
 const newListener = (options = {}): FdListener => own(listen(join(newFolder(), 'socket'), options))
@@ -107,9 +109,9 @@ describe('connect', () => {
     ['EINVAL', () => 'a\0b'],
     ['ENAMETOOLONG', () => `\0${'n'.repeat(108)}`],
   ])('is %s', async (code, name) => {
-    const before = countOpen()
+    const before = openCount()
     expect(await codeOf(() => FdSocket.connect(name(newFolder())))).toBe(code)
-    expect(countOpen()).toBe(before)
+    expect(openCount()).toBe(before)
   })
 
   test('to a listener of another type is EPROTOTYPE', async () => {
@@ -160,7 +162,7 @@ describe('FdListener.from', () => {
     expect(await codeOf(() => FdListener.from(fd))).toBe('EINVAL')
     expect(fd.blocking).toBe(true)
     own(FdListener.from(fd, { nonblocking: true }))
-    const [socket] = pair()
+    const [socket] = newPair()
     expect(await codeOf(() => FdListener.from(Fd.from(socket.take())))).toBe('EINVAL')
   })
 })
@@ -174,7 +176,7 @@ test.each([
   [{ type: 'dgram' }],
 ])('listen with %j is EINVAL, and makes nothing', async (options) => {
   const path = join(newFolder(), 'socket')
-  const before = countOpen()
+  const before = openCount()
   expect(await codeOf(() => listen(path, options as never))).toBe('EINVAL')
-  expect([existsSync(path), countOpen()]).toEqual([false, before])
+  expect([existsSync(path), openCount()]).toEqual([false, before])
 })

@@ -4,7 +4,10 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { Fd, FdPassError, FdSocket, listen, type Message, type SocketType } from '../src/index.ts'
 import { newFolder, own } from './fixtures/disposal.ts'
-import { codeOf, countOpen, openFile, ownFile, pair, until } from './fixtures/ends.ts'
+import { openCount } from './fixtures/descriptors.ts'
+import { openFile, ownFile } from './fixtures/files.ts'
+import { codeOf, until } from './fixtures/outcomes.ts'
+import { newPair } from './fixtures/sockets.ts'
 import { script } from './fixtures/script.ts'
 
 const types: SocketType[] = ['stream', 'seqpacket', 'dgram']
@@ -29,7 +32,7 @@ const fill = (socket: FdSocket, data: Buffer = big): Promise<void>[] => {
 
 describe.each(types)('a message over %s', (type) => {
   test('arrives with its bytes and its descriptors, in order', async () => {
-    const [a, b] = pair({ type })
+    const [a, b] = newPair({ type })
     const folder = newFolder()
     const files = ['one', 'two', 'three'].map((text) => {
       writeFileSync(join(folder, text), text)
@@ -42,7 +45,7 @@ describe.each(types)('a message over %s', (type) => {
   })
 
   test('may be a string, bytes, or several of these', async () => {
-    const [a, b] = pair({ type })
+    const [a, b] = newPair({ type })
     await a.send('ä')
     await a.send(new Uint8Array([1, 2]))
     await a.send([Buffer.from('a'), Buffer.from('b')])
@@ -51,7 +54,7 @@ describe.each(types)('a message over %s', (type) => {
   })
 
   test('is waited for in the event loop, or by the thread', async () => {
-    const [a, b] = pair({ type })
+    const [a, b] = newPair({ type })
     const waiting = b.recv()
     await a.send('first')
     expect(received(await waiting).data.toString()).toBe('first')
@@ -60,7 +63,7 @@ describe.each(types)('a message over %s', (type) => {
   })
 
   test('30: that is not there yet is ETIMEDOUT, at once or at the deadline', async () => {
-    const [, b] = pair({ type })
+    const [, b] = newPair({ type })
     expect(await codeOf(() => b.recv({ timeout: 0 }))).toBe('ETIMEDOUT')
     expect(await codeOf(() => b.recv({ timeout: 5 }))).toBe('ETIMEDOUT')
     expect(await codeOf(() => b.recvSync({ timeout: 0 }))).toBe('ETIMEDOUT')
@@ -68,7 +71,7 @@ describe.each(types)('a message over %s', (type) => {
   })
 
   test('waits for room, and all arrive in the order of the calls', async () => {
-    const [a, b] = pair({ type })
+    const [a, b] = newPair({ type })
     const sent = fill(a)
     sent.push(a.send('last'))
     for (let n = 1; n < sent.length; n++) expect(received(await b.recv()).data).toEqual(big)
@@ -78,7 +81,7 @@ describe.each(types)('a message over %s', (type) => {
   })
 
   test('sent by the thread goes after what waits', async () => {
-    const [a, b] = pair({ type })
+    const [a, b] = newPair({ type })
     const before = fill(a)
     expect(
       await codeOf(() => {
@@ -92,7 +95,7 @@ describe.each(types)('a message over %s', (type) => {
   })
 
   test('that waits keeps its descriptors: they may be closed, and their numbers be other files', async () => {
-    const [a, b] = pair({ type })
+    const [a, b] = newPair({ type })
     const folder = newFolder()
     writeFileSync(join(folder, 'file'), 'right')
     const waiting = fill(a)
@@ -108,16 +111,16 @@ describe.each(types)('a message over %s', (type) => {
   })
 
   test('that is given up before it was begun was not sent', async () => {
-    const [a, b] = pair({ type })
+    const [a, b] = newPair({ type })
     const first = await fillExactly(a)
     const controller = new AbortController()
-    const before = countOpen()
+    const before = openCount()
     const sent = a.send('never', [openFile()], { signal: controller.signal })
     const timed = a.send('neither', [a], { timeout: 1 })
     controller.abort(new Error('enough'))
     await expect(sent).rejects.toThrow('enough')
     expect(await codeOf(() => timed)).toBe('ETIMEDOUT')
-    expect(countOpen()).toBe(before + 1) // the file's own
+    expect(openCount()).toBe(before + 1) // the file's own
     await drop(b, first)
     await a.send('next')
     expect(received(await b.recv()).data.toString()).toBe('next')
@@ -137,7 +140,7 @@ const fillExactly = async (socket: FdSocket): Promise<number> => {
 
 describe('recv', () => {
   test('serves calls in turn', async () => {
-    const [a, b] = pair()
+    const [a, b] = newPair()
     const waiting = [b.recv(), b.recv(), b.recv()]
     for (const text of ['1', '2', '3']) await a.send(text)
     const texts = (await Promise.all(waiting)).map((message) => received(message).data.toString())
@@ -145,7 +148,7 @@ describe('recv', () => {
   })
 
   test('that is given up leaves the message to the next', async () => {
-    const [a, b] = pair()
+    const [a, b] = newPair()
     const controller = new AbortController()
     const first = b.recv({ signal: controller.signal })
     const second = b.recv()
@@ -158,7 +161,7 @@ describe('recv', () => {
 
   test('41: null is the end, again and again', async () => {
     for (const type of ['stream', 'seqpacket'] as const) {
-      const [a, b] = pair({ type })
+      const [a, b] = newPair({ type })
       a.close()
       expect(await b.recv()).toBeNull()
       expect(await b.recv()).toBeNull()
@@ -167,7 +170,7 @@ describe('recv', () => {
   })
 
   test('by the thread is EBUSY while another waits', async () => {
-    const [a, b] = pair()
+    const [a, b] = newPair()
     const waiting = b.recv()
     expect(await codeOf(() => b.recvSync())).toBe('EBUSY')
     await a.send('x')
@@ -175,7 +178,7 @@ describe('recv', () => {
   })
 
   test('messages are iterated until the end', async () => {
-    const [a, b] = pair()
+    const [a, b] = newPair()
     const texts: string[] = []
     const reader = (async () => {
       for await (using message of b) texts.push(message.data.toString())
@@ -187,7 +190,7 @@ describe('recv', () => {
   })
 
   test('an iteration that is left takes no message with it', async () => {
-    const [a, b] = pair()
+    const [a, b] = newPair()
     for (const text of ['a', 'b']) await a.send(text)
     for await (using message of b) {
       expect(message.data.toString()).toBe('a')
@@ -197,7 +200,7 @@ describe('recv', () => {
   })
 
   test('a message of many times the buffer arrives whole', async () => {
-    const [a, b] = pair({ maxBytes: 8_000_000 })
+    const [a, b] = newPair({ maxBytes: 8_000_000 })
     const data = Buffer.alloc(8_000_000, 'abcdefg')
     const sent = a.send(data, [openFile()])
     const message = received(await b.recv())
@@ -209,7 +212,7 @@ describe('recv', () => {
 
 describe('end', () => {
   test('84: is half a close: what was sent arrives, and the other direction goes on', async () => {
-    const [a, b] = pair()
+    const [a, b] = newPair()
     const sent = fill(a)
     const ended = a.end()
     await drop(b, sent.length)
@@ -221,7 +224,7 @@ describe('end', () => {
   })
 
   test('can be given up, and nothing is ended then', async () => {
-    const [a, b] = pair()
+    const [a, b] = newPair()
     const sent = fill(a)
     expect(await codeOf(() => a.end({ timeout: 1 }))).toBe('ETIMEDOUT')
     await drop(b, sent.length)
@@ -232,12 +235,12 @@ describe('end', () => {
 
 describe('a stream message that is given up half-way', () => {
   test('ends the stream: its peer is told, and later messages are EPIPE', async () => {
-    const [a, b] = pair({ maxBytes: 8_000_000 })
-    const before = countOpen()
+    const [a, b] = newPair({ maxBytes: 8_000_000 })
+    const before = openCount()
     expect(await codeOf(() => a.send(Buffer.alloc(8_000_000), [a], { timeout: 5 }))).toBe('ETIMEDOUT')
     expect(await codeOf(() => a.send('next'))).toBe('EPIPE')
     await expect(b.recv()).rejects.toThrow(/EPROTO.*ended inside of a frame/)
-    expect(countOpen()).toBe(before)
+    expect(openCount()).toBe(before)
     await b.send('back')
     expect(received(await a.recv()).data.toString()).toBe('back')
   })
@@ -245,7 +248,7 @@ describe('a stream message that is given up half-way', () => {
 
 describe('close', () => {
   test('28, 37: everything afterwards is EBADF, and closing twice is fine', async () => {
-    const [a] = pair()
+    const [a] = newPair()
     a.close()
     a.close()
     expect(a.fd).toBe(-1)
@@ -267,19 +270,19 @@ describe('close', () => {
   })
 
   test('ends what waits, and holds nothing back', async () => {
-    const before = countOpen()
-    const [a, b] = pair()
+    const before = openCount()
+    const [a, b] = newPair()
     const waiting = [b.recv(), b.recv(), ...fill(a), a.send('x', [openFile(), openFile()])]
     const codes = waiting.map((promise) => codeOf(() => promise))
     received((await b.recv({ timeout: 0 }).catch(() => null)) ?? ((await waiting[0]) as Message))
     a.close()
     b.close()
     expect(new Set(await Promise.all(codes))).toEqual(new Set(['no error', 'EBADF']))
-    expect(countOpen()).toBeLessThanOrEqual(before + 3) // two files, and the loop's own poller
+    expect(openCount()).toBeLessThanOrEqual(before + 3) // two files, and the loop's own poller
   })
 
   test('a peer whose message was not read is told', async () => {
-    const [a, b] = pair({ framed: false })
+    const [a, b] = newPair({ framed: false })
     await a.send('unread')
     b.close()
     expect(await codeOf(() => a.recv())).toBe('ECONNRESET')
@@ -289,7 +292,7 @@ describe('close', () => {
 
 describe('take', () => {
   test('gives the number away, and from() takes it', async () => {
-    const [a, b] = pair()
+    const [a, b] = newPair()
     const number = a.take()
     expect(a.fd).toBe(-1)
     const again = own(FdSocket.from(number))
@@ -299,7 +302,7 @@ describe('take', () => {
   })
 
   test('is EBUSY while a call waits, and while it has read ahead', async () => {
-    const [a, b] = pair()
+    const [a, b] = newPair()
     const waiting = b.recv()
     expect(await codeOf(() => b.take())).toBe('EBUSY')
     await Promise.all([a.send('one'), a.send('two')])
@@ -327,13 +330,13 @@ describe('from', () => {
 
   test('finds out the type', () => {
     for (const type of types) {
-      const [a] = pair({ type })
+      const [a] = newPair({ type })
       expect(own(FdSocket.from(a.take())).type).toBe(type)
     }
   })
 
   test('a descriptor has one owner', async () => {
-    const [a] = pair()
+    const [a] = newPair()
     expect(await codeOf(() => FdSocket.from(a.fd))).toBe('EBUSY')
     expect(await codeOf(() => Fd.from(a.fd))).toBe('EBUSY')
   })
@@ -352,9 +355,9 @@ describe('options', () => {
     [{ maxBytes: '5' }],
     [{ sendBuffer: -1 }],
   ])('%j is EINVAL', async (options) => {
-    const before = countOpen()
+    const before = openCount()
     expect(await codeOf(() => FdSocket.pair(options as never))).toBe('EINVAL')
-    expect(countOpen()).toBe(before)
+    expect(openCount()).toBe(before)
   })
 
   test.each([
@@ -365,14 +368,14 @@ describe('options', () => {
     [{ to: '/x' }],
     [{ move: true }],
   ])('send with %j is EINVAL, and nothing goes', async (options) => {
-    const [a, b] = pair()
+    const [a, b] = newPair()
     expect(await codeOf(() => a.send('x', [openFile()], options as never))).toBe('EINVAL')
     expect(await codeOf(() => b.recv({ timeout: 0 }))).toBe('ETIMEDOUT')
   })
 
   test('sendBuffer decides how long a packet may be', async () => {
-    const [a, b] = pair({ type: 'seqpacket', sendBuffer: 4096 })
-    const [c, d] = pair({ type: 'seqpacket', sendBuffer: 1 << 20, maxBytes: 1 << 20 })
+    const [a, b] = newPair({ type: 'seqpacket', sendBuffer: 4096 })
+    const [c, d] = newPair({ type: 'seqpacket', sendBuffer: 1 << 20, maxBytes: 1 << 20 })
     expect(await codeOf(() => a.send(Buffer.alloc(100_000)))).toBe('EMSGSIZE')
     await a.send('still fine')
     received(await b.recv())
@@ -381,7 +384,7 @@ describe('options', () => {
   })
 
   test('move closes what was sent, and nothing that was not', async () => {
-    const [a, b] = pair()
+    const [a, b] = newPair()
     const fd = ownFile()
     await a.send('x', [fd], { move: true })
     expect(fd.fd).toBe(-1)
@@ -412,13 +415,13 @@ describe('errors', () => {
 
 describe('peer', () => {
   test('is the process at the other end', () => {
-    const [a] = pair()
+    const [a] = newPair()
     expect(a.peer).toEqual({ pid: process.pid, uid: process.getuid?.(), gid: process.getgid?.() })
     expect(own(a.peerPidfd()).kind).toBe('pidfd')
   })
 
   test('unreceived counts until the peer has received', async () => {
-    const [a, b] = pair()
+    const [a, b] = newPair()
     expect(a.unreceived).toBe(0)
     await a.send('x')
     expect(a.unreceived).toBeGreaterThan(0)
@@ -451,7 +454,7 @@ describe('39: recv with peek', () => {
   test.each([{ type: 'stream', framed: false }, { type: 'seqpacket' }, { type: 'dgram' }] as const)(
     'leaves the message of %j where it is, with descriptors that are new each time',
     async (options) => {
-      const [a, b] = pair(options)
+      const [a, b] = newPair(options)
       await a.send('look', [a])
       const looks = [await b.recv({ peek: true }), b.recvSync({ peek: true }), await b.recv()].map(received)
       expect(looks.map((message) => message.data.toString())).toEqual(['look', 'look', 'look'])
@@ -465,7 +468,7 @@ describe('39: recv with peek', () => {
   )
 
   test('is EINVAL of frames, which are read ahead', async () => {
-    const [, b] = pair()
+    const [, b] = newPair()
     expect(await codeOf(() => b.recv({ peek: true }))).toBe('EINVAL')
     expect(await codeOf(() => b.recvSync({ peek: 1 as never }))).toBe('EINVAL')
   })
@@ -473,7 +476,7 @@ describe('39: recv with peek', () => {
 
 describe('what a message cannot be', () => {
   test('several groups of descriptors with a bad one in the last: EBADF, and nothing was sent', async () => {
-    const [a, b] = pair()
+    const [a, b] = newPair()
     const file = openFile()
     expect(await codeOf(() => a.send('x', [...Array.from({ length: 253 }, () => file), 99_999]))).toBe(
       'EBADF',
@@ -483,7 +486,7 @@ describe('what a message cannot be', () => {
   })
 
   test('bytes that were transferred while it waits: EINVAL, and the stream ends', async () => {
-    const [a, b] = pair({ maxBytes: 8_000_000 })
+    const [a, b] = newPair({ maxBytes: 8_000_000 })
     const data = new Uint8Array(8_000_000)
     const sent = codeOf(() => a.send(data))
     structuredClone(data, { transfer: [data.buffer] })
@@ -499,13 +502,13 @@ describe('what a message cannot be', () => {
     { pid: 1, uid: '7', gid: 0 },
     { pid: 1, uid: 0, gid: 5.7 },
   ])('credentials %j: EINVAL', async (credentials) => {
-    const [a] = pair({ type: 'seqpacket' })
+    const [a] = newPair({ type: 'seqpacket' })
     expect(await codeOf(() => a.send('x', [], { credentials: credentials as never }))).toBe('EINVAL')
   })
 })
 
 test('those behind a message that is given up half-way do not wait for ever', async () => {
-  const [a] = pair({ maxBytes: 8_000_000 })
+  const [a] = newPair({ maxBytes: 8_000_000 })
   const controller = new AbortController()
   const first = codeOf(() => a.send(Buffer.alloc(8_000_000), [], { signal: controller.signal }))
   const second = codeOf(() => a.send('second'))
@@ -515,7 +518,7 @@ test('those behind a message that is given up half-way do not wait for ever', as
 })
 
 test('what is sent after end() is EPIPE, and the end is a clean one', async () => {
-  const [a, b] = pair()
+  const [a, b] = newPair()
   const waiting = fill(a)
   const ended = a.end()
   const late = codeOf(() => a.send('late'))
@@ -526,7 +529,7 @@ test('what is sent after end() is EPIPE, and the end is a clean one', async () =
 })
 
 test('78: empty packets of a foreign peer are none of them the end', async () => {
-  const [a, b] = pair({ type: 'seqpacket' })
+  const [a, b] = newPair({ type: 'seqpacket' })
   execFileSync(
     'python3',
     ['-c', `import socket; s = socket.socket(fileno=3); [s.send(x) for x in (b'', b'', b'data')]`],

@@ -2,14 +2,17 @@ import { once } from 'node:events'
 import { isMainThread, Worker } from 'node:worker_threads'
 import { describe, expect, test } from 'vitest'
 import type { FdSocket } from '../src/index.ts'
-import { countOpen, openFile, pair, until } from './fixtures/ends.ts'
+import { openCount } from './fixtures/descriptors.ts'
+import { openFile } from './fixtures/files.ts'
+import { until } from './fixtures/outcomes.ts'
+import { newPair } from './fixtures/sockets.ts'
 import { script } from './fixtures/script.ts'
 
 const mortal = new URL('./fixtures/mortal.js', import.meta.url)
 
 /** A thread with one end of a pair; what it has said so far. */
 const start = async (role: string): Promise<{ worker: Worker; far: FdSocket; said: unknown[] }> => {
-  const [near, far] = pair()
+  const [near, far] = newPair()
   const worker = new Worker(mortal, { workerData: { role, socket: near.take() } })
   const said: unknown[] = []
   worker.on('message', (message) => said.push(message))
@@ -24,7 +27,7 @@ describe('a worker that is terminated', () => {
       const { worker: first, far: other } = await start(role)
       await first.terminate()
       other.close()
-      const before = countOpen()
+      const before = openCount()
       for (let round = 0; round < 5; round++) {
         const { worker, far, said } = await start(role)
         if (role === 'keeping') {
@@ -41,7 +44,7 @@ describe('a worker that is terminated', () => {
         far.close()
       }
       // Files of this test are closed after it.
-      await until(() => countOpen() <= before + (role === 'keeping' ? 5 : 0))
+      await until(() => openCount() <= before + (role === 'keeping' ? 5 : 0))
     },
   )
 
