@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { MountTable } from '../src/index.ts'
 import { Replica } from '../src/replica.ts'
 import { SharedTable, slotWord, ACTIVE, FREE } from '../src/shared-table.ts'
-import { codeOf, gate, TestWorker } from './fixtures/workers.ts'
+import { codeOf, gate, lookupsAt, TestWorker } from './fixtures/workers.ts'
 
 function counting(options: { drainingLimit?: number; slots?: number } = {}): {
   table: MountTable<number, number>
@@ -58,9 +58,12 @@ describe('replace', () => {
     using table = new MountTable({ drainingLimit: 1000 })
     const workers = await Promise.all([TestWorker.start(table), TestWorker.start(table)])
     await table.mount('/a', 0)
-    const stops = await Promise.all(workers.map((worker) => worker.begin('spin', gate(), '/a/b')))
-    // A worker prepares between two turns of its event loop, and there are 10 000 lookups from one to the next.
-    for (let spec = 1; spec <= 510; spec++) await table.replace('/a', spec)
+    const gates = workers.map(() => gate())
+    const stops = await Promise.all(
+      workers.map((worker, index) => worker.begin('spin', gates[index]!, '/a/b')),
+    )
+    const seen = () => gates.map(lookupsAt).reduce((sum, count) => sum + count)
+    for (let spec = 1; spec <= 500 || seen() <= 10_000_000; spec++) await table.replace('/a', spec)
     let lookups = 0
     for (const stop of stops) {
       const result = (await stop()) as { lookups: number }

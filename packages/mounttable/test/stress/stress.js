@@ -328,16 +328,16 @@ async function stop() {
   counts.stops++
   const options = random(2) === 0 ? { deadline: 10, force: true } : {}
   allowForce(table.list(), options)
-  const mounted = POINTS.flatMap((_, point) => activeOf(point)?.generation ?? []).map((generation) => [
-    active.get(generation),
-    generation,
-  ])
+  // Also what is mounted and whose caller has not had its turn yet.
+  const mounted = [...POINTS.keys()].flatMap((point) => {
+    const generation = activeOf(point)?.generation
+    return generation === undefined ? [] : [{ point, generation }]
+  })
   for (const point of POINTS.keys()) setPresence(point, false)
   const invoked = history.now()
   const stopped = table.stop(options).catch(answer)
   const response = history.now()
-  for (const [point, generation] of mounted) {
-    if (point === undefined) continue
+  for (const { point, generation } of mounted) {
     history.changed('unmount', point, 0, invoked, response)
     raise(point, generation + 1)
   }
