@@ -138,6 +138,24 @@ napi_value Adopt(const Call& call) {
   return call.Return(0);
 }
 
+// adoptAll(numbers, first, count): of an Int32Array; close-on-exec already. A call of native code, in which
+// no JavaScript runs: either they are this thread's after it, or it has not begun. Returns how many.
+napi_value AdoptAll(const Call& call) {
+  napi_typedarray_type type = napi_int8_array;
+  size_t length = 0;
+  void* data = nullptr;
+  const int64_t first = call.Int(1);
+  const int64_t count = call.Int(2);
+  if (napi_get_typedarray_info(call.env(), call.Value(0), &type, &length, &data, nullptr, nullptr) !=
+          napi_ok ||
+      type != napi_int32_array || first < 0 || count < 0 || first + count > static_cast<int64_t>(length)) {
+    return call.Return(-EINVAL);
+  }
+  const auto* numbers = static_cast<const int32_t*>(data) + first;
+  for (int64_t i = 0; i < count; ++i) call.owned().Add(numbers[i]);
+  return call.Return(count);
+}
+
 // take(descriptor): it is the caller's from now on.
 napi_value Take(const Call& call) {
   return call.Return(call.owned().Remove(call.Int(0)) ? 0 : -EBADF);
@@ -457,6 +475,7 @@ constexpr Entry kEntries[] = {
     {"available", Run<Available>},
     {"bind", Run<Bind>},
     {"close", Run<Close>},
+    {"adoptAll", Run<AdoptAll>},
     {"closeAll", Run<CloseAll>},
     {"connect", Run<Connect>},
     {"duplicate", Run<Duplicate>},

@@ -14,7 +14,7 @@ namespace fdpass {
 
 // Where to connect or send to, for as long as this lives.
 struct Address {
-  sockaddr_un name{};
+  sockaddr_un name;  // NOLINT: its first `length` bytes are set
   socklen_t length = 0;
   Descriptor anchor;  // what a long path is reached through: a directory, or the socket's inode
 };

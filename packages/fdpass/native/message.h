@@ -26,8 +26,8 @@ struct Outgoing {
 
 struct Incoming {
   Ancillary ancillary;
-  int flags = 0;  // MSG_CTRUNC, MSG_TRUNC
-  sockaddr_un from{};
+  int flags = 0;     // MSG_CTRUNC, MSG_TRUNC
+  sockaddr_un from;  // NOLINT: the first `from_length` bytes are set
   socklen_t from_length = 0;
 };
 

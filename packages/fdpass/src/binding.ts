@@ -31,6 +31,8 @@ export interface Binding {
   adopt(descriptor: number): number
   take(descriptor: number): number
   close(descriptor: number): number
+  /** Takes over `count` numbers from `first` on, in one step. Returns how many, or a negative errno. */
+  readonly adoptAll: (numbers: Int32Array, first: number, count: number) => number
   /** Closes those of the first `count` numbers that are owned. */
   closeAll(count: number): number
   open(path: string, flags: number, mode: number): number

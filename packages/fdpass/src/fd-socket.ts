@@ -91,6 +91,8 @@ const isList = (fds: Iterable<FdLike>): fds is readonly FdLike[] => Array.isArra
 export class FdSocket extends WatchedSocket implements AsyncIterable<Message> {
   readonly #rules: ReceiveRules
   readonly #receiver: Receiver
+  /** Made once, not by each call. */
+  readonly #receive = (): Message | null | undefined => this.#receiver.receive()
   readonly #sender: Sender
   readonly #bound: BoundName | undefined
   #peer: Credentials | undefined
@@ -287,10 +289,10 @@ export class FdSocket extends WatchedSocket implements AsyncIterable<Message> {
    */
   recv(options: RecvOptions = plain): Promise<Message | null> {
     try {
-      const peek = options !== plain && this.#checkRecv(options)
+      const attempt = this.#receiving(options)
       options.signal?.throwIfAborted()
       this.open('recvmsg')
-      return this.takeInTurn(() => this.#receiver.receive(peek), options, 'recvmsg')
+      return this.takeInTurn(attempt, options, 'recvmsg')
     } catch (error) {
       return rejected(error)
     }
@@ -298,8 +300,7 @@ export class FdSocket extends WatchedSocket implements AsyncIterable<Message> {
 
   /** The same, blocking the thread. Throws FdPassError EBUSY while a `recv` waits. */
   recvSync(options: RecvSyncOptions = plain): Message | null {
-    const peek = options !== plain && this.#checkRecv(options)
-    return this.takeNow(() => this.#receiver.receive(peek), options.timeout, 'recvmsg')
+    return this.takeNow(this.#receiving(options), options.timeout, 'recvmsg')
   }
 
   /** Messages until the peer ends. Each is the receiver's, to be closed or disposed of; none is read ahead. */
@@ -372,14 +373,15 @@ export class FdSocket extends WatchedSocket implements AsyncIterable<Message> {
     return false
   }
 
-  /** Whether the message is only looked at. */
-  #checkRecv(options: RecvOptions): boolean {
+  /** What a call has to do for these options. */
+  #receiving(options: RecvOptions): () => Message | null | undefined {
+    if (options === plain) return this.#receive
     checkWait(options, 'recvmsg', ['peek'])
     const { peek = false } = options
     if (typeof peek !== 'boolean') throw invalid('recvmsg', 'peek is a boolean')
     if (peek && this.framed)
       throw invalid('recvmsg', 'frames are read ahead, and cannot be left where they are')
-    return peek
+    return peek ? () => this.#receiver.receive(true) : this.#receive
   }
 
   #outgoing(

@@ -53,6 +53,18 @@ export class Fd extends Owner implements Disposable {
   }
 
   /**
+   * For addons that receive descriptors: a native function `(numbers: Int32Array, first, count)`, which makes them this
+   * thread's. Called from native code there is no moment at which they are nobody's, even when the thread is terminated:
+   * it has been called, or it has failed. Each is wrapped by {@link Fd.owned} then.
+   */
+  static readonly adopter: (numbers: Int32Array, first: number, count: number) => number = binding.adoptAll
+
+  /** An Fd of a number that {@link Fd.adopter} has been given, and that has none yet. */
+  static owned(number: number): Fd {
+    return new Fd(number)
+  }
+
+  /**
    * Opens a file (open(2)); `flags` are the constants O_* of node:fs, `mode` that of a file which is made: 0o666, less
    * the umask, unless told. Unlike one of fs.openSync, a worker's descriptor is not closed by Node behind its owner.
    */

@@ -1,7 +1,11 @@
+import { Buffer } from 'node:buffer'
+import { copyBytes } from './copy-bytes.ts'
+
 /** The header of a frame: docs/man/fdpass-frame.md has the format. */
 export const FRAME_HEADER = 16
 /** "xfd" and the version. */
 const MAGIC = 0x01646678
+const nothing = Buffer.alloc(0)
 
 /** Writes a header to the first 16 bytes of `view`. */
 export function writeFrameHeader(view: DataView, length: number, descriptors: number): void {
@@ -69,14 +73,20 @@ export class FrameDecoder {
   }
 
   /**
-   * Takes the bytes of one read and the descriptors that it brought; `damaged` when some were lost. Returns the frames
-   * that are complete now. `chunk` is copied, unless it is {@link rest}.
+   * Takes the bytes of one read, the first `end` of `chunk`, and the descriptors that it brought; `damaged` when some
+   * were lost. Returns the frames that are complete now. The bytes are copied, unless `chunk` is {@link rest}.
    */
-  push(chunk: Uint8Array, descriptors: readonly number[], damaged: boolean): Frame[] {
+  push(
+    chunk: Uint8Array,
+    descriptors: readonly number[],
+    damaged: boolean,
+    end: number = chunk.length,
+  ): Frame[] {
     const frames: Frame[] = []
     let at = 0
-    while (at < chunk.length && this.error === undefined) {
-      at += this.#headerBytes < FRAME_HEADER ? this.#takeHeader(chunk, at) : this.#takeData(chunk, at)
+    while (at < end && this.error === undefined) {
+      at +=
+        this.#headerBytes < FRAME_HEADER ? this.#takeHeader(chunk, at, end) : this.#takeData(chunk, at, end)
       if (this.#whole()) frames.push(this.#end())
     }
     const last = this.partial || this.error !== undefined ? this.#frame : frames.at(-1)
@@ -92,13 +102,13 @@ export class FrameDecoder {
 
   /** Ends the stream, and gives up the descriptors of a frame that has not come to its end. */
   end(): void {
-    this.refused.push(...this.#frame.descriptors.splice(0))
+    this.refused.push(...this.#frame.descriptors)
     this.#frame = newFrame()
   }
 
-  #takeHeader(chunk: Uint8Array, at: number): number {
-    const taken = Math.min(FRAME_HEADER - this.#headerBytes, chunk.length - at)
-    this.#header.set(chunk.subarray(at, at + taken), this.#headerBytes)
+  #takeHeader(chunk: Uint8Array, at: number, end: number): number {
+    const taken = Math.min(FRAME_HEADER - this.#headerBytes, end - at)
+    copyBytes(chunk, at, at + taken, this.#header, this.#headerBytes)
     this.#headerBytes += taken
     if (this.#headerBytes === FRAME_HEADER) this.#readHeader()
     return taken
@@ -118,11 +128,12 @@ export class FrameDecoder {
     if (this.#frame.refused) this.#refuse(this.#frame)
   }
 
-  #takeData(chunk: Uint8Array, at: number): number {
-    const taken = Math.min(this.#frame.data.length - this.#filled, chunk.length - at)
-    const place = this.#frame.data.byteOffset + this.#filled
-    const there = chunk.buffer === this.#frame.data.buffer && chunk.byteOffset + at === place
-    if (!there) this.#frame.data.set(chunk.subarray(at, at + taken), this.#filled)
+  #takeData(chunk: Uint8Array, at: number, end: number): number {
+    const { data } = this.#frame
+    const taken = Math.min(data.length - this.#filled, end - at)
+    // Their places first, which hardly ever agree: to ask for a buffer is a call into the engine.
+    const there = chunk.byteOffset + at === data.byteOffset + this.#filled && chunk.buffer === data.buffer
+    if (!there) copyBytes(chunk, at, at + taken, data, this.#filled)
     this.#filled += taken
     return taken
   }
@@ -144,7 +155,7 @@ export class FrameDecoder {
 
   #attach(frame: Frame, descriptors: readonly number[], damaged: boolean): void {
     frame.damaged ||= damaged
-    frame.descriptors.push(...descriptors)
+    if (descriptors.length > 0) frame.descriptors = [...frame.descriptors, ...descriptors]
     if (frame === this.#frame) this.#checkUnfinished(frame)
     if (frame.refused) this.#refuse(frame)
   }
@@ -178,5 +189,5 @@ export class FrameDecoder {
 }
 
 function newFrame(): Frame {
-  return { data: Buffer.alloc(0), descriptors: [], promised: 0, damaged: false, refused: false, closed: 0 }
+  return { data: nothing, descriptors: [], promised: 0, damaged: false, refused: false, closed: 0 }
 }

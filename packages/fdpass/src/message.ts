@@ -1,5 +1,6 @@
 import { Fd } from './fd.ts'
 import { closeAll, Owner } from './ownership.ts'
+import { bufferOf, type ShortData } from './short-data.ts'
 
 const none: readonly Fd[] = []
 const closed: readonly number[] = []
@@ -23,18 +24,23 @@ export interface Envelope {
  * by one, and closes the others with itself.
  */
 export class Message extends Owner implements Disposable {
-  readonly data: Buffer
+  #data: Buffer | ShortData
   #descriptors: readonly number[]
   #fds: readonly Fd[] | undefined
   readonly #envelope: Envelope | undefined
 
   /** @internal */
-  constructor(data: Buffer, descriptors: readonly number[], envelope?: Envelope) {
+  constructor(data: Buffer | ShortData, descriptors: readonly number[], envelope?: Envelope) {
     super()
-    this.data = data
+    this.#data = data
     this.#descriptors = descriptors
     this.#envelope = envelope
     if (descriptors.length > 0) this.begin(data.length)
+  }
+
+  /** The bytes. */
+  get data(): Buffer {
+    return (this.#data = bufferOf(this.#data))
   }
 
   /** The descriptors, in the order in which they were sent. They are closed with the message. */

@@ -1,4 +1,5 @@
 import { binding, Slot } from './binding.ts'
+import { copyBytes, FEW_BYTES } from './copy-bytes.ts'
 import { EAGAIN, EBADF, EMSGSIZE, ETOOMANYREFS } from './errno.ts'
 import { FdPassError } from './errors.ts'
 import { Fd, numberOf, type FdLike } from './fd.ts'
@@ -202,6 +203,13 @@ function leaveDescriptors(fds: readonly FdLike[]): void {
   }
 }
 
+/** Few bytes go the way of their header: to have the addon look where an array has its own costs more. */
+function sendBytes(socket: number, prefix: number, descriptors: number, bytes: Uint8Array): number {
+  if (bytes.length > FEW_BYTES) return binding.send(socket, prefix, descriptors, bytes, 0, bytes.length)
+  copyBytes(bytes, 0, bytes.length, binding.bytes, prefix)
+  return binding.send(socket, prefix + bytes.length, descriptors)
+}
+
 /**
  * Sends what goes at once, as most messages do, without an object for it. Returns what is left to be sent; undefined
  * when nothing is.
@@ -219,7 +227,7 @@ export function sendAtOnce(
   leaveDescriptors(fds)
   const prefix = rules.framed ? FRAME_HEADER : 0
   if (rules.framed) writeFrameHeader(header, bytes.length, fds.length)
-  const sent = binding.send(socket, prefix, fds.length, bytes, 0, bytes.length)
+  const sent = sendBytes(socket, prefix, fds.length, bytes)
   if (sent === prefix + bytes.length) return undefined
   if (sent < 0 && sent !== EAGAIN && sent !== ETOOMANYREFS) throw new FdPassError(sent, 'sendmsg')
   const rest = outgoing(bytes, fds, rules)

@@ -46,6 +46,8 @@ export class Watch {
       const error = binding.startPoller(deliver, events)
       if (error < 0) throw new FdPassError(error, 'epoll_create')
       started = true
+      // Who waits for the next turn does so without it.
+      if (waits > 0) binding.refPoller(true)
     }
     const error = binding.watch(this.#descriptor, wanted, this.#key)
     // Closed behind our back, it has left the kernel's list by itself.

@@ -1,4 +1,6 @@
+import { Buffer } from 'node:buffer'
 import { binding, Slot } from './binding.ts'
+import { FEW_BYTES } from './copy-bytes.ts'
 import { EAGAIN, EMFILE, ENFILE, EPROTO } from './errno.ts'
 import { FdPassError, FdRefusedError, FdTruncatedError } from './errors.ts'
 import { Fd } from './fd.ts'
@@ -7,6 +9,7 @@ import { FrameDecoder, type Frame } from './frame.ts'
 import { Message, type Envelope } from './message.ts'
 import { discard } from './ownership.ts'
 import { publishDiscarded } from './events.ts'
+import { bufferOf, ShortData } from './short-data.ts'
 import { MOST_RIGHTS, type ReceiveRules } from './socket-options.ts'
 
 const MSG_PEEK = 0x2
@@ -26,12 +29,10 @@ function takeDescriptors(count: number): readonly number[] {
   return descriptors
 }
 
-function copyOf(from: Buffer, length: number): Buffer {
+function copyOf(from: Buffer, length: number): Buffer | ShortData {
+  if (length <= FEW_BYTES) return new ShortData(from, length)
   const copy = Buffer.allocUnsafe(length)
-  // What most messages with descriptors have: a call into V8's own copy costs more than the bytes.
-  const FEW = 64
-  if (length > FEW) from.copy(copy, 0, 0, length)
-  else for (let i = 0; i < length; i++) copy[i] = from[i] as number
+  from.copy(copy, 0, 0, length)
   return copy
 }
 
@@ -82,7 +83,7 @@ export abstract class Receiver {
   abstract close(): void
 
   /** Throws what a message is not taken for; its descriptors are closed by then. */
-  protected deliver(data: Buffer, descriptors: readonly number[], envelope?: Envelope): Message {
+  protected deliver(data: Buffer | ShortData, descriptors: readonly number[], envelope?: Envelope): Message {
     const kinds =
       this.rules.kinds === undefined || descriptors.length === 0
         ? undefined
@@ -90,7 +91,7 @@ export abstract class Receiver {
     if (kinds === undefined) return new Message(data, descriptors, envelope)
     envelope?.pidfd?.close()
     discard(descriptors, 'refused')
-    throw new FdRefusedError('kinds does not have all of these', data, kinds.length, kinds)
+    throw new FdRefusedError('kinds does not have all of these', bufferOf(data), kinds.length, kinds)
   }
 
   protected tooMany(data: Buffer, count: number): FdRefusedError {
@@ -109,21 +110,23 @@ class MessageReceiver extends Receiver {
   }
 
   override receive(peek = false): Message | null | undefined {
-    const { maxBytes, maxFds, type } = this.rules
-    if (maxBytes > bytes.length) this.#buffer ??= Buffer.alloc(maxBytes)
-    const [how, named] = [peek ? MSG_PEEK : 0, type === 'dgram']
-    const got =
-      this.#buffer === undefined
-        ? binding.receive(this.socket, maxFds, maxBytes, how, named)
-        : binding.receive(this.socket, maxFds, maxBytes, how, named, this.#buffer, 0)
+    const got = this.#receive(peek)
     if (got === EAGAIN) return undefined
     if (got < 0) throw new FdPassError(got, 'recvmsg')
     const count = numbers[Slot.count]
     const flags = numbers[Slot.flags] | (lostPidfd() ? MSG_CTRUNC : 0)
     // First: what fails from here on must not leave them without an owner.
     const descriptors = takeDescriptors(Math.max(count, 0))
-    const [data, envelope] = this.#contents(descriptors, got)
-    if (count <= 0 && flags === 0 && got === 0 && type !== 'dgram' && this.#ended(envelope)) return null
+    let data: Buffer | ShortData
+    let envelope: Envelope | undefined
+    try {
+      data = copyOf(this.#buffer ?? scratch, got)
+      envelope = takeEnvelope()
+    } catch (error) {
+      discard(descriptors, 'closed')
+      throw error
+    }
+    if (got === 0 && count <= 0 && flags === 0 && this.#ended(envelope)) return null
     if (count < 0 || flags !== 0) throw this.#complaint(data, count, descriptors, flags, envelope)
     return this.deliver(data, descriptors, envelope)
   }
@@ -132,17 +135,20 @@ class MessageReceiver extends Receiver {
     this.#buffer = undefined
   }
 
-  #contents(descriptors: readonly number[], length: number): [Buffer, Envelope | undefined] {
-    try {
-      return [copyOf(this.#buffer ?? scratch, length), takeEnvelope()]
-    } catch (error) {
-      discard(descriptors, 'closed')
-      throw error
-    }
+  #receive(peek: boolean): number {
+    const { maxBytes, maxFds, type } = this.rules
+    if (maxBytes > bytes.length) this.#buffer ??= Buffer.alloc(maxBytes)
+    const named = type === 'dgram'
+    // Most calls want no more than this, and to take an argument costs the addon a call into the engine.
+    if (this.#buffer === undefined && !peek && !named) return binding.receive(this.socket, maxFds, maxBytes)
+    const how = peek ? MSG_PEEK : 0
+    return this.#buffer === undefined
+      ? binding.receive(this.socket, maxFds, maxBytes, how, named)
+      : binding.receive(this.socket, maxFds, maxBytes, how, named, this.#buffer, 0)
   }
 
   #complaint(
-    data: Buffer,
+    data: Buffer | ShortData,
     count: number,
     descriptors: readonly number[],
     flags: number,
@@ -151,10 +157,10 @@ class MessageReceiver extends Receiver {
     envelope?.pidfd?.close()
     if (count < 0) {
       publishDiscarded(-count, 'refused')
-      return this.tooMany(data, -count)
+      return this.tooMany(bufferOf(data), -count)
     }
     discard(descriptors, 'truncated')
-    return new FdTruncatedError((flags & MSG_CTRUNC) !== 0 ? 'descriptors' : 'bytes', data, count)
+    return new FdTruncatedError((flags & MSG_CTRUNC) !== 0 ? 'descriptors' : 'bytes', bufferOf(data), count)
   }
 
   /**
@@ -164,7 +170,8 @@ class MessageReceiver extends Receiver {
    * more than none.
    */
   #ended(envelope: Envelope | undefined): boolean {
-    if (this.rules.type === 'stream') return true
+    const { type } = this.rules
+    if (type !== 'seqpacket') return type === 'stream'
     if (envelope !== undefined) return false
     const ready = binding.wait(this.socket, POLLRDHUP, 0)
     if (ready <= 0) return false
@@ -230,7 +237,6 @@ class FrameReceiver extends Receiver {
     if (got < 0) throw new FdPassError(got, 'recvmsg')
     if (got === 0) return this.#end()
     const damaged = (numbers[Slot.flags] & MSG_CTRUNC) !== 0
-    const chunk = (rest ?? scratch).subarray(0, got)
     const descriptors = takeDescriptors(numbers[Slot.count])
     // Whoever made the socket may have asked for pidfds, which are of no use to frames.
     if (numbers[Slot.pidfd] >= 0) binding.close(numbers[Slot.pidfd])
@@ -242,7 +248,7 @@ class FrameReceiver extends Receiver {
       discard(descriptors, 'refused')
       this.#decoder.fail('a frame has bytes of two senders')
     } else {
-      this.#frames = this.#decoder.push(chunk, descriptors, damaged)
+      this.#frames = this.#decoder.push(rest ?? scratch, descriptors, damaged, got)
       this.#next = 0
     }
     this.#refuse('refused')

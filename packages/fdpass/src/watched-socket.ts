@@ -19,6 +19,8 @@ export abstract class WatchedSocket extends Owner implements Disposable, AsyncDi
   protected readonly takers: WaitQueue = new WaitQueue()
   readonly #incoming: number
   readonly #keepAlive = new KeepAlive()
+  /** Whether what comes is looked for in the next turn, and need not be told of until then. */
+  #looksAgain = false
   #descriptor: number
 
   /** `incoming` are the epoll events that tell of something to take. */
@@ -84,14 +86,11 @@ export abstract class WatchedSocket extends Owner implements Disposable, AsyncDi
       const taken = attempt()
       if (taken !== undefined) return Promise.resolve(taken)
     } else if (first) {
-      nextTurn(() => {
-        this.takers.run()
-        this.update()
-      })
+      this.#lookAgain()
     }
     if (options.timeout === 0) throw new FdPassError(ETIMEDOUT, syscall)
     // It can fail, and must not when somebody waits already.
-    this.watch.set(this.watch.events | this.#incoming)
+    if (!this.#looksAgain) this.watch.set(this.watch.events | this.#incoming)
     const waiting = this.takers.wait(attempt, options, syscall, () => {
       this.update()
     })
@@ -133,7 +132,28 @@ export abstract class WatchedSocket extends Owner implements Disposable, AsyncDi
   /** Watches for what somebody waits for, and keeps the process alive for as long. */
   protected update(): void {
     const { wanted } = this
-    if (this.#descriptor >= 0) this.watch.set(this.watch.events | wanted)
+    const told = this.#looksAgain ? wanted & ~this.#incoming : wanted
+    if (this.#descriptor >= 0) this.watch.set(this.watch.events | told)
     this.#keepAlive.waits = wanted !== 0
+  }
+
+  /**
+   * More came in this turn than is given in one, and the next will most likely find more. To be told of each would cost
+   * its sender: the kernel walks through two epoll instances for every message.
+   */
+  #lookAgain(): void {
+    if (this.#looksAgain) return
+    this.watch.set(this.watch.events & ~this.#incoming)
+    this.#looksAgain = true
+    nextTurn(() => {
+      this.#looksAgain = false
+      this.takers.run()
+      try {
+        // What came since is told of at once.
+        this.update()
+      } catch (error) {
+        this.takers.fail(error)
+      }
+    })
   }
 }

@@ -36,6 +36,24 @@ test('a descriptor has one owner: a second is refused, EBUSY', () => {
   expect(own(Fd.from(number)).fd).toBe(number)
 })
 
+test('adopter makes numbers this thread’s, and owned the Fd of each', () => {
+  const numbers = Int32Array.of(7, memfd('one', '1').take(), memfd('two', '2').take())
+  expect(Fd.adopter(numbers, 1, 2)).toBe(2)
+  expect(codeOf(() => Fd.from(numbers[1]!))).toBe('EBUSY')
+  const fds = [...numbers.subarray(1)].map((number) => own(Fd.owned(number)))
+  expect(fds.map((fd) => readFileSync(fd.fd, 'utf8'))).toEqual(['1', '2'])
+  for (const fd of fds) fd.close()
+  expect([...numbers.subarray(1)].some(isOpen)).toBe(false)
+})
+
+test.each([
+  [Int32Array.of(1), 0, 2],
+  [Int32Array.of(1), -1, 1],
+  [[1], 0, 1],
+])('adopter of what is none is -EINVAL', (numbers, first, count) => {
+  expect(Fd.adopter(numbers as Int32Array, first, count)).toBe(-22)
+})
+
 test.each([-1, 1.5, NaN, 2 ** 31, 9999, '0' as unknown as number])('from of %s: EBADF', (number) => {
   expect(codeOf(() => Fd.from(number))).toBe('EBADF')
 })

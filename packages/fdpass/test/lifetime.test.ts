@@ -64,6 +64,12 @@ describe('a process', () => {
         setTimeout(() => a.send('late'), 20).unref()
         setTimeout(() => {}, 40)`),
     ).toMatchObject({ code: 0, output: 'late' })
+    expect(
+      await script(`const [a, b] = FdSocket.pair()
+        for (let n = 0; n < 64; n++) { await a.send('all that is given in a turn'); (await b.recv()).close() }
+        b.recv().then((message) => console.log(message.data.toString()))
+        setTimeout(() => a.send('late'), 20).unref()`),
+    ).toMatchObject({ code: 0, output: 'late' })
     expect(await script(`const [a] = FdSocket.pair(); a.recv(); a.unref()`)).toMatchObject({ code: 0 })
     const begun = performance.now()
     await script(`const [a, b] = FdSocket.pair()

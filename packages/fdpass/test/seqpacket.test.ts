@@ -28,6 +28,19 @@ describe('packets', () => {
     ])
   })
 
+  test.each([1, 63, 64, 65, 4096])('of %i bytes keep them, whenever somebody looks', (length) => {
+    const [a, b] = newPair({ type })
+    const texts = Array.from({ length: 300 }, (_, n) => String(n).padEnd(length, '.').slice(0, length))
+    const messages = texts.map((text) => {
+      a.sendSync(text)
+      return received(b)
+    })
+    const data = messages.map((message) => message.data)
+    expect(data.map(String)).toEqual(texts)
+    data[1]!.fill('!')
+    expect(messages.map((message) => String(message.data))).toEqual(texts.with(1, '!'.repeat(length)))
+  })
+
   test('81: of several parts are one', () => {
     const [a, b] = newPair({ type, maxBytes: 10 })
     a.sendSync([Buffer.from('merge'), Buffer.from(' me')])
