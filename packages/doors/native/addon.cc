@@ -1,20 +1,17 @@
 #include <napi.h>
+#include <poll.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <string>
-#include <vector>
 
+#include "addon_call.h"
+#include "addon_environment.h"
 #include "door_name.h"
 #include "info_page.h"
 
 // The thin face of the core for JavaScript. Failures are negative errno values.
 namespace {
-
-#ifndef SO_PEERGROUPS
-constexpr int SO_PEERGROUPS = 59;
-#endif
 
 int32_t Int(const Napi::CallbackInfo& info, size_t index) {
   int32_t value = 0;
@@ -60,27 +57,34 @@ Napi::Value Shutdown(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), shutdown(Int(info, 0), Int(info, 1)) == 0 ? 0 : -errno);
 }
 
-// groups(socket): supplementary groups of the peer (SO_PEERGROUPS, Linux 4.13).
-Napi::Value Groups(const Napi::CallbackInfo& info) {
-  std::vector<gid_t> groups(64);
-  for (;;) {
-    auto size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
-    const int result = getsockopt(Int(info, 0), SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size);
-    groups.resize(size / sizeof(gid_t));
-    if (result == 0) break;
-    if (errno != ERANGE) return Napi::Number::New(info.Env(), -errno);
-  }
-  auto array = Napi::Uint32Array::New(info.Env(), groups.size());
-  std::copy(groups.begin(), groups.end(), array.Data());
-  return array;
+// accept(listener): at once, whoever waits for it beside. A negative errno when nobody is there.
+Napi::Value Accept(const Napi::CallbackInfo& info) {
+  pollfd polled{Int(info, 0), POLLIN, 0};
+  if (poll(&polled, 1, 0) != 1) return Napi::Number::New(info.Env(), -EAGAIN);
+  const int accepted = accept4(polled.fd, nullptr, nullptr, SOCK_CLOEXEC);
+  return Napi::Number::New(info.Env(), accepted >= 0 ? accepted : -errno);
+}
+
+// setAdopter(function): who owns the descriptors that come.
+Napi::Value SetAdopter(const Napi::CallbackInfo& info) {
+  if (!info[0].IsFunction()) return Napi::Number::New(info.Env(), -EINVAL);
+  info.Env().GetInstanceData<doors::Environment>()->SetAdopter(info[0].As<Napi::Function>());
+  return Napi::Number::New(info.Env(), 0);
 }
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  auto* environment = new doors::Environment(env);
+  env.SetInstanceData(environment);
+  environment->MakeExchange(exports);
+  doors::ExportDoors(exports, environment);
+  doors::ExportSessions(exports, environment);
+  doors::ExportClients(exports, environment);
+  exports.Set("accept", Napi::Function::New<Accept>(env, "accept"));
   exports.Set("exchange", Napi::Function::New<Exchange>(env, "exchange"));
-  exports.Set("groups", Napi::Function::New<Groups>(env, "groups"));
   exports.Set("link", Napi::Function::New<Link>(env, "link"));
   exports.Set("makeInfoPage", Napi::Function::New<MakeInfoPage>(env, "makeInfoPage"));
   exports.Set("mapInfoPage", Napi::Function::New<MapInfoPage>(env, "mapInfoPage"));
+  exports.Set("setAdopter", Napi::Function::New<SetAdopter>(env, "setAdopter"));
   exports.Set("shutdown", Napi::Function::New<Shutdown>(env, "shutdown"));
   return exports;
 }

@@ -1,4 +1,4 @@
-import type { Fd, FdSocket } from '@x/fdpass'
+import { Fd } from '@x/fdpass'
 import { binding } from './binding.ts'
 import { DoorError, E } from './errors.ts'
 
@@ -14,19 +14,22 @@ export interface Caller {
   pidfd(): Fd
 }
 
-/** Throws DoorError EINVAL when the caller has gone. */
-export function callerOf(session: FdSocket): Caller {
-  if (session.fd < 0) throw new DoorError(E.EINVAL, 'door_ucred', { detail: 'the caller has gone' })
-  const { pid, uid, gid } = session.peer
-  const groups = binding.groups(session.fd)
+const gone = (): DoorError => new DoorError(E.EINVAL, 'door_ucred', { detail: 'the caller has gone' })
+
+/** Of a session. Throws DoorError EINVAL when the caller has gone. */
+export function callerOf(session: number): Caller {
+  const peer = binding.sessionPeer(session)
+  if (typeof peer === 'number') throw gone()
+  const [pid = 0, uid = 0, gid = 0, ...groups] = Array.from(peer, (number) => number >>> 0)
   return {
     pid,
     uid,
     gid,
-    groups: typeof groups === 'number' ? [] : [...groups],
+    groups,
     pidfd: () => {
-      if (session.fd < 0) throw new DoorError(E.EINVAL, 'door_ucred', { detail: 'the caller has gone' })
-      return session.peerPidfd()
+      const fd = binding.sessionPidfd(session)
+      if (fd >= 0) return Fd.from(fd)
+      throw fd === E.EMFILE ? new DoorError(fd, 'door_ucred') : gone()
     },
   }
 }

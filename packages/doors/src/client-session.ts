@@ -1,34 +1,18 @@
-import type { Fd, FdSocket, Message } from '@x/fdpass'
+import type { FdSocket, Message } from '@x/fdpass'
 import { DoorError, E, errnoOf } from './errors.ts'
 import { Assembly, piecesOf, type Room, type Whole } from './pieces.ts'
 import { closeReleased, type SentFd } from './release.ts'
+import { Places } from './places.ts'
+import { Response } from './response.ts'
 import { decodeHeader, encodeHeader, Type } from './wire.ts'
-
-/** What a call has brought. */
-export class Response implements Disposable {
-  readonly data: Buffer
-  /** The caller's, to be closed; closed with this unless they were taken. */
-  readonly fds: readonly Fd[]
-
-  /** @internal */
-  constructor(data: Buffer, fds: readonly Fd[]) {
-    this.data = data
-    this.fds = fds
-  }
-
-  close(): void {
-    for (const fd of this.fds) fd.close()
-  }
-
-  [Symbol.dispose](): void {
-    this.close()
-  }
-}
 
 interface Waiting {
   resolve: (response: Response) => void
   reject: (error: unknown) => void
 }
+
+/** Calls that a session may have at a time (docs/protocol.md). */
+const MOST_CALLS = 64
 
 /** A request on its way. */
 export interface Request {
@@ -42,6 +26,9 @@ export class ClientSession {
   readonly #room: Room
   readonly #assembly = new Assembly()
   readonly #waiting = new Map<number, Waiting>()
+  /** One is taken until the reply is here, also when nobody waits for that any more. */
+  readonly #places = new Places(MOST_CALLS)
+  #expected = 0
   #sequence = 0
   #reading = false
 
@@ -54,56 +41,64 @@ export class ClientSession {
     return this.#socket.fd >= 0
   }
 
-  /** Calls, and waits in the event loop. `signal` gives it up: EINTR, and the server is told. */
-  async call(request: Request, signal: AbortSignal | undefined): Promise<Response> {
+  /**
+   * Calls, and waits in the event loop. `signal` gives it up: EINTR, and the server is told; EAGAIN when it has not been
+   * sent, because too many others run.
+   */
+  call(request: Request, signal: AbortSignal | undefined): Promise<Response> {
+    return this.#places.take() ? this.#call(request, signal) : this.#callLater(request, signal)
+  }
+
+  async #callLater(request: Request, signal: AbortSignal | undefined): Promise<Response> {
+    if (await this.#places.wait(signal)) return this.#call(request, signal)
+    throw new DoorError(E.EAGAIN, 'door_call', { cause: signal?.reason })
+  }
+
+  #call(request: Request, signal: AbortSignal | undefined): Promise<Response> {
     const sequence = this.#next()
+    const answer = this.#answerTo(sequence)
+    this.#send(sequence, request)
+    void this.#read()
+    return signal === undefined ? answer : this.#unless(signal, sequence, answer)
+  }
+
+  async #unless(signal: AbortSignal, sequence: number, answer: Promise<Response>): Promise<Response> {
+    const giveUp = (): void => {
+      this.#giveUp(sequence, signal.reason)
+    }
+    signal.addEventListener('abort', giveUp, { once: true })
+    if (signal.aborted) giveUp()
+    try {
+      return await answer
+    } finally {
+      signal.removeEventListener('abort', giveUp)
+    }
+  }
+
+  #answerTo(sequence: number): Promise<Response> {
+    this.#expected++
+    if (this.#waiting.size === 0) this.#socket.ref()
     const answer = new Promise<Response>((resolve, reject) =>
       this.#waiting.set(sequence, { resolve, reject }),
     )
     answer.catch(() => undefined)
-    const giveUp = (): void => {
-      this.#waiting.get(sequence)?.reject(interrupted(signal?.reason))
-      if (this.#waiting.delete(sequence)) this.#cancel(sequence)
-    }
-    signal?.addEventListener('abort', giveUp, { once: true })
-    try {
-      await this.#send(sequence, request)
-      void this.#read()
-      return await answer
-    } catch (error) {
-      throw this.#failure(error)
-    } finally {
-      this.#waiting.delete(sequence)
-      signal?.removeEventListener('abort', giveUp)
-    }
+    return answer
   }
 
-  /** The same, blocking the thread. A call that is given up ends the session: its reply must not be another's. */
-  callSync({ data, fds }: Request, timeout: number): Response {
-    const sequence = this.#next()
-    const deadline = performance.now() + timeout
-    const left = (): { timeout?: number } =>
-      timeout === Infinity ? {} : { timeout: Math.max(0, deadline - performance.now()) }
-    try {
-      for (const piece of this.#pieces(sequence, { data, fds }))
-        this.#socket.sendSync(piece.bytes, piece.fds, left())
-      closeReleased(fds)
-      for (;;) {
-        const message = this.#socket.recvSync(left())
-        const whole = message === null ? null : this.#take(message)
-        if (whole === null) throw serverGone()
-        if (whole?.sequence === sequence) return responseOf(whole)
-      }
-    } catch (error) {
-      if (!(error instanceof DoorError) || error.errno === E.EINTR) this.close()
-      throw this.#failure(error)
-    }
+  #giveUp(sequence: number, cause: unknown): void {
+    this.#waiting.get(sequence)?.reject(new DoorError(E.EINTR, 'door_call', { cause }))
+    if (!this.#waiting.delete(sequence)) return
+    // The reply is read when it comes, and keeps no process alive until then.
+    if (this.#waiting.size === 0) this.#socket.unref()
+    const packet = { type: Type.cancel, sequence, status: 0, length: 0, descriptors: 0 }
+    this.#socket.send(encodeHeader(packet)).catch(() => undefined)
   }
 
   close(): void {
     this.#socket.close()
     this.#assembly.close()
     this.#failAll(serverGone())
+    for (; this.#expected > 0; this.#expected--) this.#places.give()
   }
 
   #next(): number {
@@ -111,33 +106,49 @@ export class ClientSession {
     return this.#sequence
   }
 
-  #pieces(sequence: number, { data, fds }: Request): ReturnType<typeof piecesOf> {
+  /** What fails settles the answer. */
+  #send(sequence: number, { data, fds }: Request): void {
     const packet = { type: Type.call, sequence, status: 0, length: data.length, descriptors: fds.length }
-    return piecesOf(packet, data, fds)
+    const pieces = piecesOf(packet, data, fds)
+    const sent = pieces.map((piece) => this.#socket.send(piece.bytes, piece.fds))
+    Promise.all(sent).then(
+      () => {
+        closeReleased(fds)
+      },
+      (error: unknown) => {
+        this.#reject(sequence, error)
+        // What is one piece has not gone at all; of several some have, and the server waits for the rest of them.
+        if (pieces.length > 1) this.close()
+        else this.#arrived()
+      },
+    )
   }
 
-  async #send(sequence: number, request: Request): Promise<void> {
-    await Promise.all(this.#pieces(sequence, request).map(({ bytes, fds }) => this.#socket.send(bytes, fds)))
-    closeReleased(request.fds)
+  #reject(sequence: number, error: unknown): void {
+    const waiting = this.#waiting.get(sequence)
+    this.#waiting.delete(sequence)
+    waiting?.reject(this.#failure(error))
   }
 
-  #cancel(sequence: number): void {
-    const packet = { type: Type.cancel, sequence, status: 0, length: 0, descriptors: 0 }
-    this.#socket.send(encodeHeader(packet)).catch(() => undefined)
+  /** A reply that was expected is not, any more. */
+  #arrived(): void {
+    if (this.#expected === 0) return
+    this.#expected--
+    this.#places.give()
   }
 
-  /** As long as somebody waits. */
+  /** As long as replies are expected. */
   async #read(): Promise<void> {
     if (this.#reading) return
     this.#reading = true
     try {
-      while (this.#waiting.size > 0) {
+      while (this.#expected > 0) {
         const message = await this.#socket.recv()
         const whole = message === null ? null : this.#take(message)
         if (whole === null) break
         if (whole !== undefined) this.#settle(whole)
       }
-      if (this.#waiting.size > 0) this.close()
+      if (this.#expected > 0) this.close()
     } catch (error) {
       // Descriptors of one reply were lost, and nobody knows of which: all that wait are told.
       this.#failAll(this.#failure(error))
@@ -158,6 +169,7 @@ export class ClientSession {
   #settle(whole: Whole): void {
     const waiting = this.#waiting.get(whole.sequence)
     this.#waiting.delete(whole.sequence)
+    this.#arrived()
     if (waiting === undefined) {
       for (const fd of whole.fds) fd.close()
       return
@@ -190,11 +202,8 @@ export class ClientSession {
 
 const serverGone = (): DoorError => new DoorError(E.EINTR, 'door_call', { detail: 'the server has gone' })
 
-function interrupted(cause: unknown): DoorError {
-  return new DoorError(E.EINTR, 'door_call', { cause })
-}
-
-function responseOf({ status, data, fds }: Whole): Response {
+function responseOf({ kept, status, data, fds }: Whole): Response {
+  if (!kept) throw new DoorError(E.EOVERFLOW, 'door_call')
   if (status === 0) return new Response(data, fds)
   for (const fd of fds) fd.close()
   const detail = status === E.EREMOTEIO ? `the procedure failed: ${data.toString()}` : undefined

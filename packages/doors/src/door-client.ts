@@ -1,18 +1,23 @@
+import { closeSync } from 'node:fs'
 import { Fd, FdSocket, type Message } from '@x/fdpass'
 import { DOOR_LOCAL, type DoorParam } from './attributes.ts'
-import { ClientSession, type Request, type Response } from './client-session.ts'
+import { BlockingSession, NOT_SENT } from './blocking-session.ts'
+import { ClientSession, type Request } from './client-session.ts'
 import { checkFields, DoorError, E, errnoOf, invalid } from './errors.ts'
 import { InfoPage, type DoorInfo } from './info-page.ts'
 import { paramOf, refusal } from './limits.ts'
-import { Released, type SentFd } from './release.ts'
-import { servedHere } from './served-here.ts'
-import { decodeHeader, encodeHeader, Type } from './wire.ts'
+import { ownDoors } from './own-doors.ts'
+import { numberOf, type SentFd } from './release.ts'
+import type { Response } from './response.ts'
+import { decodeHeader, encodeHeader, SessionFlag, Type } from './wire.ts'
 
 export interface OpenOptions {
   /** Milliseconds until the server must have said that it is a door; 5000 unless told. */
   timeout?: number | undefined
   /** Of `openDoor`. */
   signal?: AbortSignal | undefined
+  /** False: blocking calls go over the socket only, and the server is not asked for shared memory. */
+  sharedMemory?: boolean | undefined
 }
 
 export interface CallOptions {
@@ -25,27 +30,41 @@ export interface CallOptions {
 }
 
 export type CallSyncOptions = Omit<CallOptions, 'signal'>
+export type CallIntoOptions = Pick<CallOptions, 'timeout'>
 
 /** The most bytes, and descriptors, that a reply may have. */
 const REPLY = { bytes: 256 * 1024 * 1024, fds: 1024 }
 const PATIENCE = 5000
+const none: readonly SentFd[] = []
+const noOptions: CallOptions = {}
 /** The server has gone, or has not come to its door for so long that it is no better. */
 const GONE: ReadonlySet<number> = new Set([E.EAGAIN, E.EPIPE, E.ECONNRESET])
-/** Of a file that is no socket, a socket of another type, one that nobody listens on. */
-const NO_DOOR: ReadonlySet<number> = new Set([E.ECONNREFUSED, E.EPROTOTYPE, E.ENOTCONN, E.ENOTSOCK])
+/** Of a file that is no socket, a socket of another type, one that nobody listens on, or whose listener has just gone. */
+const NO_DOOR: ReadonlySet<number> = new Set([
+  E.ECONNREFUSED,
+  E.ECONNRESET,
+  E.EPROTOTYPE,
+  E.ENOTCONN,
+  E.ENOTSOCK,
+])
 const fields = ['fds', 'timeout', 'signal']
+const openFields = ['timeout', 'signal', 'sharedMemory']
 
 /** A door that somebody else serves, or this process. It is one reference to it. */
 export class DoorClient implements Disposable {
   readonly #socket: FdSocket
   readonly #page: InfoPage
+  readonly #uniquifier: bigint
+  readonly #sharedMemory: boolean
   #session: ClientSession | undefined
-  #blocking: ClientSession | undefined
+  #blocking: BlockingSession | undefined
 
   /** @internal */
-  constructor(socket: FdSocket, page: InfoPage) {
+  constructor(socket: FdSocket, page: InfoPage, sharedMemory: boolean) {
     this.#socket = socket
     this.#page = page
+    this.#uniquifier = page.info.uniquifier
+    this.#sharedMemory = sharedMemory
     // Nothing is waited for on the door itself.
     socket.unref()
   }
@@ -54,8 +73,9 @@ export class DoorClient implements Disposable {
    * Takes a descriptor of a door that was received or inherited. An Fd is closed for its holder. Throws DoorError EBADF
    * when it is no door; the descriptor is then closed.
    */
-  static from(descriptor: Fd | number, { timeout = PATIENCE }: { timeout?: number } = {}): DoorClient {
-    return clientOf(FdSocket.from(descriptor, {}), (socket) => socket.recvSync({ timeout, peek: true }))
+  static from(descriptor: Fd | number, options: Omit<OpenOptions, 'signal'> = {}): DoorClient {
+    const { timeout, sharedMemory } = checkOpen(options)
+    return clientOf(socketOf(descriptor), sharedMemory, (socket) => socket.recvSync({ timeout, peek: true }))
   }
 
   /** Its number, borrowed: to be passed to others, who have the door too then. -1 once it is closed. */
@@ -81,22 +101,45 @@ export class DoorClient implements Disposable {
    * door, in this order; nothing was sent), EINVAL (a bad descriptor), EINTR (given up, or the server has gone), EMFILE
    * (descriptors of the reply were lost), EREMOTEIO (the procedure threw).
    */
-  async call(data: Uint8Array | string = '', options: CallOptions = {}): Promise<Response> {
+  async call(data: Uint8Array | string = '', options: CallOptions = noOptions): Promise<Response> {
     const request = this.#request(data, options)
     const { signal, timeout } = options
     signal?.throwIfAborted()
-    const deadline = timeout === undefined ? undefined : AbortSignal.timeout(timeout)
-    const signals = [signal, deadline].filter((each) => each !== undefined)
-    this.#session = this.#usable(this.#session)
-    return this.#session.call(request, signals.length > 1 ? AbortSignal.any(signals) : signals[0])
+    if (this.#session?.open !== true) this.#session = new ClientSession(this.#newSession(0), REPLY)
+    if (timeout === undefined) return this.#session.call(request, signal)
+    const deadline = AbortSignal.timeout(timeout)
+    return this.#session.call(request, signal === undefined ? deadline : AbortSignal.any([signal, deadline]))
   }
 
   /** The same, blocking the thread. Throws DoorError EDEADLK when this thread serves the door. */
   callSync(data: Uint8Array | string = '', options: CallSyncOptions = {}): Response {
     const request = this.#request(data, options)
-    if (servedHere.has(this.#page.info.uniquifier)) throw new DoorError(E.EDEADLK, 'door_call')
-    this.#blocking = this.#usable(this.#blocking)
-    return this.#blocking.callSync(request, options.timeout ?? Infinity)
+    this.#checkNotServedHere()
+    const timeout = options.timeout ?? Infinity
+    const response = this.#blockingSession().call(request, timeout)
+    if (response !== NOT_SENT) return response
+    const again = this.#blockingSession().call(request, timeout)
+    if (again !== NOT_SENT) return again
+    throw new DoorError(E.EINTR, 'door_call')
+  }
+
+  /**
+   * Calls with the bytes of `request`, and blocks the thread until the reply is in `out`: nothing is allocated. Returns the
+   * part of `out` that the reply takes; a reply that is longer comes in memory of its own, as on Solaris. The two may be
+   * the same memory. Descriptors of the reply are closed. Throws as `callSync`.
+   */
+  callInto(request: Uint8Array, out: Uint8Array, options?: CallIntoOptions): Uint8Array {
+    this.#check('door_call')
+    const timeout = options === undefined ? Infinity : timeoutOf(options)
+    if (!(request instanceof Uint8Array) || !(out instanceof Uint8Array))
+      throw invalid('door_call', 'request and out are Uint8Arrays')
+    if (!this.#page.admits(request.length)) this.#refuse(request.length)
+    this.#checkNotServedHere()
+    const reply = this.#blockingSession().callInto(request, out, timeout)
+    if (reply !== NOT_SENT) return reply
+    const again = this.#blockingSession().callInto(request, out, timeout)
+    if (again !== NOT_SENT) return again
+    throw new DoorError(E.EINTR, 'door_call')
   }
 
   /** Drops this reference. Calls that run end with EINTR. Closing twice is fine. */
@@ -122,20 +165,42 @@ export class DoorClient implements Disposable {
       throw invalid('door_call', 'timeout is in milliseconds')
     const bytes = typeof data === 'string' ? Buffer.from(data) : data
     if (!(bytes instanceof Uint8Array)) throw invalid('door_call', 'data is a string or a Uint8Array')
-    const fds = [...(options.fds ?? [])]
+    const fds = options.fds === undefined ? none : [...options.fds]
     const refused = refusal(this.#page, bytes.length, fds.length)
     if (refused !== 0) throw new DoorError(refused, 'door_call')
     for (const fd of fds) checkDescriptor(fd)
     return { data: bytes, fds }
   }
 
+  #refuse(length: number): void {
+    const refused = refusal(this.#page, length, 0)
+    if (refused !== 0) throw new DoorError(refused, 'door_call')
+  }
+
+  #checkNotServedHere(): void {
+    if (ownDoors.get(this.#uniquifier)?.runsHere === true) throw new DoorError(E.EDEADLK, 'door_call')
+  }
+
+  #blockingSession(): BlockingSession {
+    if (this.#blocking?.open === true) return this.#blocking
+    const area = this.#sharedMemory ? SessionFlag.area : 0
+    const socket = this.#newSession(SessionFlag.sequential | area)
+    this.#blocking = new BlockingSession(socket, area !== 0)
+    return this.#blocking
+  }
+
   /** A session of this client's own: nobody else, who may have the door too, sees its replies. */
-  #usable(session: ClientSession | undefined): ClientSession {
-    if (session?.open === true) return session
+  #newSession(flags: number): FdSocket {
     const [here, there] = FdSocket.pair({ type: 'seqpacket' })
+    const own = ownDoors.get(this.#uniquifier)
+    if (own !== undefined) {
+      own.admit(there, flags)
+      return here
+    }
     try {
-      const header = encodeHeader({ type: Type.session, sequence: 0, status: 0, length: 0, descriptors: 1 })
-      this.#socket.sendSync(header, [there], { timeout: PATIENCE })
+      const packet = { type: Type.session, sequence: 0, status: flags, length: 0, descriptors: 1 }
+      this.#socket.sendSync(encodeHeader(packet), [there], { timeout: PATIENCE })
+      return here
     } catch (cause) {
       here.close()
       const gone = GONE.has(errnoOf(cause) ?? 0)
@@ -143,27 +208,64 @@ export class DoorClient implements Disposable {
     } finally {
       there.close()
     }
-    return new ClientSession(here, REPLY)
   }
 }
 
+/** Throws DoorError EINVAL. */
+function timeoutOf(options: CallIntoOptions): number {
+  checkFields(options, ['timeout'], 'door_call')
+  const { timeout = Infinity } = options
+  if (!(timeout >= 0)) throw invalid('door_call', 'timeout is in milliseconds')
+  return timeout
+}
+
+/** Throws DoorError EINVAL for an option that there is not, or that is of another type. */
+function checkOpen(options: OpenOptions): { timeout: number; sharedMemory: boolean } {
+  checkFields(options, openFields, 'open')
+  const { timeout = PATIENCE, sharedMemory = true } = options
+  if (!(timeout >= 0)) throw invalid('open', 'timeout is in milliseconds')
+  if (typeof sharedMemory !== 'boolean') throw invalid('open', 'sharedMemory is true or false')
+  return { timeout, sharedMemory }
+}
+
 function checkDescriptor(fd: SentFd): void {
-  const number = typeof fd === 'number' ? fd : fd instanceof Released ? fd.owner.fd : fd.fd
-  if (!Number.isInteger(number) || number < 0)
-    throw invalid('door_call', 'a descriptor of the call is closed')
+  if (numberOf(fd) < 0) throw invalid('door_call', 'a descriptor of the call is closed')
+}
+
+/** Takes it over, and closes it when it is no socket. */
+function socketOf(descriptor: Fd | number): FdSocket {
+  try {
+    return FdSocket.from(descriptor, {})
+  } catch (cause) {
+    if (descriptor instanceof Fd) descriptor.close()
+    else if (Number.isInteger(descriptor) && descriptor >= 0) closeQuietly(descriptor)
+    throw new DoorError(E.EBADF, 'door_info', { cause })
+  }
+}
+
+function closeQuietly(descriptor: number): void {
+  try {
+    closeSync(descriptor)
+  } catch {
+    // It is none.
+  }
 }
 
 /** Looks at the hello of a door, and leaves it there for others who have the same descriptor. */
-function clientOf(socket: FdSocket, look: (socket: FdSocket) => Message | null): DoorClient {
+function clientOf(
+  socket: FdSocket,
+  sharedMemory: boolean,
+  look: (socket: FdSocket) => Message | null,
+): DoorClient {
   try {
-    return greeted(socket, look(socket))
+    return greeted(socket, sharedMemory, look(socket))
   } catch (cause) {
     socket.close()
     throw cause instanceof DoorError ? cause : new DoorError(E.EBADF, 'door_info', { cause })
   }
 }
 
-function greeted(socket: FdSocket, message: Message | null): DoorClient {
+function greeted(socket: FdSocket, sharedMemory: boolean, message: Message | null): DoorClient {
   const packet = message === null ? undefined : decodeHeader(message.data)
   const [file] = message?.claim() ?? []
   const page = file !== undefined && packet?.type === Type.hello ? InfoPage.of(file) : undefined
@@ -171,7 +273,7 @@ function greeted(socket: FdSocket, message: Message | null): DoorClient {
     file?.close()
     throw new DoorError(E.EBADF, 'door_info', { detail: 'this is no door' })
   }
-  return new DoorClient(socket, page)
+  return new DoorClient(socket, page, sharedMemory)
 }
 
 const asDoorError = (cause: unknown): DoorError => {
@@ -184,7 +286,8 @@ const asDoorError = (cause: unknown): DoorError => {
  * ENOENT, EACCES; EBADF when it is no door, or nobody serves it any more; ETIMEDOUT.
  */
 export async function openDoor(path: string, options: OpenOptions = {}): Promise<DoorClient> {
-  const { timeout = PATIENCE, signal } = options
+  const { timeout, sharedMemory } = checkOpen(options)
+  const { signal } = options
   let socket: FdSocket
   try {
     socket = await FdSocket.connect(path, { type: 'seqpacket', timeout, signal })
@@ -193,23 +296,23 @@ export async function openDoor(path: string, options: OpenOptions = {}): Promise
     throw asDoorError(cause)
   }
   try {
-    return greeted(socket, await socket.recv({ timeout, signal, peek: true }))
+    return greeted(socket, sharedMemory, await socket.recv({ timeout, signal, peek: true }))
   } catch (cause) {
     socket.close()
     throw cause instanceof DoorError || signal?.aborted === true ? cause : asDoorError(cause)
   }
 }
 
-/** The same, blocking the thread: not for a door that this thread serves (EDEADLK would be too late to say). */
-export function openDoorSync(
-  path: string,
-  { timeout = PATIENCE }: Omit<OpenOptions, 'signal'> = {},
-): DoorClient {
+/** The same, blocking the thread. */
+export function openDoorSync(path: string, options: Omit<OpenOptions, 'signal'> = {}): DoorClient {
+  const { timeout, sharedMemory } = checkOpen(options)
   let socket: FdSocket
   try {
     socket = FdSocket.connectSync(path, { type: 'seqpacket', timeout })
   } catch (cause) {
     throw asDoorError(cause)
   }
-  return clientOf(socket, () => socket.recvSync({ timeout, peek: true }))
+  // A door of this thread has no turn of the event loop in which it would notice.
+  for (const own of ownDoors.values()) own.letIn()
+  return clientOf(socket, sharedMemory, () => socket.recvSync({ timeout, peek: true }))
 }

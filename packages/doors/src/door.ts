@@ -3,117 +3,72 @@ import { Fd, FdSocket } from '@x/fdpass'
 import {
   DOOR_IS_UNREF,
   DOOR_LOCAL,
-  DOOR_NO_CANCEL,
-  DOOR_REFUSE_DESC,
   DOOR_REVOKED,
   DOOR_UNREF,
   DOOR_UNREF_MULTI,
   type DoorParam,
 } from './attributes.ts'
-import { checkFields, DoorError, E, invalid } from './errors.ts'
+import { binding } from './binding.ts'
+import { DoorError, E } from './errors.ts'
 import { InfoPage, type DoorInfo } from './info-page.ts'
-import { checkLimits, INT_MAX, paramOf, refusal, withParam } from './limits.ts'
+import { checkLimits, paramOf, withParam } from './limits.ts'
 import { Names, type AttachOptions } from './names.ts'
+import { ownDoors } from './own-doors.ts'
 import { References } from './references.ts'
-import type { Room } from './pieces.ts'
-import { ServerSession, type CallContext, type Reply, type Served } from './server-session.ts'
-import { servedHere } from './served-here.ts'
-import { decodeHeader, encodeHeader, MOST_RIGHTS, PIECE, Type, type Packet } from './wire.ts'
+import type { Servers } from './servers.ts'
+import { decodeHeader, encodeHeader, Type } from './wire.ts'
 
-/** What a door is made of. `data` is null when the caller has given none. */
-export type Procedure = (data: Buffer | null, context: CallContext) => Reply | Promise<Reply>
-
-export interface DoorOptions {
-  /**
-   * Whether `onUnreferenced` is called when the references drop to one: `once` (DOOR_UNREF), or each time
-   * (DOOR_UNREF_MULTI).
-   */
-  unref?: false | 'once' | 'multi' | undefined
-  /** Called after the calls that run have ended. See `door.info().attributes & DOOR_IS_UNREF` for how it is by then. */
-  onUnreferenced?: (() => void) | undefined
-  /** No descriptors in calls (DOOR_REFUSE_DESC). */
-  refuseDescriptors?: boolean | undefined
-  /** False: a procedure is not told when its caller goes (DOOR_NO_CANCEL). */
-  cancel?: boolean | undefined
-  /** For the procedure: `context.cookie`. */
-  cookie?: unknown
-  /** A number that everybody who has the door can see. */
-  publicCookie?: bigint | undefined
-  /** The least and the most bytes of a call, and the most descriptors. */
-  dataMin?: number | undefined
-  dataMax?: number | undefined
-  descMax?: number | undefined
-}
-
-const fields = [
-  'unref',
-  'onUnreferenced',
-  'refuseDescriptors',
-  'cancel',
-  'cookie',
-  'publicCookie',
-  'dataMin',
-  'dataMax',
-  'descMax',
-]
-/** The most bytes of a call that are kept, whatever DATA_MAX is. */
-const MOST_BYTES = 256 * 1024 * 1024
 /** A client has a session for each of its threads that calls. */
 const MOST_SESSIONS = 1024
-/** What a packet of a session has at most, and room to see that one has more. */
-const SESSION = { maxFds: MOST_RIGHTS, maxBytes: 2 * PIECE }
+/** Milliseconds, once or twice, that a caller of a revoked door has to read its reply. */
+const READING = 2000
 
-const unrefs: ReadonlyMap<unknown, number> = new Map<unknown, number>([
-  [false, 0],
-  ['once', DOOR_UNREF],
-  ['multi', DOOR_UNREF_MULTI],
-])
-
-function attributesOf({ unref = false, refuseDescriptors = false, cancel = true }: DoorOptions): number {
-  const kind = unrefs.get(unref)
-  if (kind === undefined) throw invalid('door_create', 'unref is false, once or multi')
-  return kind | (refuseDescriptors ? DOOR_REFUSE_DESC : 0) | (cancel ? 0 : DOOR_NO_CANCEL)
+/** What a door is made with, all of it checked. */
+export interface Construction {
+  readonly attributes: number
+  readonly limits: { readonly dataMin: number; readonly dataMax: number; readonly descMax: number }
+  readonly publicCookie: bigint
+  readonly onUnreferenced: (() => void) | undefined
+  /** For threads that serve it; empty when this one does. */
+  readonly source: Uint8Array
+  /** Whether its procedure runs in the event loop of this thread. */
+  readonly runsHere: boolean
+  /** Who serves, told the door's number and how to say that no call runs any more. */
+  readonly serve: (door: number, rest: () => void) => Servers
+  /** Asks for one server thread more. */
+  readonly addThread: () => Promise<void>
 }
 
-/** A door that this thread serves. */
-export class Door implements Served, AsyncDisposable {
-  readonly cookie: unknown
-  readonly #procedure: Procedure
-  readonly #onUnreferenced: (() => void) | undefined
+/** A door that this process serves, in the hands of the thread that has made it. */
+export class Door implements AsyncDisposable {
+  readonly #construction: Construction
   readonly #page: InfoPage
   readonly #uniquifier: bigint
+  readonly #number: number
+  readonly #servers: Servers
   readonly #names: Names
   readonly #references: References
   readonly #opens = new Set<FdSocket>()
-  readonly #sessions = new Set<ServerSession>()
-  #running = 0
   #unreferenced = false
   #idle: (() => void) | undefined
+  #ended = false
 
   /** @internal See {@link createDoor}. */
-  constructor(procedure: Procedure, options: DoorOptions) {
-    checkFields(options, fields, 'door_create')
-    if (typeof procedure !== 'function') throw invalid('door_create', 'the procedure is a function')
-    this.#procedure = procedure
-    this.cookie = options.cookie
-    this.#onUnreferenced = options.onUnreferenced
+  constructor(construction: Construction) {
+    this.#construction = construction
     this.#uniquifier = randomBytes(8).readBigInt64LE()
-    const attributes = attributesOf(options)
-    const limits = checkLimits(
-      {
-        dataMin: options.dataMin ?? 0,
-        dataMax: options.dataMax ?? Number.MAX_SAFE_INTEGER,
-        descMax: options.descMax ?? (options.refuseDescriptors === true ? 0 : INT_MAX),
-      },
-      attributes,
-      'door_create',
-    )
-    this.#page = InfoPage.make(
-      this.#uniquifier,
-      options.publicCookie ?? 0n,
-      attributes | DOOR_IS_UNREF,
-      limits,
-    )
+    const { publicCookie, attributes, limits } = construction
+    this.#page = InfoPage.make(this.#uniquifier, publicCookie, attributes | DOOR_IS_UNREF, limits)
+    this.#number = openedDoor(this.#page, construction.source)
+    try {
+      this.#servers = construction.serve(this.#number, () => {
+        this.#rest()
+      })
+    } catch (error) {
+      binding.doorClose(this.#number)
+      this.#page.close()
+      throw error
+    }
     this.#names = new Names(
       (socket) => {
         this.#open(socket)
@@ -125,7 +80,15 @@ export class Door implements Served, AsyncDisposable {
     this.#references = new References((unreferenced) => {
       this.#mark(unreferenced)
     })
-    servedHere.add(this.#uniquifier)
+    ownDoors.set(this.#uniquifier, {
+      runsHere: construction.runsHere,
+      letIn: () => {
+        this.#names.letIn()
+      },
+      admit: (end, flags) => {
+        this.#begin(Fd.from(end.take()), flags)
+      },
+    })
   }
 
   /** References to it: its own, its names, and its opens in all processes. */
@@ -176,6 +139,16 @@ export class Door implements Served, AsyncDisposable {
     return Fd.from(there.take())
   }
 
+  /**
+   * Asks for one server thread more, of a door with threads of its own. Resolves when it serves. Rejects with DoorError
+   * EINVAL for a door without, EAGAIN when there may be no more or the server creation callback declines, EBADF (revoked,
+   * or the thread has ended before it served).
+   */
+  async addThread(): Promise<void> {
+    this.#check('door_bind')
+    await this.#construction.addThread()
+  }
+
   /** Drops the door's own reference. It goes on as long as there are others. Closing twice is fine. */
   close(): void {
     if (this.#references.own === 0) return
@@ -184,8 +157,9 @@ export class Door implements Served, AsyncDisposable {
   }
 
   /**
-   * Ends it for all: calls that run complete, and none begins any more. Its names are taken away. Resolves when the last
-   * has ended. Throws DoorError EBADF when it was revoked before.
+   * Ends it for all: calls that run complete, and none begins any more: those that wait for a thread fail with EBADF. Its
+   * names are taken away. Resolves when the last has ended, and keeps the process alive until then; a caller that does not
+   * read its reply for some seconds loses it. Throws DoorError EBADF when it was revoked before.
    */
   async revoke(): Promise<void> {
     this.#check('door_revoke')
@@ -193,8 +167,9 @@ export class Door implements Served, AsyncDisposable {
     this.#unreferenced = false
     this.#names.end()
     for (const socket of this.#opens) socket.close()
-    if (this.#running > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
-    for (const session of this.#sessions) session.close()
+    for (const session of binding.sessionsOf(this.#number)) this.#servers.refuse(session)
+    if (binding.doorWant(this.#number, true) > 0) await this.#lastCall()
+    this.#endSessions()
     this.close()
   }
 
@@ -215,38 +190,6 @@ export class Door implements Served, AsyncDisposable {
     if ((this.#page.attributes & DOOR_REVOKED) === 0) await this.revoke()
   }
 
-  /** @internal */
-  get cancels(): boolean {
-    return (this.#page.attributes & DOOR_NO_CANCEL) === 0
-  }
-
-  /** @internal */
-  get room(): Room {
-    const { dataMax, descMax } = this.#page.limits
-    return { bytes: Math.min(dataMax, MOST_BYTES), fds: descMax }
-  }
-
-  /** @internal In the order of door_call(3C). */
-  refuses({ length, descriptors }: Packet): number {
-    return refusal(this.#page, length, descriptors) || (length > MOST_BYTES ? E.E2BIG : 0)
-  }
-
-  /** @internal */
-  run(data: Buffer | null, context: CallContext): Reply | Promise<Reply> {
-    return this.#procedure(data, context)
-  }
-
-  /** @internal */
-  enter(): void {
-    this.#running++
-  }
-
-  /** @internal */
-  leave(): void {
-    this.#running--
-    if (this.#running === 0) this.#rest()
-  }
-
   #check(syscall: string): void {
     if ((this.#page.attributes & DOOR_REVOKED) !== 0) throw new DoorError(E.EBADF, syscall)
   }
@@ -263,36 +206,38 @@ export class Door implements Served, AsyncDisposable {
   }
 
   async #serve(socket: FdSocket): Promise<void> {
-    const mine = new Set<ServerSession>()
+    let mine: number[] = []
     try {
       const hello = encodeHeader({ type: Type.hello, sequence: 0, status: 0, length: 0, descriptors: 1 })
       await socket.send(hello, [this.#page.file])
       for await (const message of socket) {
         const packet = decodeHeader(message.data)
-        const [end] = message.fds
-        const good = packet?.type === Type.session && message.fdCount === 1 && mine.size < MOST_SESSIONS
-        if (!good || end?.kind !== 'unix-seqpacket') {
+        if (mine.length >= MOST_SESSIONS) mine = mine.filter((id) => binding.sessionDescriptor(id) >= 0)
+        const good = packet?.type === Type.session && message.fdCount === 1 && mine.length < MOST_SESSIONS
+        if (!good || message.fds[0]?.kind !== 'unix-seqpacket') {
           message.close()
           break
         }
-        this.#begin(FdSocket.from(message.claim()[0] as Fd, SESSION), mine)
+        mine.push(this.#begin(message.claim()[0] as Fd, packet.status))
       }
     } catch {
       // What is no door's client costs its own open, and nothing else.
     }
+    this.#shut(socket, mine)
+  }
+
+  /** Sessions are nothing without the open that they came by. While a door is revoked, its calls end before them. */
+  #shut(socket: FdSocket, sessions: readonly number[]): void {
     socket.close()
+    if ((this.#page.attributes & DOOR_REVOKED) === 0) for (const id of sessions) this.#servers.end(id)
     this.#opens.delete(socket)
     this.#recount()
   }
 
-  #begin(socket: FdSocket, mine: Set<ServerSession>): void {
-    const session = new ServerSession(socket, this)
-    mine.add(session)
-    this.#sessions.add(session)
-    void session.run().then(() => {
-      mine.delete(session)
-      this.#sessions.delete(session)
-    })
+  #begin(end: Fd, flags: number): number {
+    const session = binding.sessionOpen(end.take(), this.#number, flags)
+    if (session > 0) this.#servers.watch(session)
+    return session
   }
 
   #recount(): void {
@@ -307,31 +252,55 @@ export class Door implements Served, AsyncDisposable {
     this.#page.attributes = alone ? attributes | DOOR_IS_UNREF : attributes & ~DOOR_IS_UNREF
     if (unreferenced) this.#unreferenced = true
     if (this.#references.total === 0) this.#end()
-    else if (this.#running === 0) this.#rest()
+    else if (this.#unreferenced) this.#rest()
   }
 
-  /** No call runs: what waited for that is done. */
+  /** When no call runs, what waited for that is done; else the thread that ends the last one tells. */
   #rest(): void {
+    if (this.#idle === undefined && !this.#unreferenced) return
+    if (binding.doorWant(this.#number, true) > 0) return
+    binding.doorWant(this.#number, false)
     this.#idle?.()
     if (!this.#unreferenced) return
     this.#unreferenced = false
     const { attributes } = this.#page
     if ((attributes & (DOOR_UNREF | DOOR_UNREF_MULTI)) === 0 || (attributes & DOOR_REVOKED) !== 0) return
     this.#page.attributes = attributes & ~DOOR_UNREF
-    this.#onUnreferenced?.()
+    this.#construction.onUnreferenced?.()
+  }
+
+  /** Resolves when no call runs any more. Whoever has a reply and does not read it is not waited for. */
+  async #lastCall(): Promise<void> {
+    let answered = new Set<number>()
+    // Threads tell by what keeps no process alive: this does.
+    const looks = setInterval(() => {
+      const idle = binding.sessionsOf(this.#number).filter((id) => binding.sessionRunning(id) === 0)
+      for (const id of idle) if (answered.has(id)) this.#servers.end(id)
+      answered = new Set(idle)
+      this.#rest()
+    }, READING)
+    await new Promise<void>((resolve) => (this.#idle = resolve))
+    clearInterval(looks)
+  }
+
+  #endSessions(): void {
+    for (const session of binding.sessionsOf(this.#number)) this.#servers.end(session)
   }
 
   #end(): void {
-    servedHere.delete(this.#uniquifier)
-    for (const session of this.#sessions) session.close()
+    if (this.#ended) return
+    this.#ended = true
+    ownDoors.delete(this.#uniquifier)
+    this.#endSessions()
+    this.#servers.leave(this.#number)
+    binding.doorClose(this.#number)
     this.#page.close()
   }
 }
 
-/**
- * Makes a door: a procedure that other processes call, on the event loop of this thread. Throws DoorError EINVAL for
- * unknown options, EMFILE.
- */
-export function createDoor(procedure: Procedure, options: DoorOptions = {}): Door {
-  return new Door(procedure, options)
+function openedDoor(page: InfoPage, source: Uint8Array): number {
+  const number = binding.doorOpen(page.file.fd, source)
+  if (number > 0) return number
+  page.close()
+  throw new DoorError(number, 'door_create')
 }

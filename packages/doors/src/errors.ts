@@ -30,6 +30,7 @@ export const E = {
   ENOTCONN: -107,
   ETIMEDOUT: -110,
   ECONNREFUSED: -111,
+  ECANCELED: -125,
   EREMOTEIO: -121,
 } as const
 
@@ -44,6 +45,7 @@ const remedies: Readonly<Record<string, string>> = {
   ENFILE: 'more descriptors than the door takes (DOOR_PARAM_DESC_MAX)',
   ENOBUFS: 'fewer or more bytes than the door takes (DOOR_PARAM_DATA_MIN, DOOR_PARAM_DATA_MAX)',
   ENOTSUP: 'this door takes no descriptors (DOOR_REFUSE_DESC)',
+  EOVERFLOW: 'the reply has more than 256 MiB or 1024 descriptors; it was dropped',
   EPERM: 'only the process that has created the door may do this',
   EREMOTEIO: 'the procedure threw an error',
 }

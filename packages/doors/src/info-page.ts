@@ -1,4 +1,5 @@
 import { Fd, memfd } from '@x/fdpass'
+import { DOOR_REVOKED } from './attributes.ts'
 import { binding } from './binding.ts'
 import { DoorError } from './errors.ts'
 
@@ -7,6 +8,7 @@ const MAGIC = 0x01726f64
 const Word = { magic: 0, attributes: 1, pid: 2, descMax: 3 } as const
 /** Places of 64 bits. */
 const Long = { uniquifier: 2, dataMin: 3, dataMax: 4, cookie: 5 } as const
+const HIGH = 2 ** 32
 
 /** What everybody who has the door can see of it (door_info(3C)). */
 export interface DoorInfo {
@@ -27,17 +29,33 @@ export interface DoorLimits {
   readonly descMax: number
 }
 
+/** What a page says, or a copy of one. */
+export function infoOf(memory: ArrayBuffer): DoorInfo {
+  const words = new Int32Array(memory)
+  const longs = new BigInt64Array(memory)
+  return {
+    target: Atomics.load(words, Word.pid),
+    attributes: Atomics.load(words, Word.attributes),
+    uniquifier: Atomics.load(longs, Long.uniquifier),
+    cookie: Atomics.load(longs, Long.cookie),
+  }
+}
+
 /** The memory in which a server tells of its door: the server's side writes, all others read, without a call. */
 export class InfoPage {
   /** Of the memory, to be passed on; owned by this. */
   readonly file: Fd
+  readonly #memory: ArrayBuffer
   readonly #words: Int32Array
   readonly #longs: BigInt64Array
+  readonly #halves: Uint32Array
 
   private constructor(file: Fd, memory: ArrayBuffer) {
     this.file = file
+    this.#memory = memory
     this.#words = new Int32Array(memory)
     this.#longs = new BigInt64Array(memory)
+    this.#halves = new Uint32Array(memory)
   }
 
   static make(uniquifier: bigint, cookie: bigint, attributes: number, limits: DoorLimits): InfoPage {
@@ -76,20 +94,42 @@ export class InfoPage {
   }
 
   get info(): DoorInfo {
-    return {
-      target: Atomics.load(this.#words, Word.pid),
-      attributes: this.attributes,
-      uniquifier: Atomics.load(this.#longs, Long.uniquifier),
-      cookie: Atomics.load(this.#longs, Long.cookie),
+    return infoOf(this.#memory)
+  }
+
+  /** Whether a call without descriptors is within the limits, by plain reads: what they refuse is to be looked at again. */
+  admits(length: number): boolean {
+    const halves = this.#halves
+    const most = (halves[2 * Long.dataMax + 1] as number) * HIGH + (halves[2 * Long.dataMax] as number)
+    const least = (halves[2 * Long.dataMin + 1] as number) * HIGH + (halves[2 * Long.dataMin] as number)
+    return length >= least && length <= most && ((halves[Word.attributes] as number) & DOOR_REVOKED) === 0
+  }
+
+  /** The least and the most bytes of a call, without bigints: what is read before each call. */
+  get dataMin(): number {
+    return this.#long(Long.dataMin)
+  }
+
+  get dataMax(): number {
+    return this.#long(Long.dataMax)
+  }
+
+  get descMax(): number {
+    return Atomics.load(this.#words, Word.descMax)
+  }
+
+  #long(place: number): number {
+    const at = 2 * place
+    for (;;) {
+      const high = Atomics.load(this.#halves, at + 1)
+      const low = Atomics.load(this.#halves, at)
+      // The server may have changed it between the halves.
+      if (Atomics.load(this.#halves, at + 1) === high) return high * HIGH + low
     }
   }
 
   get limits(): DoorLimits {
-    return {
-      dataMin: Number(Atomics.load(this.#longs, Long.dataMin)),
-      dataMax: Number(Atomics.load(this.#longs, Long.dataMax)),
-      descMax: Atomics.load(this.#words, Word.descMax),
-    }
+    return { dataMin: this.dataMin, dataMax: this.dataMax, descMax: this.descMax }
   }
 
   set limits({ dataMin, dataMax, descMax }: DoorLimits) {

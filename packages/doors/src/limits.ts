@@ -35,11 +35,11 @@ export function withParam(limits: DoorLimits, param: DoorParam, value: number): 
 
 /** 0, or the errno that a call is refused with, in the order of door_call(3C). */
 export function refusal(page: InfoPage, length: number, descriptors: number): number {
-  const { attributes, limits } = page
+  const { attributes } = page
   if ((attributes & DOOR_REVOKED) !== 0) return E.EBADF
-  if (length < limits.dataMin || length > limits.dataMax) return E.ENOBUFS
+  if (length < page.dataMin || length > page.dataMax) return E.ENOBUFS
   if (descriptors > 0 && (attributes & DOOR_REFUSE_DESC) !== 0) return E.ENOTSUP
-  return descriptors > limits.descMax ? E.ENFILE : 0
+  return descriptors > page.descMax ? E.ENFILE : 0
 }
 
 /** Throws DoorError EINVAL, ERANGE, ENOTSUP for limits that a door with these attributes cannot have. */

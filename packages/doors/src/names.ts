@@ -10,27 +10,41 @@ import {
   chownSync,
   type FSWatcher,
 } from 'node:fs'
-import { basename, dirname, join, resolve } from 'node:path'
-import { Fd, listen, type FdListener, type FdSocket } from '@x/fdpass'
+import { resolve } from 'node:path'
+import { Fd, FdSocket, listen, type FdListener } from '@x/fdpass'
 import { binding } from './binding.ts'
-import { DoorError, E, errnoOf, invalid } from './errors.ts'
+import { checkFields, DoorError, E, errnoOf, invalid } from './errors.ts'
+import { hiddenPath, repair } from './repair.ts'
 
 /** How a name is attached. */
 export interface AttachOptions {
   /** Permissions of a path that is made; the umask decides, unless told. One that exists keeps its own. */
   mode?: number | undefined
+  /** Takes a name over whose server has crashed (see `repair`), instead of EBUSY. */
+  reclaim?: boolean | undefined
 }
 
 const O_PATH = 0o10000000
 const SHUT_RD = 0
 /** Milliseconds. */
 const FULL_TABLE_PAUSE = 10
-let hidden = 0
 
 interface Name {
   readonly path: string
   /** Where the file is that had the path before. */
   readonly covered: string | undefined
+}
+
+const socketThere = 'a socket has this path; if its server has crashed, attach with { reclaim: true }'
+
+/** Throws DoorError EINVAL. */
+function checkAttach(options: AttachOptions): { mode: number | undefined; reclaim: boolean } {
+  checkFields(options, ['mode', 'reclaim'], 'fattach')
+  const { mode, reclaim = false } = options
+  if (mode !== undefined && (!Number.isInteger(mode) || mode < 0 || mode > 0o777))
+    throw invalid('fattach', 'mode is 0 to 0o777')
+  if (typeof reclaim !== 'boolean') throw invalid('fattach', 'reclaim is true or false')
+  return { mode, reclaim }
 }
 
 const isAbstract = (path: string): boolean => path.startsWith('\0')
@@ -56,10 +70,17 @@ class Entrance {
       ...(mode === undefined ? {} : { mode }),
     })
     if (!isAbstract(path)) {
-      this.#inode = Fd.open(path, O_PATH | constants.O_NOFOLLOW)
-      // inotify(7) on the inode itself: each change of its names is one of its attributes.
-      this.#watcher = watch(`/proc/self/fd/${this.#inode.fd}`, { persistent: false }, looked)
-      this.#watcher.on('error', () => undefined)
+      try {
+        this.#inode = Fd.open(path, O_PATH | constants.O_NOFOLLOW)
+        // inotify(7) on the inode itself: each change of its names is one of its attributes.
+        this.#watcher = watch(`/proc/self/fd/${this.#inode.fd}`, { persistent: false }, looked)
+        this.#watcher.on('error', () => undefined)
+      } catch (error) {
+        this.#inode?.close()
+        this.#listener.close()
+        unlinkSync(path)
+        throw error
+      }
     }
     void this.#accept(opened).then(() => {
       this.#watcher?.close()
@@ -91,6 +112,15 @@ class Entrance {
     this.#over.abort()
   }
 
+  /** Lets in who waits, without a turn of the event loop. Nobody is left after it, or the table is full. */
+  letIn(opened: (socket: FdSocket) => void): void {
+    for (;;) {
+      const socket = binding.accept(this.#listener.fd)
+      if (socket < 0) return
+      opened(FdSocket.from(socket, {}))
+    }
+  }
+
   ref(on: boolean): void {
     if (on) this.#listener.ref()
     else this.#listener.unref()
@@ -106,15 +136,7 @@ class Entrance {
         if (!over()) await new Promise((resolved) => setTimeout(resolved, FULL_TABLE_PAUSE))
       }
     }
-    this.#drain(opened)
-  }
-
-  #drain(opened: (socket: FdSocket) => void): void {
-    try {
-      for (;;) opened(this.#listener.acceptSync({ timeout: 0 }))
-    } catch {
-      // Nobody is left.
-    }
+    this.letIn(opened)
   }
 }
 
@@ -145,12 +167,14 @@ export class Names {
     return names + this.#ending.size
   }
 
-  attach(path: string, { mode }: AttachOptions): void {
+  attach(path: string, options: AttachOptions): void {
+    const { mode, reclaim } = checkAttach(options)
     if (typeof path !== 'string' || path === '' || path.includes('\0', 1)) {
       throw invalid('fattach', 'a name is a path, or begins with NUL in the abstract name space')
     }
     const absolute = isAbstract(path) ? path : resolve(path)
     if (this.#names.some((name) => name.path === absolute)) throw new DoorError(E.EBUSY, 'fattach')
+    if (reclaim && !isAbstract(path)) repair(absolute)
     const covered = isAbstract(path) ? undefined : this.#cover(absolute)
     this.#make(covered ?? absolute, mode)
     if (covered !== undefined) exchange(covered, absolute)
@@ -177,6 +201,11 @@ export class Names {
     this.#changed()
   }
 
+  /** Lets in who has come by them. */
+  letIn(): void {
+    this.#entrance?.letIn(this.#opened)
+  }
+
   ref(on: boolean): void {
     this.#referenced = on
     this.#entrance?.ref(on)
@@ -186,7 +215,7 @@ export class Names {
   #cover(path: string): string | undefined {
     const status = lstatSync(path, { throwIfNoEntry: false })
     if (status === undefined) return undefined
-    if (status.isSocket()) throw new DoorError(E.EBUSY, 'fattach', { detail: 'a socket has this path' })
+    if (status.isSocket()) throw new DoorError(E.EBUSY, 'fattach', { detail: socketThere })
     if (!status.isFile()) throw invalid('fattach', 'only a regular file can be covered')
     const user = process.getuid?.()
     if (user !== 0 && status.uid !== user) {
@@ -197,7 +226,7 @@ export class Names {
     } catch (cause) {
       throw new DoorError(E.EACCES, 'fattach', { cause })
     }
-    return join(dirname(path), `.${basename(path)}.door-${process.pid}-${++hidden}`)
+    return hiddenPath(path)
   }
 
   #make(path: string, mode: number | undefined): void {

@@ -3,6 +3,8 @@ import { HEADER, MOST_RIGHTS, PIECE, Type, encodeHeader, type Packet } from './w
 
 /** A call or a reply, all of it. */
 export interface Whole extends Packet {
+  /** False: it was more than there was room for, and nothing of it is here. */
+  readonly kept: boolean
   readonly data: Buffer
   /** The receiver's, to be closed. */
   readonly fds: Fd[]
@@ -15,6 +17,7 @@ export interface Piece {
 
 /** Cuts a call or a reply into packets: the first says what all of them have together. */
 export function piecesOf(packet: Packet, data: Uint8Array, fds: readonly FdLike[]): Piece[] {
+  if (data.length <= PIECE && fds.length <= MOST_RIGHTS) return [{ bytes: [encodeHeader(packet), data], fds }]
   const count = Math.max(1, Math.ceil(data.length / PIECE), Math.ceil(fds.length / MOST_RIGHTS))
   return Array.from({ length: count }, (_, at) => ({
     bytes: [
@@ -40,6 +43,19 @@ export interface Room {
   readonly fds: number
 }
 
+const nothing = Buffer.alloc(0)
+
+/** Field by field: to spread a packet costs as much as to receive it. */
+const wholeOf = (
+  { type, sequence, status, length, descriptors }: Packet,
+  kept: boolean,
+  data: Buffer,
+  fds: Fd[],
+): Whole => ({ type, sequence, status, length, descriptors, kept, data, fds })
+
+const isKept = ({ length, descriptors }: Packet, room: Room): boolean =>
+  length <= room.bytes && descriptors <= room.fds
+
 /** Puts calls and replies together of their packets. Sessions of one peer do not mix. */
 export class Assembly {
   readonly #parts = new Map<number, Part>()
@@ -49,8 +65,12 @@ export class Assembly {
    * no piece of anything, which ends the session. `room` is asked for at the beginning.
    */
   push(packet: Packet, message: Message, room: Room): Whole | undefined | null {
-    const part = packet.type === Type.more ? this.#parts.get(packet.sequence) : this.#begin(packet, room)
     const bytes = message.data.subarray(HEADER)
+    const { type, sequence, length, descriptors } = packet
+    const alone = type !== Type.more && bytes.length === length && message.fdCount === descriptors
+    if (alone && isKept(packet, room) && !this.#parts.has(sequence))
+      return wholeOf(packet, true, bytes, message.claim())
+    const part = type === Type.more ? this.#parts.get(sequence) : this.#begin(packet, room)
     const fits = part !== undefined && part.filled + bytes.length <= part.packet.length
     if (!fits || part.arrived + message.fdCount > part.packet.descriptors) return null
     part.arrived += message.fdCount
@@ -70,8 +90,7 @@ export class Assembly {
 
   #begin(packet: Packet, room: Room): Part | undefined {
     if (this.#parts.has(packet.sequence)) return undefined
-    const kept = packet.length <= room.bytes && packet.descriptors <= room.fds
-    const data = kept ? Buffer.allocUnsafe(packet.length) : undefined
+    const data = isKept(packet, room) ? Buffer.allocUnsafe(packet.length) : undefined
     const part = { packet, data, filled: 0, arrived: 0, fds: [] }
     this.#parts.set(packet.sequence, part)
     return part
@@ -81,6 +100,6 @@ export class Assembly {
     const { packet, data, filled, arrived, fds } = part
     if (filled < packet.length || arrived < packet.descriptors) return undefined
     this.#parts.delete(packet.sequence)
-    return { ...packet, data: data ?? Buffer.alloc(0), fds }
+    return wholeOf(packet, data !== undefined, data ?? nothing, fds)
   }
 }

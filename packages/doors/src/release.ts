@@ -23,3 +23,13 @@ export function release(fd: Fd): Released {
 export function closeReleased(fds: readonly SentFd[]): void {
   for (const fd of fds) if (fd instanceof Released) fd.owner.close()
 }
+
+/** Its number, borrowed; -1 when it is closed, or is none. */
+export function numberOf(fd: SentFd): number {
+  const number = typeof fd === 'number' ? fd : fd instanceof Released ? fd.owner.fd : fd.fd
+  return Number.isInteger(number) && number >= 0 ? number : -1
+}
+
+/** Numbers of descriptors, borrowed; null for none. */
+export const numbersOf = (fds: readonly SentFd[]): Int32Array | null =>
+  fds.length === 0 ? null : Int32Array.from(fds, numberOf)

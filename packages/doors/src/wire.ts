@@ -5,6 +5,7 @@ export const PIECE: number = 64 * 1024
 /** The most descriptors that one sendmsg(2) takes. */
 export const MOST_RIGHTS = 253
 const MAGIC = 0x01726f64
+const HIGH = 2 ** 32
 
 export const Type = {
   /** Server to client, on the door itself: with the information page. It is only looked at, never taken. */
@@ -18,6 +19,16 @@ export const Type = {
   reply: 5,
   /** The client does not wait any more. */
   cancel: 6,
+  /** Server to client, on a session that has asked: with shared memory. */
+  area: 7,
+} as const
+
+/** What a session is to be, in the status of its packet. */
+export const SessionFlag = {
+  /** The next call is not sent before the reply to the last. */
+  sequential: 1,
+  /** The server is asked for shared memory. */
+  area: 2,
 } as const
 export type PacketType = (typeof Type)[keyof typeof Type]
 
@@ -35,13 +46,15 @@ export interface Packet {
 const types: ReadonlySet<number> = new Set(Object.values(Type))
 
 export function encodeHeader({ type, sequence, status, length, descriptors }: Packet): Buffer {
-  const header = Buffer.alloc(HEADER)
+  const header = Buffer.allocUnsafe(HEADER)
   header.writeUInt32LE(MAGIC, 0)
   header.writeUInt32LE(type, 4)
   header.writeUInt32LE(sequence, 8)
   header.writeInt32LE(status, 12)
-  header.writeBigUInt64LE(BigInt(length), 16)
+  header.writeUInt32LE(length % HIGH, 16)
+  header.writeUInt32LE(Math.floor(length / HIGH), 20)
   header.writeUInt32LE(descriptors, 24)
+  header.writeUInt32LE(0, 28)
   return header
 }
 
@@ -50,7 +63,7 @@ export function decodeHeader(bytes: Buffer): Packet | undefined {
   if (bytes.length < HEADER || bytes.readUInt32LE(0) !== MAGIC || bytes.readUInt32LE(28) !== 0)
     return undefined
   const type = bytes.readUInt32LE(4)
-  const length = Number(bytes.readBigUInt64LE(16))
+  const length = bytes.readUInt32LE(20) * HIGH + bytes.readUInt32LE(16)
   if (!types.has(type) || !Number.isSafeInteger(length)) return undefined
   return {
     type: type as PacketType,
