@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { DoorError, openDoor } from '../src/index.ts'
+import { createDoor, DoorClient, DoorError, openDoor, type Reply } from '../src/index.ts'
 import { newChild } from './fixtures/child.ts'
-import { codeOf, countOpen, own, until } from './fixtures/disposal.ts'
+import { codeOf, countOpen, newFolder, own, until } from './fixtures/disposal.ts'
 import { echo, newDoor, newOpenDoor } from './fixtures/doors.ts'
 
 describe('call', () => {
@@ -25,6 +26,13 @@ describe('call', () => {
     expect(given).toEqual([null, null])
   })
 
+  test('40: a reply has as many bytes as it has, whatever the limits of a call are', async () => {
+    const { client } = await newOpenDoor((data) => Buffer.alloc(Number(data), 'x'), { dataMax: 10 })
+    for (const size of [0, 1, 11, 524_288, 2 ** 21]) {
+      expect((await client.call(String(size))).data.equals(Buffer.alloc(size, 'x'))).toBe(true)
+    }
+  })
+
   test('58: all values of a byte, and text, come through', async () => {
     const { client } = await newOpenDoor(echo)
     const all = Buffer.from(Array.from({ length: 256 }, (_, value) => value))
@@ -41,7 +49,8 @@ describe('call', () => {
 
   test('47: 64 at once give 64 right answers, in any order', async () => {
     const { client } = await newOpenDoor(async (data) => {
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * 5))
+      // Some answer at once, and some one or two turns of the loop later.
+      for (let turns = Number(data?.at(-1)) % 3; turns > 0; turns--) await new Promise(setImmediate)
       return data ?? undefined
     })
     const texts = Array.from({ length: 64 }, (_, n) => `call ${n}`)
@@ -72,9 +81,35 @@ describe('call', () => {
   })
 
   test.each([
-    ['49: fewer bytes than DATA_MIN are ENOBUFS', { dataMin: 4 }, 'abc', 'ENOBUFS'],
-    ['49: more bytes than DATA_MAX are ENOBUFS', { dataMax: 2 }, 'abc', 'ENOBUFS'],
-  ])('%s, and nothing runs', async (_, options, data, code) => {
+    ['an error that is no text', () => Promise.reject(Object.create(null) as Error)],
+    ['descriptors that are none', () => ({ fds: [null as never] })],
+  ])('57: %s fails its call, and nothing else', async (_, procedure) => {
+    const { client } = await newOpenDoor((data) => (data === null ? 'fine' : procedure()))
+    expect(await codeOf(() => client.call('x'))).toBe('EREMOTEIO')
+    expect((await client.call()).data.toString()).toBe('fine')
+  })
+
+  test('a session whose descriptor has the number of one that has just ended is served', async () => {
+    const [other, ended] = [await newOpenDoor(echo), await newOpenDoor(echo)]
+    let call: Promise<unknown> | undefined
+    const { client } = await newOpenDoor((data) => {
+      if (data === null) return undefined
+      void ended.door.revoke()
+      call = other.client.call('x')
+      return undefined
+    })
+    await ended.client.call()
+    await client.call()
+    // Both events are taken at once: the first one's knote is enabled after the second one's procedure.
+    const answered = ended.client.call().catch(() => undefined)
+    await Promise.all([answered, client.call('x')])
+    await call
+  })
+
+  test.each([
+    ['fewer bytes than DATA_MIN are ENOBUFS', { dataMin: 4 }, 'abc', 'ENOBUFS'],
+    ['more bytes than DATA_MAX are ENOBUFS', { dataMax: 2 }, 'abc', 'ENOBUFS'],
+  ])('49: %s, and nothing runs', async (_, options, data, code) => {
     let ran = 0
     const { client } = await newOpenDoor(() => {
       ran++
@@ -84,7 +119,7 @@ describe('call', () => {
     expect(ran).toBe(0)
   })
 
-  test('47: by threads of other processes that block, each gets its own answer', async () => {
+  test('48: by threads of other processes that block, each gets its own answer', async () => {
     const { path } = newDoor(echo)
     const source = `const door = openDoorSync(path)
       const all = []
@@ -92,6 +127,54 @@ describe('call', () => {
       print(String(all.every((right) => right)))`
     const children = [newChild(source, path), newChild(source, path), newChild(source, path)]
     expect(await Promise.all(children.map((child) => child.next()))).toEqual(['true', 'true', 'true'])
+  })
+
+  test('52: at its limits a call is let through', async () => {
+    const { client } = await newOpenDoor((data, { fds }) => `${data?.length} ${fds.length}`, {
+      dataMin: 2,
+      dataMax: 4,
+      descMax: 3,
+    })
+    for (const [data, count] of [
+      ['ab', 0],
+      ['abcd', 3],
+    ] as const) {
+      const fds = Array.from({ length: count }, () => 0)
+      expect((await client.call(data, { fds })).data.toString()).toBe(`${data.length} ${count}`)
+    }
+    expect(await codeOf(() => client.call('abcde', { fds: [0, 0, 0, 0] }))).toBe('ENOBUFS')
+    expect(await codeOf(() => client.call('abcd', { fds: [0, 0, 0, 0] }))).toBe('ENFILE')
+  })
+
+  test('62: in a circle of two servers, and of one by itself, ends', async () => {
+    const { door, path } = newDoor(async (data) => {
+      const count = Number(data)
+      return count === 0 ? 'the end' : other.call(String(count - 1)).then((answer) => answer.data)
+    })
+    const server = newChild(
+      `const back = await openDoor(path)
+      const door = createDoor(async (data) => {
+        const count = Number(data)
+        return count === 0 ? 'the other end' : (await back.call(String(count - 1))).data
+      })
+      door.attach(path + '.other')
+      print('ready')`,
+      path,
+    )
+    expect(await server.next()).toBe('ready')
+    const other = own(await openDoor(`${path}.other`))
+    const client = own(await openDoor(path))
+    expect((await client.call('10')).data.toString()).toBe('the end')
+    expect((await client.call('11')).data.toString()).toBe('the other end')
+    expect(door.references.opens).toBe(2)
+    const mine = own(
+      createDoor(async (data): Promise<Reply> => {
+        const count = Number(data)
+        return count === 0 ? 'my end' : itself.call(String(count - 1)).then((answer) => answer.data)
+      }),
+    )
+    const itself = own(DoorClient.from(mine.descriptor()))
+    expect((await itself.call('10')).data.toString()).toBe('my end')
   })
 
   test('81, 83: a call that is given up is EINTR, the procedure is told, and the next call works', async () => {
@@ -117,16 +200,22 @@ describe('call', () => {
   })
 
   test('82: with cancel: false a procedure runs to its end, undisturbed', async () => {
-    let ended = false
+    let [ended, finish] = [false, (): void => undefined]
     const { client } = await newOpenDoor(
-      async (_, { signal }) => {
-        await new Promise((resolve) => setTimeout(resolve, 20))
+      async (data, { signal }) => {
+        if (data?.toString() === 'next') return data
+        await new Promise<void>((resolve) => (finish = resolve))
         ended = !signal.aborted
+        return 'dropped'
       },
       { cancel: false },
     )
     expect(await codeOf(() => client.call('x', { timeout: 2 }))).toBe('EINTR')
+    // What was said before this call has reached the server with it.
+    expect((await client.call('next')).data.toString()).toBe('next')
+    finish()
     await until(() => ended)
+    expect((await client.call('next')).data.toString()).toBe('next')
   })
 
   test('81: a client that is killed ends what its call does', async () => {
@@ -142,6 +231,48 @@ describe('call', () => {
     await until(() => begun)
     child.kill()
     await until(() => ended)
+  })
+
+  test('84: a client that is closed in its call is EINTR, and the procedure is told', async () => {
+    const running: AbortSignal[] = []
+    const { client } = await newOpenDoor((_, { signal }) => {
+      running.push(signal)
+      return new Promise<undefined>((resolve) => {
+        signal.addEventListener('abort', () => {
+          resolve(undefined)
+        })
+      })
+    })
+    const calls = [codeOf(() => client.call('x')), codeOf(() => client.call('y'))]
+    await until(() => running.length === 2)
+    client.close()
+    expect(await Promise.all(calls)).toEqual(['EINTR', 'EINTR'])
+    await until(() => running.every((signal) => signal.aborted))
+  })
+
+  test('88, 94: a server that exits ends what runs in all its doors, and none is there any more', async () => {
+    const server = newChild(
+      `for (const name of ['.a', '.b']) {
+        const door = createDoor((data) => { print('runs'); return new Promise(() => {}) })
+        door.attach(path + name)
+      }
+      print('ready')
+      await line()
+      process.exit()`,
+      join(newFolder(), 'door'),
+    )
+    expect(await server.next()).toBe('ready')
+    const clients = [own(await openDoor(`${server.path}.a`)), own(await openDoor(`${server.path}.b`))]
+    const calls = clients.map((client) => codeOf(() => client.call('x')))
+    expect([await server.next(), await server.next()]).toEqual(['runs', 'runs'])
+    server.go()
+    expect(await Promise.all(calls)).toEqual(['EINTR', 'EINTR'])
+    await server.exited
+    for (const client of clients) {
+      expect(await codeOf(() => client.call('x'))).toBe('EBADF')
+      expect(client.info().target).toBe(server.process.pid)
+    }
+    expect(await codeOf(() => openDoor(`${server.path}.a`))).toBe('EBADF')
   })
 
   test('86: a server that is killed is EINTR for calls that run, and EBADF for the next', async () => {
@@ -165,6 +296,24 @@ describe('call', () => {
     const { client } = await newOpenDoor(echo)
     expect(await codeOf(() => client.call('x', options as never))).toBe('EINVAL')
     expect(await codeOf(() => client.call(5 as never))).toBe('EINVAL')
+  })
+
+  test.each([[5], [{ date: 'x' }], [{ data: 5 }], [true]])(
+    '57: %j, which is no reply, fails its call',
+    async (reply) => {
+      const { client } = await newOpenDoor(() => reply as never)
+      expect(await codeOf(() => client.call('x'))).toBe('EREMOTEIO')
+    },
+  )
+
+  test('57: a thenable whose then throws fails its call', async () => {
+    const thenable = {
+      then: () => {
+        throw new Error('no')
+      },
+    }
+    const { client } = await newOpenDoor(() => thenable as never)
+    await expect(client.call('x')).rejects.toThrow(/EREMOTEIO.*no/)
   })
 
   test('54, 125: on a closed door is EBADF; closing twice is fine', async () => {

@@ -1,39 +1,54 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isMainThread, Worker } from 'node:worker_threads'
 import fc from 'fast-check'
-import { FdSocket, listen, memfd, type Fd } from '@x/fdpass'
+import { Fd, FdSocket, listen, memfd } from '@x/fdpass'
 import { describe, expect, test } from 'vitest'
-import { openDoor } from '../src/index.ts'
+import { DOOR_REVOKED, DoorClient, openDoor } from '../src/index.ts'
 import { Assembly, piecesOf } from '../src/pieces.ts'
-import { decodeHeader, encodeHeader, HEADER, Type } from '../src/wire.ts'
+import { decodeHeader, encodeHeader, HEADER, SessionFlag, Type, type PacketType } from '../src/wire.ts'
+import { compiled } from './fixtures/compiled.ts'
 import { codeOf, countOpen, newFolder, own, until } from './fixtures/disposal.ts'
 import { echo, newDoor, newOpenDoor } from './fixtures/doors.ts'
 
-const source = fileURLToPath(new URL('./fixtures/client.c', import.meta.url))
-
 describe('121: a client in C, without the library', () => {
-  test('calls and is answered', async () => {
-    const program = join(newFolder(), 'client')
-    execFileSync('cc', ['-O1', '-Wall', '-Werror', source, '-o', program])
+  test('121: calls and is answered', async () => {
     const pids: number[] = []
     const { path } = newDoor((data, { caller }) => {
       pids.push(caller.pid)
       return String(data).toUpperCase()
     })
-    const child = spawn(program, [path, 'from c'], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(compiled('client.c'), [path, 'from c'], { stdio: ['ignore', 'pipe', 'inherit'] })
     const [output] = (await once(child.stdout, 'data')) as [Buffer]
     expect(output.toString()).toBe('0 FROM C\n')
     expect(pids).toEqual([child.pid])
   })
 })
 
+/** The client's end of a session that this process makes by packets. */
+const newRawSession = async (path: string, flags: number): Promise<FdSocket> => {
+  const raw = own(await FdSocket.connect(path, { type: 'seqpacket' }))
+  const [near, far] = FdSocket.pair({ type: 'seqpacket' })
+  own(near)
+  const packet = { type: Type.session, sequence: 0, status: flags, length: 0, descriptors: 1 }
+  await raw.send(encodeHeader(packet), [far])
+  far.close()
+  return near
+}
+const packetOf = (type: PacketType, sequence: number): Buffer =>
+  encodeHeader({ type, sequence, status: 0, length: 0, descriptors: 0 })
+
 describe('122: a hostile client', () => {
   const garbage = [
     ['nothing of a packet', Buffer.from('GET / HTTP/1.1')],
+    [
+      'another version of the protocol',
+      Buffer.from(
+        encodeHeader({ type: Type.call, sequence: 1, status: 0, length: 0, descriptors: 0 }).fill(2, 3, 4),
+      ),
+    ],
     [
       'an unknown type',
       encodeHeader({ type: 99 as never, sequence: 1, status: 0, length: 0, descriptors: 0 }),
@@ -52,7 +67,7 @@ describe('122: a hostile client', () => {
     ],
   ] as const
 
-  test.each(garbage)('that sends %s on a session loses it, and nobody else', async (_, bytes) => {
+  test.each(garbage)('122, 124: that sends %s on a session loses it, and nobody else', async (_, bytes) => {
     const { path, client } = await newOpenDoor(echo)
     const raw = own(await FdSocket.connect(path, { type: 'seqpacket' }))
     const [near, far] = FdSocket.pair({ type: 'seqpacket' })
@@ -66,14 +81,68 @@ describe('122: a hostile client', () => {
     expect((await client.call('fine')).data.toString()).toBe('fine')
   })
 
-  test.each(garbage)('that sends %s on the door loses its open, and nobody else', async (_, bytes) => {
-    const { path, door, client } = await newOpenDoor(echo)
-    const raw = own(await FdSocket.connect(path, { type: 'seqpacket' }))
-    own((await raw.recv())!)
-    await until(() => door.references.opens === 2)
-    await raw.send(bytes, [memfd('x'), memfd('y')].map(own))
-    await until(() => door.references.opens === 1)
-    expect((await client.call('fine')).data.toString()).toBe('fine')
+  test.each(garbage)(
+    '122, 124: that sends %s on the door loses its open, and nobody else',
+    async (_, bytes) => {
+      const { path, door, client } = await newOpenDoor(echo)
+      const raw = own(await FdSocket.connect(path, { type: 'seqpacket' }))
+      own((await raw.recv())!)
+      await until(() => door.references.opens === 2)
+      await raw.send(bytes, [memfd('x'), memfd('y')].map(own))
+      await until(() => door.references.opens === 1)
+      expect((await client.call('fine')).data.toString()).toBe('fine')
+    },
+  )
+
+  test('122: with a sequential session that reads no replies has one waiting, and then no session', async () => {
+    let calls = 0
+    const { path } = newDoor(() => {
+      calls++
+      return Buffer.alloc(2 ** 20)
+    })
+    const near = await newRawSession(path, SessionFlag.sequential)
+    const flood = async (): Promise<void> => {
+      for (let sequence = 1; sequence < 1000; sequence++) {
+        await near.send(packetOf(Type.call, sequence))
+        await new Promise(setImmediate)
+      }
+    }
+    expect(['EPIPE', 'ECONNRESET']).toContain(await codeOf(flood))
+    // One reply may be in the socket, and the next one waits.
+    expect(calls).toBeLessThanOrEqual(3)
+  })
+
+  test('122: that reads no reply does not keep its door from being revoked', async () => {
+    let calls = 0
+    const { door, path } = newDoor(() => {
+      calls++
+      return Buffer.alloc(2 ** 24)
+    })
+    const near = await newRawSession(path, 0)
+    await near.send(packetOf(Type.call, 1))
+    await until(() => calls === 1)
+    await door.revoke()
+    expect(door.info().attributes & DOOR_REVOKED).toBe(DOOR_REVOKED)
+  })
+
+  test('122: that sends without end, and no calls, has its turn and no more', async () => {
+    const order: string[] = []
+    const { path, client } = await newOpenDoor(async (data, { signal }) => {
+      order.push(String(data))
+      if (data === null)
+        await new Promise((resolve) => {
+          signal.addEventListener('abort', resolve)
+        })
+    })
+    await client.call('first')
+    const near = await newRawSession(path, 0)
+    await near.send(packetOf(Type.call, 1))
+    await until(() => order.includes('null'))
+    // All before the event loop turns: the session's event comes first, and then the other client's.
+    for (let n = 0; n < 60; n++) near.sendSync(packetOf(Type.cancel, 1))
+    near.sendSync(packetOf(Type.call, 2))
+    await client.call('other')
+    expect(order.slice(0, 3)).toEqual(['first', 'null', 'other'])
   })
 
   test('that says a great length, and sends little, costs what it sends', async () => {
@@ -110,6 +179,28 @@ describe('122: a hostile client', () => {
     }
     expect(await ask(1, many)).toBe(-23) // ENFILE
     expect(await ask(2, [file])).toBe(0)
+  })
+
+  test('55: that sends more than 256 MiB is told so, E2BIG, and may go on', async () => {
+    const { path } = await newOpenDoor(echo)
+    const raw = own(await FdSocket.connect(path, { type: 'seqpacket' }))
+    const [near, far] = FdSocket.pair({ type: 'seqpacket' })
+    own(near)
+    await raw.send(encodeHeader({ type: Type.session, sequence: 0, status: 0, length: 0, descriptors: 1 }), [
+      far,
+    ])
+    far.close()
+    const piece = Buffer.alloc(65_536)
+    const packet = { sequence: 1, status: 0, length: 0, descriptors: 0 }
+    const more = encodeHeader({ ...packet, type: Type.more })
+    await near.send([encodeHeader({ ...packet, type: Type.call, length: 2 ** 28 + 1 }), piece])
+    for (let sent = piece.length; sent < 2 ** 28; sent += piece.length) await near.send([more, piece])
+    await near.send([more, piece.subarray(0, 1)])
+    const refused = own((await near.recv({ timeout: 20_000 }))!)
+    expect(decodeHeader(refused.data)).toMatchObject({ sequence: 1, status: -7 })
+    await near.send([encodeHeader({ ...packet, sequence: 2, type: Type.call, length: 1 }), Buffer.from('x')])
+    const answer = own((await near.recv({ timeout: 20_000 }))!)
+    expect(decodeHeader(answer.data)).toMatchObject({ sequence: 2, status: 0, length: 1 })
   })
 
   test('that never reads does not stand in the way of others', async () => {
@@ -155,12 +246,25 @@ describe('123: a hostile server', () => {
       },
       'EBADF',
     ],
-  ])('%s', async (_, answer, code) => {
+  ])('123: %s', async (_, answer, code) => {
     const before = countOpen()
     const path = serve(answer)
     expect(await codeOf(() => openDoor(path, { timeout: 50 }))).toBe(code)
     expect(countOpen()).toBeLessThanOrEqual(before + 3) // the listener, its socket, and the page of the test
   })
+})
+
+test('124: a hello of another version of the protocol is EBADF', async () => {
+  const { path } = newDoor(echo)
+  const real = own((await own(await FdSocket.connect(path, { type: 'seqpacket' })).recv())!)
+  const opens = async (hello: Buffer): Promise<string> => {
+    const [near, far] = FdSocket.pair({ type: 'seqpacket' })
+    own(near)
+    await near.send(hello, [real.fds[0]!])
+    return codeOf(() => own(DoorClient.from(Fd.from(far.take()), { timeout: 0 })))
+  }
+  expect(await opens(real.data)).toBe('no error')
+  expect(await opens(Buffer.from(real.data).fill(2, 3, 4))).toBe('EBADF')
 })
 
 test('pieces are put together whatever their number, and each descriptor is in one place', () => {
@@ -191,46 +295,6 @@ test('pieces are put together whatever their number, and each descriptor is in o
     }),
     { numRuns: 50 },
   )
-})
-
-describe('who calls', () => {
-  test('63, 66: is the immediate caller, as the kernel knows it', async () => {
-    const { client } = await newOpenDoor((_, { caller }) => {
-      const pidfd = caller.pidfd()
-      const { kind } = pidfd
-      pidfd.close()
-      return JSON.stringify({
-        pid: caller.pid,
-        uid: caller.uid,
-        gid: caller.gid,
-        groups: caller.groups,
-        kind,
-      })
-    })
-    const told = JSON.parse((await client.call('x')).data.toString()) as object
-    const [uid, gid] = [process.getuid?.(), process.getgid?.()]
-    const groups = /^Groups:\t(.*)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]?.trim() ?? ''
-    expect(told).toMatchObject({ pid: process.pid, uid, gid, kind: 'pidfd' })
-    expect((told as { groups: number[] }).groups.join(' ')).toBe(groups)
-  })
-
-  test('65: nobody, when the caller has gone: EINVAL', async () => {
-    let code = ''
-    const { client } = await newOpenDoor(async (_, context) => {
-      await new Promise((resolve) => {
-        context.signal.addEventListener('abort', resolve)
-      })
-      await new Promise((resolve) => setTimeout(resolve, 5))
-      code = await codeOf(() => context.caller)
-    })
-    const call = codeOf(() => client.call('x'))
-    setTimeout(() => {
-      client.close()
-    }, 20)
-    expect(await call).toBe('EINTR')
-    await until(() => code !== '')
-    expect(code).toBe('EINVAL')
-  })
 })
 
 test.runIf(isMainThread)(

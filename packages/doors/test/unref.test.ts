@@ -1,14 +1,21 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { linkSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
+import { linkSync, mkdirSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { FdSocket } from '@x/fdpass'
 import { describe, expect, test } from 'vitest'
-import { createDoor, DOOR_IS_UNREF, DOOR_UNREF, openDoor, type DoorOptions } from '../src/index.ts'
+import {
+  createDoor,
+  DOOR_IS_UNREF,
+  DOOR_UNREF,
+  DoorClient,
+  openDoor,
+  type DoorOptions,
+} from '../src/index.ts'
 import { newChild } from './fixtures/child.ts'
-import { countOpen, newFolder, own, until } from './fixtures/disposal.ts'
+import { codeOf, countOpen, newFolder, own, until } from './fixtures/disposal.ts'
 import { echo } from './fixtures/doors.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -74,7 +81,7 @@ describe('the examples of Stevens', () => {
     expect(server.lines).toEqual(['attached', 'door unreferenced'])
   })
 
-  test('103: the third: rm while three clients are in the procedure', async () => {
+  test('104: the third: rm while three clients are in the procedure', async () => {
     const path = join(newFolder(), 'DOOR3')
     const server = own(new Server(path, '--slow', '1'))
     await until(() => server.lines.includes('attached'))
@@ -112,7 +119,7 @@ describe('unreferenced', () => {
     expect(told()).toBe(1)
   })
 
-  test('106, 115: multi is each time; 115: and it may be attached again then', async () => {
+  test('106, 115: multi is each time, and it may be attached again then', async () => {
     const { door, path, told } = newCounted()
     for (let round = 1; round <= 3; round++) {
       door.attach(path)
@@ -135,7 +142,7 @@ describe('unreferenced', () => {
     expect(door.references).toMatchObject({ own: 0, names: 0, opens: 1 })
   })
 
-  test('107: while a call runs it waits for its end', async () => {
+  test('108: while a call runs it waits for its end', async () => {
     let [finish, told] = [(): void => undefined, 0]
     const door = own(
       createDoor(
@@ -194,7 +201,7 @@ describe('unreferenced', () => {
     await until(() => told() === 1)
   })
 
-  test('106, 119: the last name and the last open that go together are told of once', async () => {
+  test('106, 119, 120: the last name and the last open that go together are told of once', async () => {
     const { door, path, told } = newCounted()
     const lose = async (round: number): Promise<void> => {
       door.attach(path)
@@ -253,12 +260,81 @@ describe('unreferenced', () => {
     }
   })
 
-  test('after a revoke there is no news', async () => {
+  test('112: of a revoked door there is no news', async () => {
     const { door, path, told } = newCounted()
     door.attach(path)
-    own(await openDoor(path))
+    const client = own(await openDoor(path))
     await door.revoke()
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    client.close()
+    // The last reference has gone: nothing is left that there could be news of.
+    await until(() => door.references.total === 0)
+    await new Promise(setImmediate)
     expect(told()).toBe(0)
+  })
+
+  test('109: what is lost and won again while a call runs is told of once, and the handler sees how it is', async () => {
+    const seen: boolean[] = []
+    let [running, finish] = [false, (): void => undefined]
+    const door = own(
+      createDoor(
+        async () => {
+          running = true
+          await new Promise<void>((resolve) => (finish = resolve))
+        },
+        {
+          unref: 'multi',
+          onUnreferenced: () => {
+            seen.push(isUnref(door))
+          },
+        },
+      ),
+    )
+    const path = join(newFolder(), 'door')
+    const client = own(DoorClient.from(door.descriptor()))
+    const call = codeOf(() => client.call('x'))
+    await until(() => running)
+    client.close()
+    expect(await call).toBe('EINTR')
+    await until(() => door.references.total === 1)
+    for (let round = 0; round < 3; round++) {
+      door.attach(path)
+      door.detach()
+      await until(() => door.references.total === 1)
+    }
+    door.attach(path)
+    expect(seen).toEqual([])
+    finish()
+    await until(() => seen.length > 0)
+    expect(seen).toEqual([false])
+    door.detach()
+    await until(() => seen.length > 1)
+    expect(seen).toEqual([false, true])
+  })
+
+  test('116: one of two names is no loss, by whomever it is removed; the last one is', async () => {
+    const { door, path, told } = newCounted()
+    door.attach(path)
+    door.attach(`${path}.second`)
+    execFileSync('rm', [path])
+    await until(() => door.references.names === 1)
+    expect(told()).toBe(0)
+    execFileSync('rm', [`${path}.second`])
+    await until(() => told() === 1)
+  })
+
+  test('118: to move the folder of a name is no loss', async () => {
+    const folder = newFolder()
+    mkdirSync(join(folder, 'before'))
+    const { door, told } = newCounted()
+    door.attach(join(folder, 'before', 'door'))
+    renameSync(join(folder, 'before'), join(folder, 'after'))
+    const client = await openDoor(join(folder, 'after', 'door'))
+    expect((await client.call('x')).data.toString()).toBe('x')
+    client.close()
+    await until(() => door.references.opens === 0)
+    expect(door.references.names).toBe(1)
+    expect(told()).toBe(0)
+    execFileSync('rm', [join(folder, 'after', 'door')])
+    await until(() => told() === 1)
   })
 })
