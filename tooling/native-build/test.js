@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 // native-test [asan|tsan|ubsan …]: compiles the core of the package in the working directory (every native/*.cc
 // that is not the addon) and native/test/*_test.cc under each sanitizer, and runs the tests.
-import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { coreOf, list } from './sources.js'
 
@@ -47,21 +49,39 @@ const run = (command, args, timeout) => {
 const out = join(native, 'build/test')
 const strict = ['-std=c++20', '-O1', '-g', '-Wall', '-Wextra', '-Werror', '-pthread', `-I${native}`]
 
-/** Makes `name` of the files, unless it is there. Under another name first: two runs may want it at once. */
-const compile = (name, mode, files, how) => {
+/** Makes `name` by a compiler that is told where to, unless it is there. Under another name first: two runs may want it at once. */
+const make = async (name, compile) => {
   const made = join(out, name)
   if (existsSync(made) && statSync(made).mtimeMs > lastChange) return made
   mkdirSync(out, { recursive: true })
   const partial = join(out, `${process.pid}.${name}`)
-  run(process.env.CXX ?? 'g++', [...strict, ...flags[mode], ...how, ...files, '-o', partial], compileTimeout)
+  await compile(partial)
   renameSync(partial, made)
   return made
 }
 
-/** The core as one object that all tests are linked with. */
-const compileCore = (mode) => {
-  return compile(`core.${mode}.o`, mode, core, ['-r', '-nostdlib'])
+const compile = async (mode, args) => {
+  const compiler = process.env.CXX ?? 'g++'
+  const child = spawn(compiler, [...strict, ...flags[mode], ...args], {
+    stdio: 'inherit',
+    timeout: compileTimeout,
+  })
+  const [status, signal] = await once(child, 'exit')
+  if (status !== 0) fail(1, `${compiler} ended with ${signal ?? status}`)
 }
+
+/** The core as one object that all tests are linked with. Each file by itself, as many at a time as there are processors. */
+const makeCore = (mode) =>
+  make(`core.${mode}.o`, async (made) => {
+    const objects = core.map((file, index) => `${made}.${index}.o`)
+    const rest = core.map((file, index) => ['-c', file, '-o', objects[index]])
+    const work = async () => {
+      for (let next = rest.pop(); next !== undefined; next = rest.pop()) await compile(mode, next)
+    }
+    await Promise.all(Array.from({ length: availableParallelism() }, work))
+    await compile(mode, ['-r', '-nostdlib', ...objects, '-o', made])
+    for (const object of objects) rmSync(object)
+  })
 
 /** ThreadSanitizer finds no room for its shadow where the kernel randomises more than 28 bits of an address. */
 const fixedAddresses = () => {
@@ -70,9 +90,15 @@ const fixedAddresses = () => {
 }
 
 for (const mode of modes) {
-  const object = compileCore(mode)
-  for (const test of tests) {
-    const binary = compile(`${basename(test, '.cc')}.${mode}`, mode, [join(native, 'test', test), object], [])
+  const object = await makeCore(mode)
+  const binaries = await Promise.all(
+    tests.map((test) =>
+      make(`${basename(test, '.cc')}.${mode}`, (made) =>
+        compile(mode, [join(native, 'test', test), object, '-o', made]),
+      ),
+    ),
+  )
+  for (const binary of binaries) {
     const [command, ...args] = mode === 'tsan' && fixedAddresses() ? ['setarch', '-R', binary] : [binary]
     run(command, args, runTimeout)
   }
