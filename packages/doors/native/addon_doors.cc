@@ -24,6 +24,7 @@ napi_value DoorSource(Call& call) {
   if (call.bad() || !door) return call.Return(-EBADF);
   const std::string& source = door->source();
   auto copy = Napi::Uint8Array::New(call.env(), source.size());
+  if (copy.IsEmpty()) return nullptr;  // this thread is being terminated
   if (!source.empty()) memcpy(copy.Data(), source.data(), source.size());
   return copy;
 }
@@ -33,6 +34,7 @@ napi_value DoorPage(Call& call) {
   const auto door = Doors().Find(call.Unsigned(0));
   if (call.bad() || !door) return call.Return(-EBADF);
   auto copy = Napi::ArrayBuffer::New(call.env(), kInfoPageSize);
+  if (copy.IsEmpty()) return nullptr;  // this thread is being terminated
   memcpy(copy.Data(), door->page(), kInfoPageSize);
   return copy;
 }
@@ -58,6 +60,7 @@ napi_value SessionsOf(Call& call) {
   const uint32_t door = call.Unsigned(0);
   const std::vector<uint32_t> ids = call.bad() ? std::vector<uint32_t>() : doors::SessionsOf(door);
   auto array = Napi::Int32Array::New(call.env(), ids.size());
+  if (array.IsEmpty()) return nullptr;  // this thread is being terminated
   for (size_t i = 0; i < ids.size(); ++i) array[i] = static_cast<int32_t>(ids[i]);
   return array;
 }

@@ -150,6 +150,7 @@ napi_value SessionPeer(Call& call) {
   const int error = channel ? PeerOf(channel->socket.get(), peer) : -EBADF;
   if (error != 0) return call.Return(error);
   auto array = Napi::Int32Array::New(call.env(), peer.size());
+  if (array.IsEmpty()) return nullptr;  // this thread is being terminated
   std::copy(peer.begin(), peer.end(), array.Data());
   return array;
 }
@@ -171,6 +172,7 @@ napi_value ThreadGone(Call& call) {
   const bool nobody = call.bad() || thread == 0;
   const std::vector<uint32_t> ids = nobody ? std::vector<uint32_t>() : doors::ThreadGone(thread);
   auto array = Napi::Int32Array::New(call.env(), ids.size());
+  if (array.IsEmpty()) return nullptr;  // this thread is being terminated
   for (size_t i = 0; i < ids.size(); ++i) array[i] = static_cast<int32_t>(ids[i]);
   return array;
 }
