@@ -6,6 +6,12 @@ export interface Places {
   readonly comment: RegExp
 }
 
+/**
+ * Where names of cases stand, by a pattern of one without groups: at the start of a title, which is the first argument of a
+ * call that skips nothing, and of a comment.
+ */
+export function placesOf(name: string): Places
+
 /** The cases that tests of the package in `root` name; the conformance test itself names none. */
 export function claimedCases(root: string, places: Places): Set<string>
 

@@ -7,6 +7,14 @@ const namesIn = (folder, pattern) =>
     .flatMap((name) => [...readFileSync(join(folder, name), 'utf8').matchAll(pattern)])
     .flatMap(([, numbers = '']) => numbers.split(', '))
 
+export const placesOf = (name) => {
+  const names = `${name}(?:, ${name})*`
+  return {
+    title: new RegExp(String.raw`(?<!\.(?:skip|todo|fails))\(\s*['"\`](${names}): `, 'g'),
+    comment: new RegExp(`^// (${names}): `, 'gm'),
+  }
+}
+
 export function claimedCases(root, { title, comment }) {
   return new Set([...namesIn(join(root, 'test'), title), ...namesIn(join(root, 'native/test'), comment)])
 }

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import { claimedCases, coverageOf } from '@x/conformance'
+import { claimedCases, coverageOf, placesOf } from '@x/conformance'
 import { expect, test } from 'vitest'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -49,13 +49,8 @@ const notApplicable: Readonly<Record<string, string>> = {
   56: 'a call always takes results: a caller has no buffer of a fixed size, so nothing can be too big for it',
 }
 
-const NAMES = String.raw`\d+(?:, \d+)*`
-/** Their numbers stand at the start of a title, which is the first argument of a call that skips nothing. */
-const TITLE = new RegExp(String.raw`(?<!\.(?:skip|todo|fails))\(\s*['"\`](${NAMES}): `, 'g')
-/** And at the start of the comment before a test of the core. */
-const COMMENT = new RegExp(String.raw`^// (${NAMES}): `, 'gm')
-
-const claimed = claimedCases(root, { title: TITLE, comment: COMMENT })
+const places = placesOf(String.raw`\d+`)
+const claimed = claimedCases(root, places)
 
 test('every case that a test names is one of the list', () => {
   expect([...claimed].filter((name) => !cases.includes(name))).toEqual([])

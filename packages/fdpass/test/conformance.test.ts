@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import { claimedCases, coverageOf } from '@x/conformance'
+import { claimedCases, coverageOf, placesOf } from '@x/conformance'
 import { expect, test } from 'vitest'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -30,13 +30,8 @@ const notApplicable: Readonly<Record<string, string>> = {
   82: scatter,
 }
 
-const NAMES = String.raw`(?:B1\.)?\d+(?:, (?:B1\.)?\d+)*`
-/** Their numbers stand at the start of a title, which is the first argument of a call that skips nothing. */
-const TITLE = new RegExp(String.raw`(?<!\.(?:skip|todo|fails))\(\s*['"\`](${NAMES}): `, 'g')
-/** And at the start of the comment before a test of the core. */
-const COMMENT = new RegExp(String.raw`^// (${NAMES}): `, 'gm')
-
-const claimed = claimedCases(root, { title: TITLE, comment: COMMENT })
+const places = placesOf(String.raw`(?:B1\.)?\d+`)
+const claimed = claimedCases(root, places)
 
 test('every case that a test names is one of the list', () => {
   expect([...claimed].filter((name) => !cases.includes(name))).toEqual([])
@@ -51,5 +46,10 @@ test('titles are seen in test, describe and test.each, and not where they are sk
     test(
       \`B1.5: \${mode}\`, { timeout })
     test.skip('6: c'); test.todo('7: d'); test('without a number'); test('it is not 8: e'); test('9 is none')`
-  expect([...source.matchAll(TITLE)].map(([, numbers]) => numbers)).toEqual(['1', 'B1.2, 3', '4', 'B1.5'])
+  expect([...source.matchAll(places.title)].map(([, numbers]) => numbers)).toEqual([
+    '1',
+    'B1.2, 3',
+    '4',
+    'B1.5',
+  ])
 })

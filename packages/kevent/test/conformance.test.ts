@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import { claimedCases, coverageOf } from '@x/conformance'
+import { claimedCases, coverageOf, placesOf } from '@x/conformance'
 import { expect, test } from 'vitest'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -32,12 +32,8 @@ const notApplicable: Readonly<Record<string, string>> = {
   V9: 'Linux has no revoke(2), and inotify tells of an unmount without a file to tell it of',
 }
 
-/** Their numbers stand at the start of a title, which is the first argument of a call that skips nothing. */
-const TITLE = /(?<!\.(?:skip|todo|fails))\(\s*['"`]([A-Z]\d+(?:, [A-Z]\d+)*): /g
-/** And at the start of the comment before a test of the core. */
-const COMMENT = /^\/\/ ([A-Z]\d+(?:, [A-Z]\d+)*): /gm
-
-const claimed = claimedCases(root, { title: TITLE, comment: COMMENT })
+const places = placesOf(String.raw`[A-Z]\d+`)
+const claimed = claimedCases(root, places)
 
 test('every case that a test names is one of the list', () => {
   expect([...claimed].filter((name) => !cases.includes(name))).toEqual([])
@@ -52,5 +48,10 @@ test('titles are seen in test, describe and test.each, and not where they are sk
     test(
       \`F5: \${mode}\`, { timeout })
     test.skip('G1: c'); test.todo('G2: d'); test('without a number'); test('it is not G3: e')`
-  expect([...source.matchAll(TITLE)].map(([, numbers]) => numbers)).toEqual(['F1', 'F2, F3', 'F4', 'F5'])
+  expect([...source.matchAll(places.title)].map(([, numbers]) => numbers)).toEqual([
+    'F1',
+    'F2, F3',
+    'F4',
+    'F5',
+  ])
 })
