@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <vector>
 
 #include "addon_environment.h"
 
@@ -65,6 +67,26 @@ class Call {
   napi_value Return(int64_t number) const {
     napi_value value = nullptr;
     napi_create_int32(env_, static_cast<int32_t>(number), &value);
+    return value;
+  }
+
+  // An ArrayBuffer with a copy. Undefined where this thread is being terminated: nothing can be made there
+  // any more.
+  napi_value ReturnCopy(const void* from, size_t size) const {
+    napi_value value = nullptr;
+    void* data = nullptr;
+    if (napi_create_arraybuffer(env_, size, &data, &value) != napi_ok) return nullptr;
+    if (size > 0) memcpy(data, from, size);
+    return value;
+  }
+
+  // The same, as an Int32Array.
+  template <typename T>
+  napi_value ReturnNumbers(const std::vector<T>& numbers) const {
+    static_assert(sizeof(T) == sizeof(int32_t));
+    napi_value value = nullptr;
+    const napi_value copy = ReturnCopy(numbers.data(), numbers.size() * sizeof(T));
+    if (copy != nullptr) napi_create_typedarray(env_, napi_int32_array, numbers.size(), copy, 0, &value);
     return value;
   }
 

@@ -23,20 +23,14 @@ napi_value DoorSource(Call& call) {
   const auto door = Doors().Find(call.Unsigned(0));
   if (call.bad() || !door) return call.Return(-EBADF);
   const std::string& source = door->source();
-  auto copy = Napi::Uint8Array::New(call.env(), source.size());
-  if (copy.IsEmpty()) return nullptr;  // this thread is being terminated
-  if (!source.empty()) memcpy(copy.Data(), source.data(), source.size());
-  return copy;
+  return call.ReturnCopy(source.data(), source.size());
 }
 
 // doorPage(door): a copy.
 napi_value DoorPage(Call& call) {
   const auto door = Doors().Find(call.Unsigned(0));
   if (call.bad() || !door) return call.Return(-EBADF);
-  auto copy = Napi::ArrayBuffer::New(call.env(), kInfoPageSize);
-  if (copy.IsEmpty()) return nullptr;  // this thread is being terminated
-  memcpy(copy.Data(), door->page(), kInfoPageSize);
-  return copy;
+  return call.ReturnCopy(door->page(), kInfoPageSize);
 }
 
 napi_value DoorRunning(Call& call) {
@@ -59,10 +53,7 @@ napi_value DoorClose(Call& call) {
 napi_value SessionsOf(Call& call) {
   const uint32_t door = call.Unsigned(0);
   const std::vector<uint32_t> ids = call.bad() ? std::vector<uint32_t>() : doors::SessionsOf(door);
-  auto array = Napi::Int32Array::New(call.env(), ids.size());
-  if (array.IsEmpty()) return nullptr;  // this thread is being terminated
-  for (size_t i = 0; i < ids.size(); ++i) array[i] = static_cast<int32_t>(ids[i]);
-  return array;
+  return call.ReturnNumbers(ids);
 }
 
 constexpr Entry kEntries[] = {

@@ -149,10 +149,7 @@ napi_value SessionPeer(Call& call) {
   std::vector<int32_t> peer;
   const int error = channel ? PeerOf(channel->socket.get(), peer) : -EBADF;
   if (error != 0) return call.Return(error);
-  auto array = Napi::Int32Array::New(call.env(), peer.size());
-  if (array.IsEmpty()) return nullptr;  // this thread is being terminated
-  std::copy(peer.begin(), peer.end(), array.Data());
-  return array;
+  return call.ReturnNumbers(peer);
 }
 
 // sessionPidfd(id)
@@ -171,10 +168,7 @@ napi_value ThreadGone(Call& call) {
   const int thread = call.Int(0);
   const bool nobody = call.bad() || thread == 0;
   const std::vector<uint32_t> ids = nobody ? std::vector<uint32_t>() : doors::ThreadGone(thread);
-  auto array = Napi::Int32Array::New(call.env(), ids.size());
-  if (array.IsEmpty()) return nullptr;  // this thread is being terminated
-  for (size_t i = 0; i < ids.size(); ++i) array[i] = static_cast<int32_t>(ids[i]);
-  return array;
+  return call.ReturnNumbers(ids);
 }
 
 constexpr Entry kEntries[] = {

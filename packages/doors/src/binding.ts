@@ -28,7 +28,7 @@ export interface Binding {
 
   /** A new door's number, of this thread; it ends with it. The page's file is borrowed, `source` is copied. EINVAL. */
   doorOpen(page: number, source: Uint8Array): number
-  doorSource(door: number): Uint8Array | number
+  doorSource(door: number): ArrayBuffer | number
   /** A copy of its page. */
   doorPage(door: number): ArrayBuffer | number
   /** Calls that were taken, and whose replies are not out. */

@@ -1,18 +1,14 @@
-import { Fd, type FdSocket } from '@x/fdpass'
-import { binding, Place, RECORD, Reply } from './binding.ts'
+import type { FdSocket } from '@x/fdpass'
+import { binding, Place, Reply } from './binding.ts'
+import { callError } from './call-error.ts'
 import type { Request } from './client-session.ts'
 import { DoorError, E } from './errors.ts'
+import { bufferOf, descriptorsOf, lengthAt } from './record.ts'
 import { closeReleased, numbersOf } from './release.ts'
 import { Response } from './response.ts'
 
 const { numbers } = binding
-const scratch = Buffer.from(
-  binding.replyBytes.buffer,
-  binding.replyBytes.byteOffset,
-  binding.replyBytes.byteLength,
-)
-
-const HIGH = 2 ** 32
+const scratch = bufferOf(binding.replyBytes)
 
 /** What a session says that can be used no more, and its call has not gone out: another session may try. */
 export const NOT_SENT: unique symbol = Symbol('not sent')
@@ -47,18 +43,18 @@ export class BlockingSession {
     if (numbers[Reply.sent] === 1) closeReleased(request.fds)
     if (failed !== 0) return this.#failed(failed)
     const data = this.#data()
-    const response = new Response(data, takeDescriptors())
+    const response = new Response(data, descriptorsOf(numbers[Reply.descriptors] as number))
     if (numbers[Reply.status] === 0) return response
     response.close()
-    throw errorOf(numbers[Reply.status] as number, data)
+    throw callError(numbers[Reply.status] as number, data)
   }
 
   /** The reply's bytes in `out`, or in memory of their own when they are more. */
   callInto(data: Uint8Array, out: Uint8Array, timeout: number): Uint8Array | typeof NOT_SENT {
     const failed = this.#exchange(data, null, out, timeout)
     if (failed !== 0) return this.#failed(failed)
-    if (numbers[Reply.descriptors] !== 0) for (const fd of takeDescriptors()) fd.close()
-    if (numbers[Reply.status] !== 0) throw errorOf(numbers[Reply.status] as number, this.#data())
+    for (const fd of descriptorsOf(numbers[Reply.descriptors] as number)) fd.close()
+    if (numbers[Reply.status] !== 0) throw callError(numbers[Reply.status] as number, this.#data())
     if (this.#place !== Place.out) return this.#data()
     return this.#length === out.length ? out : out.subarray(0, this.#length)
   }
@@ -83,7 +79,8 @@ export class BlockingSession {
   }
 
   #data(): Buffer {
-    return this.#place === Place.bytes ? Buffer.from(this.#view()) : (binding.takenData() ?? Buffer.alloc(0))
+    if (this.#place !== Place.bytes) return binding.takenData() ?? Buffer.alloc(0)
+    return Buffer.from(scratch.subarray(0, this.#length))
   }
 
   get #place(): number {
@@ -91,18 +88,6 @@ export class BlockingSession {
   }
 
   get #length(): number {
-    return (numbers[Reply.lengthHigh] as number) * HIGH + ((numbers[Reply.lengthLow] as number) >>> 0)
+    return lengthAt(Reply.lengthLow)
   }
-
-  #view(): Buffer {
-    return scratch.subarray(0, this.#length)
-  }
-}
-
-const takeDescriptors = (): Fd[] =>
-  Array.from(numbers.subarray(RECORD, RECORD + (numbers[Reply.descriptors] as number)), (fd) => Fd.owned(fd))
-
-function errorOf(status: number, data: Buffer): DoorError {
-  const detail = status === E.EREMOTEIO ? `the procedure failed: ${data.toString()}` : undefined
-  return new DoorError(status < 0 ? status : E.EPROTO, 'door_call', { detail })
 }

@@ -99,7 +99,7 @@ export class BoundThread implements Disposable {
   #load(door: number): Promise<ServedDoor> | undefined {
     const source = binding.doorSource(door)
     if (typeof source === 'number') return undefined
-    const loading = loadDoor(source)
+    const loading = loadDoor(new Uint8Array(source))
     this.#doors.set(door, loading)
     loading.then(
       (served) => this.#doors.set(door, served),

@@ -1,4 +1,5 @@
 import type { FdSocket, Message } from '@x/fdpass'
+import { callError } from './call-error.ts'
 import { DoorError, E, errnoOf } from './errors.ts'
 import { Assembly, piecesOf, type Room, type Whole } from './pieces.ts'
 import { closeReleased, type SentFd } from './release.ts'
@@ -206,6 +207,5 @@ function responseOf({ kept, status, data, fds }: Whole): Response {
   if (!kept) throw new DoorError(E.EOVERFLOW, 'door_call')
   if (status === 0) return new Response(data, fds)
   for (const fd of fds) fd.close()
-  const detail = status === E.EREMOTEIO ? `the procedure failed: ${data.toString()}` : undefined
-  throw new DoorError(status < 0 ? status : E.EPROTO, 'door_call', { detail })
+  throw callError(status, data)
 }

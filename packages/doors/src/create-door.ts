@@ -1,10 +1,11 @@
 import { Door } from './door.ts'
-import { checkOptions, threadsOf, type DoorOptions } from './door-options.ts'
+import { threadsOf, type DoorOptions } from './door-options.ts'
 import { doorOnLoop } from './door-on-loop.ts'
 import { doorOnThreads, privatePool } from './door-on-threads.ts'
 import { invalid } from './errors.ts'
 import type { ProcedureModule } from './procedure-module.ts'
 import type { Procedure } from './procedure.ts'
+import type { ServerPool } from './server-pool.ts'
 import { sharedPool } from './shared-pool.ts'
 
 /**
@@ -18,10 +19,11 @@ export function createDoor(procedure: Procedure | URL | ProcedureModule, options
   if (typeof procedure === 'function') return doorOnLoop(procedure, options)
   if (typeof procedure !== 'object' || (procedure as unknown) === null)
     throw invalid('door_create', 'the procedure is a function, the URL of a module, or { module, export }')
-  checkOptions(options, 'door_create')
-  const own = options.private === true || options.threads !== undefined
-  const limits = { ...threadsOf(options.threads ?? {}, 'door_create'), grows: true }
-  return doorOnThreads(procedure, options, 'door_create', () =>
-    own ? privatePool(limits) : { servers: sharedPool(), own },
-  )
+  return doorOnThreads(procedure, options, 'door_create', () => poolOf(options))
+}
+
+/** Throws DoorError EINVAL for threads that there cannot be. */
+function poolOf({ threads, private: own }: DoorOptions): { servers: ServerPool; own: boolean } {
+  if (own !== true && threads === undefined) return { servers: sharedPool(), own: false }
+  return privatePool({ ...threadsOf(threads ?? {}, 'door_create'), grows: true })
 }

@@ -117,10 +117,7 @@ export class DoorClient implements Disposable {
     this.#checkNotServedHere()
     const timeout = options.timeout ?? Infinity
     const response = this.#blockingSession().call(request, timeout)
-    if (response !== NOT_SENT) return response
-    const again = this.#blockingSession().call(request, timeout)
-    if (again !== NOT_SENT) return again
-    throw new DoorError(E.EINTR, 'door_call')
+    return response !== NOT_SENT ? response : this.#again((session) => session.call(request, timeout))
   }
 
   /**
@@ -133,13 +130,10 @@ export class DoorClient implements Disposable {
     const timeout = options === undefined ? Infinity : timeoutOf(options)
     if (!(request instanceof Uint8Array) || !(out instanceof Uint8Array))
       throw invalid('door_call', 'request and out are Uint8Arrays')
-    if (!this.#page.admits(request.length)) this.#refuse(request.length)
+    if (!this.#page.admits(request.length)) this.#checkLimits(request.length, 0)
     this.#checkNotServedHere()
     const reply = this.#blockingSession().callInto(request, out, timeout)
-    if (reply !== NOT_SENT) return reply
-    const again = this.#blockingSession().callInto(request, out, timeout)
-    if (again !== NOT_SENT) return again
-    throw new DoorError(E.EINTR, 'door_call')
+    return reply !== NOT_SENT ? reply : this.#again((session) => session.callInto(request, out, timeout))
   }
 
   /** Drops this reference. Calls that run end with EINTR. Closing twice is fine. */
@@ -161,20 +155,26 @@ export class DoorClient implements Disposable {
   #request(data: Uint8Array | string, options: CallOptions): Request {
     this.#check('door_call')
     checkFields(options, fields, 'door_call')
-    if (options.timeout !== undefined && !(options.timeout >= 0))
-      throw invalid('door_call', 'timeout is in milliseconds')
+    checkTimeout(options.timeout, 'door_call')
     const bytes = typeof data === 'string' ? Buffer.from(data) : data
     if (!(bytes instanceof Uint8Array)) throw invalid('door_call', 'data is a string or a Uint8Array')
     const fds = options.fds === undefined ? none : [...options.fds]
-    const refused = refusal(this.#page, bytes.length, fds.length)
-    if (refused !== 0) throw new DoorError(refused, 'door_call')
+    this.#checkLimits(bytes.length, fds.length)
     for (const fd of fds) checkDescriptor(fd)
     return { data: bytes, fds }
   }
 
-  #refuse(length: number): void {
-    const refused = refusal(this.#page, length, 0)
+  /** Throws when the door would not take such a call, in the order of door_call(3C). */
+  #checkLimits(length: number, descriptors: number): void {
+    const refused = refusal(this.#page, length, descriptors)
     if (refused !== 0) throw new DoorError(refused, 'door_call')
+  }
+
+  /** A session that its server had closed before the call was sent is made anew, once. */
+  #again<T>(call: (session: BlockingSession) => T | typeof NOT_SENT): T {
+    const reply = call(this.#blockingSession())
+    if (reply === NOT_SENT) throw new DoorError(E.EINTR, 'door_call')
+    return reply
   }
 
   #checkNotServedHere(): void {
@@ -215,15 +215,19 @@ export class DoorClient implements Disposable {
 function timeoutOf(options: CallIntoOptions): number {
   checkFields(options, ['timeout'], 'door_call')
   const { timeout = Infinity } = options
-  if (!(timeout >= 0)) throw invalid('door_call', 'timeout is in milliseconds')
+  checkTimeout(timeout, 'door_call')
   return timeout
+}
+
+function checkTimeout(timeout: number | undefined, syscall: string): void {
+  if (timeout !== undefined && !(timeout >= 0)) throw invalid(syscall, 'timeout is in milliseconds')
 }
 
 /** Throws DoorError EINVAL for an option that there is not, or that is of another type. */
 function checkOpen(options: OpenOptions): { timeout: number; sharedMemory: boolean } {
   checkFields(options, openFields, 'open')
   const { timeout = PATIENCE, sharedMemory = true } = options
-  if (!(timeout >= 0)) throw invalid('open', 'timeout is in milliseconds')
+  checkTimeout(timeout, 'open')
   if (typeof sharedMemory !== 'boolean') throw invalid('open', 'sharedMemory is true or false')
   return { timeout, sharedMemory }
 }

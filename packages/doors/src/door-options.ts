@@ -72,7 +72,7 @@ const unrefs: ReadonlyMap<unknown, number> = new Map<unknown, number>([
 ])
 
 /** Throws DoorError EINVAL for what is unknown or of the wrong type. */
-export function checkOptions(options: DoorOptions, syscall: string): void {
+function checkOptions(options: DoorOptions, syscall: string): void {
   if (typeof options !== 'object' || (options as unknown) === null)
     throw invalid(syscall, 'options are an object')
   checkFields(options, fields, syscall)
@@ -131,6 +131,8 @@ export function threadsOf(
   threads: ThreadOptions,
   syscall: string,
 ): { min: number; max: number; create: ServerCreation | undefined } {
+  if (typeof threads !== 'object' || (threads as unknown) === null)
+    throw invalid(syscall, 'threads is { min, max, create }')
   checkFields(threads, ['min', 'max', 'create'], syscall)
   const { min = 1, max = Math.max(min, MOST_THREADS), create } = threads
   const whole = (value: number, least: number): boolean => Number.isInteger(value) && value >= least

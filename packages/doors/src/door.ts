@@ -10,7 +10,7 @@ import {
 } from './attributes.ts'
 import { binding } from './binding.ts'
 import { DoorError, E } from './errors.ts'
-import { InfoPage, type DoorInfo } from './info-page.ts'
+import { InfoPage, type DoorInfo, type DoorLimits } from './info-page.ts'
 import { checkLimits, paramOf, withParam } from './limits.ts'
 import { Names, type AttachOptions } from './names.ts'
 import { ownDoors } from './own-doors.ts'
@@ -26,7 +26,7 @@ const READING = 2000
 /** What a door is made with, all of it checked. */
 export interface Construction {
   readonly attributes: number
-  readonly limits: { readonly dataMin: number; readonly dataMax: number; readonly descMax: number }
+  readonly limits: DoorLimits
   readonly publicCookie: bigint
   readonly onUnreferenced: (() => void) | undefined
   /** For threads that serve it; empty when this one does. */
@@ -86,7 +86,7 @@ export class Door implements AsyncDisposable {
         this.#names.letIn()
       },
       admit: (end, flags) => {
-        this.#begin(Fd.from(end.take()), flags)
+        this.#begin(end, flags)
       },
     })
   }
@@ -234,7 +234,7 @@ export class Door implements AsyncDisposable {
     this.#recount()
   }
 
-  #begin(end: Fd, flags: number): number {
+  #begin(end: Fd | FdSocket, flags: number): number {
     const session = binding.sessionOpen(end.take(), this.#number, flags)
     if (session > 0) this.#servers.watch(session)
     return session

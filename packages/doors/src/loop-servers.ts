@@ -33,7 +33,7 @@ export class LoopServers implements Servers {
       () => undefined,
     )
     // Names and opens of a door keep its process alive; a session is nothing without its open.
-    this.#service.ref(false)
+    this.#service.unref()
   }
 
   join(door: number, owner: Owner & ServedDoor): void {

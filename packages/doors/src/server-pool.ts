@@ -1,13 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
-import { EV_ADD, EV_ENABLE, EV_ONESHOT, KEventError, NOTE_NODATA, type KEventChange } from '@x/kevent'
 import { binding, Fate } from './binding.ts'
 import { DoorError, E, invalid } from './errors.ts'
 import { publishServerThreadFailed } from './events.ts'
 import { PoolChannel, type PoolMessage } from './pool-channel.ts'
 import { consumerAt, SlotState, stateAt, Word, wordsOf, type PoolHandle } from './pool-handle.ts'
 import { serverCreation, type ServerCreation } from './server-creation.ts'
-import { endSession, flushLater, newQueue, refuseWaiting, watchSession } from './session.ts'
+import { endSession, flushLater, giveBack, newQueue, refuseWaiting, watchSession } from './session.ts'
 import type { Owner, Servers } from './servers.ts'
 
 export interface PoolLimits {
@@ -227,7 +226,7 @@ export class ServerPool implements Servers {
     member.settle.reject(
       new DoorError(E.EBADF, 'door_bind', { detail: 'the server thread ended before it was bound' }),
     )
-    if (consumer !== 0) this.#giveBack(consumer)
+    if (consumer !== 0) giveBack(this.#kq, consumer)
     // What it was about to say.
     this.#channel.post({ type: 'ended' })
     if (this.#limits.grows) Atomics.store(this.#words, Word.asked, 0)
@@ -243,7 +242,7 @@ export class ServerPool implements Servers {
     })
   }
 
-  /** Replies that a thread was to send later, which has ended before it said so to the queue: nothing tells whose. */
+  /** Replies that a thread was to send, which has ended before it could or before it said so to the queue: nothing tells whose. */
   #flushAll(): void {
     for (const door of this.#doors.keys()) {
       for (const session of binding.sessionsOf(door)) {
@@ -255,23 +254,6 @@ export class ServerPool implements Servers {
   /** Who wants to know which door it was asks it. */
   #rest(): void {
     for (const owner of this.#doors.values()) owner.rest()
-  }
-
-  #giveBack(consumer: number): void {
-    for (const { ident, filter, udata } of this.#kq.held(consumer))
-      this.#change({ ident, filter, flags: EV_ENABLE, fflags: NOTE_NODATA, udata })
-    for (const { ident, filter, udata } of this.#kq.orphans())
-      this.#change({ ident, filter, flags: EV_ADD | EV_ONESHOT, fflags: NOTE_NODATA, udata })
-  }
-
-  /** Without room for events: this thread would take one, of whatever session, and serves none. */
-  #change(change: KEventChange): void {
-    try {
-      this.#kq.kevent([change])
-    } catch (error) {
-      // Its session has ended meanwhile.
-      if (!(error instanceof KEventError)) throw error
-    }
   }
 
   #replaceLater(): void {

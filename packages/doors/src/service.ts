@@ -1,7 +1,5 @@
 import {
-  EV_ENABLE,
   EV_ERROR,
-  EV_KEEPUDATA,
   EVFILT_READ,
   EVFILT_WRITE,
   KEventError,
@@ -17,7 +15,7 @@ import { E } from './errors.ts'
 import type { Reply, ServedDoor } from './procedure.ts'
 import { closeReleased, numbersOf } from './release.ts'
 import { RunningCall } from './running-call.ts'
-import { endSession, flushLater } from './session.ts'
+import { ENABLE, endSession, flushLater } from './session.ts'
 import { TakenCall } from './taken-call.ts'
 import { threadKey } from './thread-key.ts'
 
@@ -44,15 +42,12 @@ export interface ServiceOptions {
   readonly lingers: boolean
 }
 
-/**
- * What is enabled is what the number has by now: when its session has ended meanwhile, that is another one's knote, which has
- * to stay that.
- */
-const ENABLE = EV_ENABLE | EV_KEEPUDATA
-
 /** What is taken from one session in a row, calls or not: then others have their turn. */
 const MOST_IN_A_ROW = 32
-/** Calls in a row, and microseconds that a thread waits for the next, while another one waits for everybody else. The wait is longer than a tick of the kernel's clock, which makes its timer cheap. */
+/**
+ * Calls in a row, and microseconds that a thread waits for the next, while another one waits for everybody else. The wait is
+ * longer than a tick of the kernel's clock, which makes its timer cheap.
+ */
 const BESIDE_OTHERS = { calls: 1024, patience: 10_000 } as const
 /** The wait of the last thread that is left: all others wait as long. */
 const PATIENCE_ALONE = 200
@@ -93,10 +88,9 @@ export class Service {
     this.#consume()
   }
 
-  /** Whether it keeps the thread alive. */
-  ref(on: boolean): void {
-    if (on) this.#consumption?.ref()
-    else this.#consumption?.unref()
+  /** It keeps the thread alive no more. */
+  unref(): void {
+    this.#consumption?.unref()
   }
 
   /** Takes no call any more. Those that run are answered. */

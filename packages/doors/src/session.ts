@@ -1,12 +1,15 @@
 import {
   EV_ADD,
   EV_DOD,
+  EV_ENABLE,
+  EV_KEEPUDATA,
   EV_ONESHOT,
   EVFILT_READ,
   EVFILT_WRITE,
   KEventError,
   NOTE_NODATA,
   KQueue,
+  type KEventChange,
 } from '@x/kevent'
 import { binding, Fate, Taken } from './binding.ts'
 import { DoorError, E, errnoOf } from './errors.ts'
@@ -22,6 +25,12 @@ export function newQueue(syscall: string): KQueue {
   }
 }
 
+/**
+ * What is enabled is what the number has by now: when its session has ended meanwhile, that is another one's knote, which has
+ * to stay that.
+ */
+export const ENABLE: number = EV_ENABLE | EV_KEEPUDATA
+
 /** From now on the queue tells of its calls. */
 export function watchSession(kq: KQueue, session: number): void {
   change(kq, session, EVFILT_READ, EV_ADD | EV_DOD)
@@ -35,12 +44,29 @@ export function flushLater(kq: KQueue, session: number): void {
 function change(kq: KQueue, session: number, filter: number, flags: number): void {
   const ident = binding.sessionPin(session)
   try {
-    if (ident >= 0) kq.kevent([{ ident, filter, flags, fflags: NOTE_NODATA, udata: session }])
-  } catch (error) {
-    // The queue has ended meanwhile.
-    if (!(error instanceof KEventError)) throw error
+    if (ident >= 0) apply(kq, { ident, filter, flags, fflags: NOTE_NODATA, udata: session })
   } finally {
     binding.sessionUnpin()
+  }
+}
+
+/** Sessions that were in the hands of a thread which has ended: others have their events from now on. */
+export function giveBack(kq: KQueue, consumer: number): void {
+  for (const { ident, filter } of kq.held(consumer))
+    apply(kq, { ident, filter, flags: ENABLE, fflags: NOTE_NODATA })
+  // One-shots are for replies, of which the pool looks after all: they are forgotten.
+  kq.orphans()
+}
+
+/**
+ * Without room for events: this thread would take one, of whatever session, and might serve none. What fails has ended
+ * meanwhile, the session or the queue.
+ */
+function apply(kq: KQueue, change: KEventChange): void {
+  try {
+    kq.kevent([change])
+  } catch (error) {
+    if (!(error instanceof KEventError)) throw error
   }
 }
 

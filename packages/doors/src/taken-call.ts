@@ -1,11 +1,10 @@
-import { Fd } from '@x/fdpass'
-import { binding, Call, RECORD } from './binding.ts'
+import type { Fd } from '@x/fdpass'
+import { binding, Call } from './binding.ts'
+import { bufferOf, descriptorsOf, lengthAt } from './record.ts'
 import { SessionFlag } from './wire.ts'
 
 const { numbers } = binding
-const scratch = Buffer.from(binding.bytes.buffer, binding.bytes.byteOffset, binding.bytes.byteLength)
-
-const HIGH = 2 ** 32
+const scratch = bufferOf(binding.bytes)
 /** Calls often have the same length, and a view costs as much as many calls of a function. */
 let lastLent = scratch.subarray(0, 1)
 
@@ -28,13 +27,12 @@ export class TakenCall {
     this.sequence = (numbers[Call.sequence] as number) >>> 0
     this.door = numbers[Call.door] as number
     this.sequential = ((numbers[Call.flags] as number) & SessionFlag.sequential) !== 0
-    this.length = (numbers[Call.lengthHigh] as number) * HIGH + ((numbers[Call.lengthLow] as number) >>> 0)
+    this.length = lengthAt(Call.lengthLow)
     this.#inScratch = numbers[Call.inBytes] === 1
-    const count = numbers[Call.descriptors] as number
-    this.fds = count === 0 ? none : takeDescriptors(count)
+    this.fds = descriptorsOf(numbers[Call.descriptors] as number)
   }
 
-  /** Its bytes: `lent` is whether those are enough that the next call into the core overwrites. To be asked for once, at once. */
+  /** Its bytes: `lent` is whether memory is enough that the next take overwrites. To be asked for once, at once. */
   data(lent: boolean): Buffer | null {
     if (this.length === 0) return null
     if (!this.#inScratch) return binding.takenData() ?? null
@@ -45,8 +43,3 @@ export class TakenCall {
     return view
   }
 }
-
-const none: readonly Fd[] = []
-
-const takeDescriptors = (count: number): Fd[] =>
-  Array.from(numbers.subarray(RECORD, RECORD + count), (fd) => Fd.owned(fd))

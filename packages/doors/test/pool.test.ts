@@ -133,6 +133,8 @@ describe('a pool of server threads', () => {
       'an unknown option of threads',
       () => createDoor(procedure('echo'), { threads: { grow: false } as never }),
     ],
+    ['threads that are a number', () => createDoor(procedure('echo'), { threads: 5 as never })],
+    ['options that are null', () => createDoor(procedure('echo'), null as never)],
     ['no module', () => createDoor({ module: '' })],
     ['an export that is no name', () => createDoor({ module: 'x', export: 1 as never })],
   ])('2: %s is EINVAL, and nothing was made', async (_, create) => {

@@ -69,13 +69,7 @@ describe('122: a hostile client', () => {
 
   test.each(garbage)('122, 124: that sends %s on a session loses it, and nobody else', async (_, bytes) => {
     const { path, client } = await newOpenDoor(echo)
-    const raw = own(await FdSocket.connect(path, { type: 'seqpacket' }))
-    const [near, far] = FdSocket.pair({ type: 'seqpacket' })
-    own(near)
-    await raw.send(encodeHeader({ type: Type.session, sequence: 0, status: 0, length: 0, descriptors: 1 }), [
-      far,
-    ])
-    far.close()
+    const near = await newRawSession(path, 0)
     await near.send(bytes)
     expect(await near.recv({ timeout: 5000 }).catch(() => null)).toBeNull()
     expect((await client.call('fine')).data.toString()).toBe('fine')
@@ -147,13 +141,7 @@ describe('122: a hostile client', () => {
 
   test('that says a great length, and sends little, costs what it sends', async () => {
     const { path, client } = await newOpenDoor(echo, { dataMax: 1000 })
-    const raw = own(await FdSocket.connect(path, { type: 'seqpacket' }))
-    const [near, far] = FdSocket.pair({ type: 'seqpacket' })
-    own(near)
-    await raw.send(encodeHeader({ type: Type.session, sequence: 0, status: 0, length: 0, descriptors: 1 }), [
-      far,
-    ])
-    far.close()
+    const near = await newRawSession(path, 0)
     await near.send(
       encodeHeader({ type: Type.call, sequence: 1, status: 0, length: 2 ** 50, descriptors: 0 }),
     )
@@ -162,13 +150,7 @@ describe('122: a hostile client', () => {
 
   test('51: that sends more descriptors than the door takes, in two pieces, is told so, and may go on', async () => {
     const { path } = await newOpenDoor(echo, { descMax: 10 })
-    const raw = own(await FdSocket.connect(path, { type: 'seqpacket' }))
-    const [near, far] = FdSocket.pair({ type: 'seqpacket' })
-    own(near)
-    await raw.send(encodeHeader({ type: Type.session, sequence: 0, status: 0, length: 0, descriptors: 1 }), [
-      far,
-    ])
-    far.close()
+    const near = await newRawSession(path, 0)
     const file = own(memfd('x'))
     const many = Array.from({ length: 300 }, () => file)
     const ask = async (sequence: number, fds: readonly Fd[]): Promise<number | undefined> => {
@@ -183,13 +165,7 @@ describe('122: a hostile client', () => {
 
   test('55: that sends more than 256 MiB is told so, E2BIG, and may go on', async () => {
     const { path } = await newOpenDoor(echo)
-    const raw = own(await FdSocket.connect(path, { type: 'seqpacket' }))
-    const [near, far] = FdSocket.pair({ type: 'seqpacket' })
-    own(near)
-    await raw.send(encodeHeader({ type: Type.session, sequence: 0, status: 0, length: 0, descriptors: 1 }), [
-      far,
-    ])
-    far.close()
+    const near = await newRawSession(path, 0)
     const piece = Buffer.alloc(65_536)
     const packet = { sequence: 1, status: 0, length: 0, descriptors: 0 }
     const more = encodeHeader({ ...packet, type: Type.more })
@@ -205,13 +181,7 @@ describe('122: a hostile client', () => {
 
   test('that never reads does not stand in the way of others', async () => {
     const { path, client } = await newOpenDoor(() => Buffer.alloc(200_000))
-    const raw = own(await FdSocket.connect(path, { type: 'seqpacket' }))
-    const [near, far] = FdSocket.pair({ type: 'seqpacket' })
-    own(near)
-    await raw.send(encodeHeader({ type: Type.session, sequence: 0, status: 0, length: 0, descriptors: 1 }), [
-      far,
-    ])
-    far.close()
+    const near = await newRawSession(path, 0)
     for (let n = 1; n <= 20; n++) {
       await near.send(encodeHeader({ type: Type.call, sequence: n, status: 0, length: 0, descriptors: 0 }))
     }
