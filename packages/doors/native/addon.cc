@@ -72,6 +72,13 @@ Napi::Value SetAdopter(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), 0);
 }
 
+// setListener(function): who is told of sessions that the event loop waits for.
+Napi::Value SetListener(const Napi::CallbackInfo& info) {
+  if (!info[0].IsFunction()) return Napi::Number::New(info.Env(), -EINVAL);
+  info.Env().GetInstanceData<doors::Environment>()->SetListener(info[0].As<Napi::Function>());
+  return Napi::Number::New(info.Env(), 0);
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   auto* environment = new doors::Environment(env);
   env.SetInstanceData(environment);
@@ -79,12 +86,14 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   doors::ExportDoors(exports, environment);
   doors::ExportSessions(exports, environment);
   doors::ExportClients(exports, environment);
+  doors::ExportLoopClients(exports, environment);
   exports.Set("accept", Napi::Function::New<Accept>(env, "accept"));
   exports.Set("exchange", Napi::Function::New<Exchange>(env, "exchange"));
   exports.Set("link", Napi::Function::New<Link>(env, "link"));
   exports.Set("makeInfoPage", Napi::Function::New<MakeInfoPage>(env, "makeInfoPage"));
   exports.Set("mapInfoPage", Napi::Function::New<MapInfoPage>(env, "mapInfoPage"));
   exports.Set("setAdopter", Napi::Function::New<SetAdopter>(env, "setAdopter"));
+  exports.Set("setListener", Napi::Function::New<SetListener>(env, "setListener"));
   exports.Set("shutdown", Napi::Function::New<Shutdown>(env, "shutdown"));
   return exports;
 }

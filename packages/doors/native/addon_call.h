@@ -149,6 +149,7 @@ void Export(Napi::Object exports, Environment* environment, const Entry (&entrie
 void ExportDoors(Napi::Object exports, Environment* environment);
 void ExportSessions(Napi::Object exports, Environment* environment);
 void ExportClients(Napi::Object exports, Environment* environment);
+void ExportLoopClients(Napi::Object exports, Environment* environment);
 
 }  // namespace doors
 

@@ -22,12 +22,8 @@ napi_value ClientOpen(Call& call) {
   if (!socket.valid()) return call.Return(-EBADF);
   const int error = PrepareSocket(socket.get());
   if (error != 0) return call.Return(error);
-  Environment& environment = call.environment();
-  int32_t& id = environment.last_client;
-  do {
-    id = id == INT32_MAX ? 1 : id + 1;
-  } while (environment.clients.count(id) != 0);
-  environment.clients.emplace(id, std::make_unique<ClientSession>(std::move(socket), asked));
+  const int32_t id = call.environment().NextClient();
+  call.environment().clients.emplace(id, std::make_unique<ClientSession>(std::move(socket), asked));
   return call.Return(id);
 }
 

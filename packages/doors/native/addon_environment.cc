@@ -74,6 +74,52 @@ bool Environment::Adopt(int32_t count) {
          napi_get_value_int32(env_, result, &adopted) == napi_ok && adopted == count;
 }
 
+void Environment::Leave(LoopReply& reply) {
+  int32_t* numbers = exchange_.numbers;
+  numbers[0] = reply.status;
+  exchange_.SetLength(1, reply.length);
+  numbers[3] = HandOver(reply.descriptors);
+  numbers[4] = static_cast<int32_t>(reply.memory.valid() ? Place::kMemory : Place::kScratch);
+  numbers[5] = 1;
+  numbers[6] = static_cast<int32_t>(reply.sequence);
+  numbers[7] = 0;
+  taken = std::move(reply.memory);
+  taken_length = reply.length;
+}
+
+int32_t Environment::NextClient() {
+  do {
+    last_client_ = last_client_ == INT32_MAX ? 1 : last_client_ + 1;
+  } while (clients.count(last_client_) != 0 || loop_clients_.count(last_client_) != 0);
+  return last_client_;
+}
+
+int32_t Environment::Add(LoopClient* client) {
+  const int32_t id = NextClient();
+  loop_clients_[id] = client;
+  return id;
+}
+
+LoopClient* Environment::Find(int32_t id) const {
+  const auto found = loop_clients_.find(id);
+  return found == loop_clients_.end() ? nullptr : found->second;
+}
+
+void Environment::Tell(napi_async_context context, int32_t id, int result) {
+  if (listener_.IsEmpty()) return;
+  napi_value returned = nullptr;
+  const napi_value arguments[] = {Napi::Number::New(env_, id), Napi::Number::New(env_, result)};
+  const napi_status status =
+      napi_make_callback(env_, context, Napi::Env(env_).Global(), listener_.Value(), 2, arguments, &returned);
+  if (status != napi_pending_exception) return;
+  // The listener throws nothing on its own account. What does is the process's business
+  // ('uncaughtException').
+  napi_value error = nullptr;
+  if (napi_get_and_clear_last_exception(env_, &error) == napi_ok && error != nullptr) {
+    napi_fatal_exception(env_, error);
+  }
+}
+
 Environment::Environment(Napi::Env env) : env_(env) {
   if (napi_get_uv_event_loop(env, &loop_) != napi_ok) loop_ = nullptr;
   probe_ = Napi::Persistent(Napi::Function::New(env, Nothing, "alive"));

@@ -14,6 +14,7 @@
 #include "client_session.h"
 #include "counted.h"
 #include "descriptor_list.h"
+#include "loop_session.h"
 #include "memory.h"
 #include "packet.h"
 
@@ -35,6 +36,8 @@ struct Exchange {
   void SetLength(size_t place, uint64_t length) const;
 };
 
+class LoopClient;
+
 class Environment final : public Waiter {
  public:
   explicit Environment(Napi::Env env);
@@ -44,11 +47,23 @@ class Environment final : public Waiter {
   ~Environment();
 
   const Exchange& exchange() const { return exchange_; }
+  uv_loop_t* loop() const { return loop_; }  // null where there is none
 
   // Behind the record. They are the adopter's now, who closes them when this thread ends, or closed where
   // that is being terminated: they are somebody's at any moment. Returns how many.
   int32_t HandOver(DescriptorList& descriptors);
   void SetAdopter(const Napi::Function& adopter) { adopter_ = Napi::Persistent(adopter); }
+
+  // A reply is put into the record: src/binding.ts has its places.
+  void Leave(LoopReply& reply);
+
+  // Sessions that the event loop waits for, until they are closed.
+  int32_t Add(LoopClient* client);
+  LoopClient* Find(int32_t id) const;
+  void Remove(int32_t id) { loop_clients_.erase(id); }
+  // Who is told (id, result) when one of them has something.
+  void SetListener(const Napi::Function& listener) { listener_ = Napi::Persistent(listener); }
+  void Tell(napi_async_context context, int32_t id, int result);
 
   // Makes the memory, and sets it as properties of `exports`.
   void MakeExchange(Napi::Object exports);
@@ -67,7 +82,7 @@ class Environment final : public Waiter {
   int thread = 0;
 
   std::map<int32_t, std::unique_ptr<ClientSession>> clients;
-  int32_t last_client = 0;
+  int32_t NextClient();
 
  private:
   // False when the worker is being terminated.
@@ -79,7 +94,10 @@ class Environment final : public Waiter {
   Exchange exchange_;
   Napi::FunctionReference probe_;
   Napi::FunctionReference adopter_;  // (numbers, first, count)
-  Napi::ObjectReference kept_[3];    // numbers, bytes, reply bytes
+  Napi::FunctionReference listener_;
+  std::map<int32_t, LoopClient*> loop_clients_;
+  int32_t last_client_ = 0;
+  Napi::ObjectReference kept_[3];  // numbers, bytes, reply bytes
 };
 
 }  // namespace doors

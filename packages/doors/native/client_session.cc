@@ -1,11 +1,9 @@
 #include "client_session.h"
 
-#include <fcntl.h>
 #include <poll.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 #include "copy.h"
 #include "monotonic.h"
@@ -16,11 +14,6 @@ namespace {
 // How long the area is looked at before the wait goes to the socket, which a death of the server ends. It is
 // longer than a tick, and so mostly not the processor's next timer, which would have to be set for each call.
 constexpr int64_t kPatienceMicroseconds = 10'000;
-
-bool AreDescriptors(const int* descriptors, size_t count) {
-  return std::all_of(descriptors, descriptors + count,
-                     [](int descriptor) { return fcntl(descriptor, F_GETFD) >= 0; });
-}
 
 // Where the data of a reply goes, or null.
 char* MakeRoom(uint64_t length, int32_t status, Response& response) {
@@ -60,31 +53,19 @@ int ClientSession::Call(const Request& request, Waiter& waiter, const Deadline& 
 
 int ClientSession::Exchange(const Request& request, Waiter& waiter, const Deadline& deadline,
                             Response& response) {
-  Message message{{Type::kCall, request.sequence, 0, request.length, static_cast<uint32_t>(request.count)},
-                  request.data,
-                  request.length,
-                  request.descriptors,
-                  request.count,
-                  false};
-  const bool in_area = area_ != nullptr;
-  int result = in_area ? PostRequest(request, message) : 1;
+  Message message = request.ToMessage();
+  const bool in_area = area_.here();
+  if (in_area) vigil_.Arm(area_.reply());
+  int result = in_area ? area_.Put(request, message) : 1;
   if (result > 0) result = SendAll(message, waiter, deadline);
   if (result < 0) return result;
   response.sent = true;
   result = in_area ? WaitInArea(deadline) : 0;
   if (result < 0) return result;
-  if (result > 0) return TakePosted(request.sequence, response);
-  return ReceiveAll(request.sequence, waiter, deadline, response);
-}
-
-int ClientSession::PostRequest(const Request& request, Message& message) {
-  const bool here = request.count == 0 && request.length <= kAreaData;
-  if (here && request.length > 0) Copy(area_->data(), request.data, request.length);
-  vigil_.Arm(area_->reply());
-  const int rings = PostTo(area_->request(), {here ? kHere : kBySocket, request.sequence, 0, request.length});
-  if (rings < 0 || !here) return rings < 0 ? rings : 1;
-  message = {{Type::kCall, request.sequence, kInArea, 0, 0}, nullptr, 0, nullptr, 0, false};
-  return rings;
+  if (result == 0) return ReceiveAll(request.sequence, waiter, deadline, response);
+  Posted posted{};
+  result = area_.Read(request.sequence, posted);
+  return result < 0 ? result : TakePosted(posted, response);
 }
 
 int ClientSession::SendAll(Message& message, Waiter& waiter, const Deadline& deadline) {
@@ -99,23 +80,18 @@ int ClientSession::SendAll(Message& message, Waiter& waiter, const Deadline& dea
 int ClientSession::WaitInArea(const Deadline& deadline) {
   int64_t patience = kPatienceMicroseconds;
   if (!deadline.endless()) patience = std::min(patience, deadline.Left() / kNanosecondsOfMicrosecond);
-  const Vigil::End end = vigil_.Wait(area_->reply(), patience);
+  const Vigil::End end = vigil_.Wait(area_.reply(), patience);
   if (end == Vigil::End::kBroken) return -EPROTO;
   if (end == Vigil::End::kWithdrawn) return 0;
-  const uint32_t how = ReadPost(area_->reply()).how;
+  const uint32_t how = ReadPost(area_.reply()).how;
   if (how > kBySocket) return -EPROTO;
   return how == kHere ? 1 : 0;
 }
 
-int ClientSession::TakePosted(uint32_t sequence, Response& response) {
-  const Posted posted = ReadPost(area_->reply());
-  if (posted.how != kHere || posted.sequence != sequence || posted.status > 0 || posted.length > kAreaData) {
-    return -EPROTO;
-  }
+int ClientSession::TakePosted(const Posted& posted, Response& response) {
   char* to = MakeRoom(posted.length, posted.status, response);
   if (to == nullptr) return -ENOMEM;
-  // Once, and before anybody looks at it.
-  Copy(to, area_->data(), posted.length);
+  Copy(to, area_.data(), posted.length);
   response.status = posted.status;
   response.length = posted.length;
   return 0;
@@ -147,7 +123,7 @@ int ClientSession::ReceiveAll(uint32_t sequence, Waiter& waiter, const Deadline&
 int ClientSession::Take(const Landing& landing, Arrival& arrival, uint32_t sequence, Response& response) {
   const Packet& packet = arrival.packet;
   if (arrival.lost) return -EMFILE;
-  if (packet.type == Type::kArea) return TakeArea(arrival);
+  if (packet.type == Type::kArea) return part_.has_value() ? -EPROTO : area_.Accept(arrival);
   if (packet.sequence != sequence) return -EPROTO;
   if (packet.type == Type::kReply && !part_.has_value()) {
     const int error = Begin(landing, arrival, response);
@@ -169,10 +145,9 @@ int ClientSession::Take(const Landing& landing, Arrival& arrival, uint32_t seque
 int ClientSession::Begin(const Landing& landing, Arrival& arrival, Response& response) {
   const Packet& packet = arrival.packet;
   if (packet.status == kInArea) {
-    // Pairs with the exchange of PostTo, which comes before the packet.
-    const bool posted = area_ != nullptr && arrival.size == 0 && arrival.count() == 0 &&
-                        area_->reply().waits.load(std::memory_order_acquire) == kPosted;
-    const int error = posted ? TakePosted(packet.sequence, response) : -EPROTO;
+    Posted posted{};
+    int error = area_.Rung(arrival, posted);
+    if (error == 0) error = TakePosted(posted, response);
     if (error != 0) return error;
     part_.emplace(Packet{Type::kReply, packet.sequence, 0, 0, 0}, nullptr);
     return 0;
@@ -186,13 +161,6 @@ int ClientSession::Begin(const Landing& landing, Arrival& arrival, Response& res
   part_.emplace(packet, into);
   const bool in_place = into == landing.tail.iov_base && landing.tail.iov_len >= arrival.size;
   return part_->Add(in_place ? into : landing.Gather(arrival.size), arrival) ? 0 : -EPROTO;
-}
-
-int ClientSession::TakeArea(const Arrival& arrival) {
-  if (!asked_ || area_ != nullptr || part_.has_value() || arrival.packet.length != kAreaData) return -EPROTO;
-  if (arrival.count() != 1) return -EPROTO;
-  area_ = Area::Map(arrival.descriptors()[0]);
-  return area_ != nullptr ? 0 : -EPROTO;
 }
 
 }  // namespace doors

@@ -5,15 +5,15 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <utility>
 
-#include "area.h"
+#include "client_area.h"
 #include "descriptor.h"
 #include "descriptor_list.h"
 #include "memory.h"
 #include "part.h"
+#include "request.h"
 #include "rights.h"
 #include "vigil.h"
 
@@ -44,14 +44,6 @@ class Waiter {
   ~Waiter() = default;
 };
 
-struct Request {
-  uint32_t sequence = 0;
-  const char* data = nullptr;
-  size_t length = 0;
-  const int* descriptors = nullptr;
-  size_t count = 0;
-};
-
 enum class Place : int { kOut, kScratch, kMemory };
 
 // The reply to a call. Its data is put into `out` if there is room; that may have been written to in any
@@ -74,7 +66,7 @@ struct Response {
 class ClientSession {
  public:
   // `asked`: for an area, which the server may send or not.
-  ClientSession(Descriptor socket, bool asked) : socket_(std::move(socket)), asked_(asked) {}
+  ClientSession(Descriptor socket, bool asked) : socket_(std::move(socket)), area_(asked) {}
 
   // 0, or a negative errno. EINVAL (a descriptor of the request is none) leaves the session as it was; after
   // all others it is over, and each call is EPIPE. EMFILE: descriptors of the reply were lost.
@@ -82,22 +74,18 @@ class ClientSession {
 
  private:
   int Exchange(const Request& request, Waiter& waiter, const Deadline& deadline, Response& response);
-  // 1 when there are packets to be sent, 0 when it is all in the area.
-  int PostRequest(const Request& request, Message& message);
   int SendAll(Message& message, Waiter& waiter, const Deadline& deadline);
   // 1: the reply is in the area. 0: it comes by the socket.
   int WaitInArea(const Deadline& deadline);
-  int TakePosted(uint32_t sequence, Response& response);
+  int TakePosted(const Posted& posted, Response& response);
   int ReceiveAll(uint32_t sequence, Waiter& waiter, const Deadline& deadline, Response& response);
   // Of one packet: 1 when the reply is whole.
   int Take(const Landing& landing, Arrival& arrival, uint32_t sequence, Response& response);
   int Begin(const Landing& landing, Arrival& arrival, Response& response);
-  int TakeArea(const Arrival& arrival);
 
   Descriptor socket_;
-  bool asked_;
   bool over_ = false;
-  std::unique_ptr<Area> area_;
+  ClientArea area_;
   Vigil vigil_;
   std::optional<Part> part_;  // the reply, between its first packet and its last
 };

@@ -1,5 +1,6 @@
 #include "rights.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -115,6 +116,11 @@ int Receive(int socket, const Landing& landing, Arrival& arrival) {
   const bool whole = static_cast<size_t>(got) >= kHeaderSize && (header.msg_flags & MSG_TRUNC) == 0 &&
                      arrival.size <= kMostPacket;
   return whole && DecodePacket(header_bytes, arrival.packet) ? 0 : -EPROTO;
+}
+
+bool AreDescriptors(const int* descriptors, size_t count) {
+  return std::all_of(descriptors, descriptors + count,
+                     [](int descriptor) { return fcntl(descriptor, F_GETFD) >= 0; });
 }
 
 int Send(int socket, Message& message) {

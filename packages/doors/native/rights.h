@@ -68,6 +68,9 @@ struct Message {
   bool begun = false;  // its first packet is out
 };
 
+// Whether each is a descriptor.
+bool AreDescriptors(const int* descriptors, size_t count);
+
 // Sends the pieces that go at once. 0 when all are out; EAGAIN, with the rest left in `message`; or another
 // negative errno.
 int Send(int socket, Message& message);

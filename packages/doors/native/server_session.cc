@@ -1,6 +1,5 @@
 #include "server_session.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -30,11 +29,6 @@ bool IsReady(int socket, short events, int64_t microseconds) {
   pollfd polled{socket, events, 0};
   const timespec time = TimespecOf(microseconds * kNanosecondsOfMicrosecond);
   return ppoll(&polled, 1, &time, nullptr) > 0;
-}
-
-bool AreDescriptors(const int* descriptors, size_t count) {
-  return std::all_of(descriptors, descriptors + count,
-                     [](int descriptor) { return fcntl(descriptor, F_GETFD) >= 0; });
 }
 
 // What a client is told whose reply's descriptors do not go; 0 where it cannot be told anything.

@@ -43,6 +43,12 @@ void Vigil::Arm(Post& post) {
   post.waits.store(spins_ ? kSpins : kSleeps, std::memory_order_seq_cst);
 }
 
+void Vigil::ArmLater(Post& post) {
+  spins_ = true;
+  armed_ = true;
+  post.waits.store(kSpins, std::memory_order_seq_cst);  // as in Arm
+}
+
 void Vigil::Disarm(Post& post) {
   armed_ = false;
   // As in Arm.

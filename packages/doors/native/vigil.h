@@ -19,7 +19,9 @@ class Vigil {
   // Before anything can be posted: the wait is here, or it is on the socket.
   void Arm(Post& post);
   void Disarm(Post& post);
-  // The same at any time. False when something is posted already, for which a packet rings.
+  // The wait is here, and this thread comes to it some time: nobody has to wake it.
+  void ArmLater(Post& post);
+  // As Arm, at any time. False when something is posted already, for which a packet rings.
   bool TryArm(Post& post);
 
   // Waits so many microseconds. It was armed and is not after that. kWithdrawn: a packet will ring. kBroken:

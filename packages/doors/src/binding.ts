@@ -17,11 +17,11 @@ export interface Binding {
   /** At once, also while somebody waits for the same. */
   accept(listener: number): number
 
-  /** The record of the last `sessionTake` or `clientCall` of this thread; descriptors, which are its then, from RECORD on. */
+  /** The record of the last `sessionTake`, `clientCall` or `loopTake` of this thread; descriptors, which are its then, from RECORD on. */
   readonly numbers: Int32Array
   /** Data of the last `sessionTake`, until the next one. */
   readonly bytes: Uint8Array
-  /** Data of the last `clientCall`, until the next one. */
+  /** Data of the last `clientCall` or `loopTake`, until the next one. */
   readonly replyBytes: Uint8Array
   /** Data of the last of both where it is in neither; once. */
   takenData(): Buffer | undefined
@@ -94,6 +94,22 @@ export interface Binding {
     timeout: number,
   ): number
   clientClose(client: number): number
+
+  /** Takes the socket over, and closes it on failure: EBADF, EPROTOTYPE. It keeps the thread alive while a reply is awaited. */
+  loopOpen(socket: number, area: boolean): number
+  /**
+   * 0: it is out. 1: it waits for room, with copies of all. EBADF (no such client), EINVAL, E2BIG: it is not. After all
+   * others it is not either; `loopOver` tells whether the session is over.
+   */
+  loopCall(client: number, sequence: number, data: Uint8Array | null, descriptors: Int32Array | null): number
+  /** Nobody waits for the reply. */
+  loopCancel(client: number, sequence: number): number
+  /** 1: a reply is in the record (Reply). 0: there is none. Other values: the session is over. */
+  loopTake(client: number): number
+  loopOver(client: number): boolean
+  loopClose(client: number): number
+  /** Who is told of what `loopTake` has returned, when something has come. It must not throw. */
+  setListener(listener: (client: number, result: number) => void): number
 }
 
 /** What `sessionTake` finds. */
@@ -140,6 +156,8 @@ export const Reply = {
   place: 4,
   /** The request, with its descriptors, was out whole: after failures too. */
   sent: 5,
+  /** Of the call, after `loopTake`. */
+  sequence: 6,
 } as const
 
 export const Place = { out: 0, bytes: 1, taken: 2 } as const

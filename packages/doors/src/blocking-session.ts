@@ -1,10 +1,10 @@
 import type { FdSocket } from '@x/fdpass'
 import { binding, Place, Reply } from './binding.ts'
 import { callError } from './call-error.ts'
-import type { Request } from './client-session.ts'
 import { DoorError, E } from './errors.ts'
 import { bufferOf, descriptorsOf, lengthAt } from './record.ts'
 import { closeReleased, numbersOf } from './release.ts'
+import type { Request } from './request.ts'
 import { Response } from './response.ts'
 
 const { numbers } = binding

@@ -2,12 +2,13 @@ import { closeSync } from 'node:fs'
 import { Fd, FdSocket, type Message } from '@x/fdpass'
 import { DOOR_LOCAL, type DoorParam } from './attributes.ts'
 import { BlockingSession, NOT_SENT } from './blocking-session.ts'
-import { ClientSession, type Request } from './client-session.ts'
 import { checkFields, DoorError, E, errnoOf, invalid } from './errors.ts'
 import { InfoPage, type DoorInfo } from './info-page.ts'
 import { paramOf, refusal } from './limits.ts'
+import { LoopSession } from './loop-session.ts'
 import { ownDoors } from './own-doors.ts'
 import { numberOf, type SentFd } from './release.ts'
+import type { Request } from './request.ts'
 import type { Response } from './response.ts'
 import { decodeHeader, encodeHeader, SessionFlag, Type } from './wire.ts'
 
@@ -32,8 +33,6 @@ export interface CallOptions {
 export type CallSyncOptions = Omit<CallOptions, 'signal'>
 export type CallIntoOptions = Pick<CallOptions, 'timeout'>
 
-/** The most bytes, and descriptors, that a reply may have. */
-const REPLY = { bytes: 256 * 1024 * 1024, fds: 1024 }
 const PATIENCE = 5000
 const none: readonly SentFd[] = []
 const noOptions: CallOptions = {}
@@ -56,7 +55,9 @@ export class DoorClient implements Disposable {
   readonly #page: InfoPage
   readonly #uniquifier: bigint
   readonly #sharedMemory: boolean
-  #session: ClientSession | undefined
+  /** For one call at a time, with shared memory; for those beside it; and for calls that block. */
+  #alone: LoopSession | undefined
+  #beside: LoopSession | undefined
   #blocking: BlockingSession | undefined
 
   /** @internal */
@@ -105,10 +106,11 @@ export class DoorClient implements Disposable {
     const request = this.#request(data, options)
     const { signal, timeout } = options
     signal?.throwIfAborted()
-    if (this.#session?.open !== true) this.#session = new ClientSession(this.#newSession(0), REPLY)
-    if (timeout === undefined) return this.#session.call(request, signal)
-    const deadline = AbortSignal.timeout(timeout)
-    return this.#session.call(request, signal === undefined ? deadline : AbortSignal.any([signal, deadline]))
+    const givesUp = signalOf(signal, timeout)
+    // A session that its server had closed before the call was sent is made anew, once.
+    const response = this.#loopSession().call(request, givesUp) ?? this.#loopSession().call(request, givesUp)
+    if (response === undefined) throw new DoorError(E.EINTR, 'door_call')
+    return response
   }
 
   /** The same, blocking the thread. Throws DoorError EDEADLK when this thread serves the door. */
@@ -138,7 +140,8 @@ export class DoorClient implements Disposable {
 
   /** Drops this reference. Calls that run end with EINTR. Closing twice is fine. */
   close(): void {
-    this.#session?.close()
+    this.#alone?.close()
+    this.#beside?.close()
     this.#blocking?.close()
     this.#socket.close()
     this.#page.close()
@@ -189,6 +192,19 @@ export class DoorClient implements Disposable {
     return this.#blocking
   }
 
+  #loopSession(): LoopSession {
+    if (this.#sharedMemory) {
+      if (this.#alone?.open !== true) this.#alone = this.#newLoopSession(true)
+      if (this.#alone.free) return this.#alone
+    }
+    if (this.#beside?.open !== true) this.#beside = this.#newLoopSession(false)
+    return this.#beside
+  }
+
+  #newLoopSession(area: boolean): LoopSession {
+    return new LoopSession(this.#newSession(area ? SessionFlag.sequential | SessionFlag.area : 0), area)
+  }
+
   /** A session of this client's own: nobody else, who may have the door too, sees its replies. */
   #newSession(flags: number): FdSocket {
     const [here, there] = FdSocket.pair({ type: 'seqpacket' })
@@ -209,6 +225,12 @@ export class DoorClient implements Disposable {
       there.close()
     }
   }
+}
+
+function signalOf(signal: AbortSignal | undefined, timeout: number | undefined): AbortSignal | undefined {
+  if (timeout === undefined) return signal
+  const deadline = AbortSignal.timeout(timeout)
+  return signal === undefined ? deadline : AbortSignal.any([signal, deadline])
 }
 
 /** Throws DoorError EINVAL. */

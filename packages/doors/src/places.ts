@@ -7,6 +7,10 @@ export class Places {
     this.#free = count
   }
 
+  get free(): boolean {
+    return this.#free > 0
+  }
+
   /** Whether there is one, which is taken then. */
   take(): boolean {
     if (this.#free === 0) return false

@@ -29,8 +29,12 @@ export const createServerThread: ServerCreation = ({ handle }) => {
   return worker
 }
 
-/** What a worker that runs a file cannot have. */
-const execArgv = (): string[] => process.execArgv.filter((argument) => !argument.startsWith('--input-type'))
+/**
+ * Those of the process, as any worker has them: to name them would fail for each that is V8's (`--max-old-space-size`). A
+ * worker that runs a file cannot have `--input-type`, and then has none.
+ */
+const execArgv = (): string[] | undefined =>
+  process.execArgv.some((argument) => argument.startsWith('--input-type')) ? [] : undefined
 
 /** Of the built package, when this is its source. */
 const directory = (): URL => new URL(import.meta.url.endsWith('.ts') ? '../dist/' : './', import.meta.url)

@@ -1,9 +1,5 @@
 /** Packets of a door: docs/protocol.md has the format. Numbers are little endian. */
 export const HEADER = 32
-/** The most bytes of data that a packet has. */
-export const PIECE: number = 64 * 1024
-/** The most descriptors that one sendmsg(2) takes. */
-export const MOST_RIGHTS = 253
 const MAGIC = 0x01726f64
 const HIGH = 2 ** 32
 

@@ -135,19 +135,20 @@ test('86: doors of a thread that ends are closed, with their sessions', async ()
 
 test('122: no argument ends the process', () => {
   const { session, client } = newSession(newDoor(), 0)
+  const loop = binding.loopOpen(FdSocket.pair({ type: 'seqpacket' })[0].take(), false)
   // Numbers of descriptors are taken over: -1 stands for all of them.
   const any = fc.oneof(
     fc.constantFrom(undefined, null, -1, NaN, Infinity, 1e20, 0.5, true, 'text', Symbol('s'), 1n),
     fc.constantFrom({}, [], new Uint8Array(3), new Int32Array([-1]), new Float64Array(1), () => 0),
-    fc.constantFrom(session, client),
+    fc.constantFrom(session, client, loop),
   )
   const functions = Object.entries(binding).filter(
-    ([name, value]) => typeof value === 'function' && /^(?:door|session|client|thread|taken)/.test(name),
+    ([name, value]) => typeof value === 'function' && /^(?:door|session|client|loop|thread|taken)/.test(name),
   ) as [string, (...values: unknown[]) => unknown][]
-  expect(functions.length).toBe(26)
+  expect(functions.length).toBe(32)
   fc.assert(
     fc.property(fc.constantFrom(...functions), fc.array(any, { maxLength: 7 }), ([name, call], values) => {
-      const owns = /^(?:sessionOpen|clientOpen|doorOpen)$/.test(name)
+      const owns = /^(?:sessionOpen|clientOpen|loopOpen|doorOpen)$/.test(name)
       const rest = owns ? values.slice(1) : values
       // For ever is too long here.
       if (name === 'clientCall') rest[5] = typeof rest[5] === 'number' ? 0 : rest[5]

@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import { memfd } from '@x/fdpass'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createDoor, DoorClient, DoorError, openDoor, type Reply } from '../src/index.ts'
 import { newChild } from './fixtures/child.ts'
@@ -56,6 +58,39 @@ describe('call', () => {
     const texts = Array.from({ length: 64 }, (_, n) => `call ${n}`)
     const answers = await Promise.all(texts.map(async (text) => (await client.call(text)).data.toString()))
     expect(answers).toEqual(texts)
+  })
+
+  test('47: those that run at once have sizes of all kinds, and descriptors', async () => {
+    const { client } = await newOpenDoor((data, { fds }) => ({ data: data ?? '', fds: [...fds] }))
+    const file = own(memfd('file', Buffer.from('inside')))
+    const sizes = fc.oneof(fc.nat(300), fc.nat(70_000), fc.nat(3_000_000))
+    const kinds = fc.array(fc.record({ size: sizes, fds: fc.constantFrom(0, 0, 1, 300) }), { maxLength: 12 })
+    await fc.assert(
+      fc.asyncProperty(kinds, async (calls) => {
+        const answers = calls.map(async ({ size, fds }) => {
+          const data = randomBytes(size)
+          using answer = await client.call(data, { fds: Array.from({ length: fds }, () => file) })
+          return answer.data.equals(data) && answer.fds.length === fds
+        })
+        expect(await Promise.all(answers)).toEqual(calls.map(() => true))
+      }),
+      { numRuns: 20 },
+    )
+  })
+
+  test('54: a call that is the last thing that a process waits for keeps it alive, and no longer', async () => {
+    const { path } = newDoor(async (data) => {
+      await new Promise(setImmediate)
+      return data ?? undefined
+    })
+    const child = newChild(
+      `const client = await openDoor(path)
+       print(String((await client.call('x')).data))
+       print((await Promise.all(['y', 'z'].map((text) => client.call(text)))).map(({ data }) => data).join())`,
+      path,
+    )
+    expect([await child.next(), await child.next()]).toEqual(['x', 'y,z'])
+    expect(await child.exited).toEqual([0, null])
   })
 
   test('46: a thousand leave nothing behind', async () => {
@@ -179,8 +214,10 @@ describe('call', () => {
 
   test('81, 83: a call that is given up is EINTR, the procedure is told, and the next call works', async () => {
     const aborted: unknown[] = []
+    let began = 0
     const { client } = await newOpenDoor(async (data, { signal }) => {
       if (data?.toString() === 'quick') return data
+      began++
       await new Promise((resolve) => {
         signal.addEventListener('abort', resolve)
       })
@@ -188,12 +225,13 @@ describe('call', () => {
       return 'stale'
     })
     const controller = new AbortController()
-    const call = client.call('slow', { signal: controller.signal })
-    setImmediate(() => {
-      controller.abort()
-    })
-    expect(await codeOf(() => call)).toBe('EINTR')
-    expect(await codeOf(() => client.call('slow', { timeout: 5 }))).toBe('EINTR')
+    const call = codeOf(() => client.call('slow', { signal: controller.signal }))
+    await until(() => began === 1)
+    controller.abort()
+    expect(await call).toBe('EINTR')
+    const late = codeOf(() => client.call('slow', { timeout: 100 }))
+    await until(() => began === 2)
+    expect(await late).toBe('EINTR')
     expect((await client.call('quick')).data.toString()).toBe('quick')
     await until(() => aborted.length === 2)
     expect(aborted).toEqual(['EINTR', 'EINTR'])

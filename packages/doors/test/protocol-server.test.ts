@@ -104,7 +104,9 @@ describe('121: a server in C, without the library', () => {
   })
 
   test('121, 47: answers several calls at once, in its own order', async () => {
-    const { client } = await newServer()
+    const { server } = await newServer()
+    // One session, whose calls the server holds together.
+    const client = own(await openDoor(server.path, { sharedMemory: false }))
     const order: number[] = []
     const held = [1, 2, 3].map(async (number) => {
       await client.call('hold')

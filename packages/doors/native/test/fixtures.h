@@ -159,6 +159,36 @@ inline std::string RandomData(std::mt19937& random, size_t length) {
   return data;
 }
 
+// A call or a reply on its way, in pieces that are cut anywhere.
+struct Sender {
+  Packet packet;
+  std::string data;
+  std::vector<int> descriptors;
+  size_t sent = 0;
+  size_t passed = 0;
+  bool begun = false;
+
+  bool done() const { return begun && sent == data.size() && passed == descriptors.size(); }
+
+  // False when there is no room.
+  bool SendSome(int socket, std::mt19937& random) {
+    const size_t bytes = std::min<size_t>(random() % 3 == 0 ? kPiece : random() % 5000, data.size() - sent);
+    const size_t count = std::min<size_t>(random() % (kMostRights + 1), descriptors.size() - passed);
+    if (begun && bytes + count == 0) return true;
+    Packet piece = packet;
+    if (begun) piece.type = Type::kMore;
+    const auto from = descriptors.begin() + static_cast<std::ptrdiff_t>(passed);
+    if (!SendOne(socket, piece, data.substr(sent, bytes),
+                 {from, from + static_cast<std::ptrdiff_t>(count)})) {
+      return false;
+    }
+    begun = true;
+    sent += bytes;
+    passed += count;
+    return true;
+  }
+};
+
 }  // namespace doors::test
 
 #endif  // X_DOORS_TEST_FIXTURES_H_
