@@ -5,7 +5,8 @@ const servers = [{ server: 'pool', pool: 2 }, { server: 'event loop' }]
 const calls = [
   { name: 'callInto, area', how: 'callInto', area: true },
   { name: 'callInto, socket', how: 'callInto', area: false },
-  { name: 'callSync, socket', how: 'callSync', area: false, descriptor: true },
+  { name: 'callSync, area', how: 'callSync', area: true, descriptor: true },
+  { name: 'call, area', how: 'call', area: true, descriptor: true },
   { name: 'call, socket', how: 'call', area: false, descriptor: true },
 ]
 

@@ -17,7 +17,7 @@ export interface OpenOptions {
   timeout?: number | undefined
   /** Of `openDoor`. */
   signal?: AbortSignal | undefined
-  /** False: blocking calls go over the socket only, and the server is not asked for shared memory. */
+  /** False: calls go over sockets only, and the server is not asked for shared memory. */
   sharedMemory?: boolean | undefined
 }
 
