@@ -4,6 +4,7 @@ import type { Command } from './command-line/command-line.ts'
 import { runMount } from './command-line/mount.ts'
 import { runMounts } from './command-line/mounts.ts'
 import { runReplace } from './command-line/replace.ts'
+import { runRestart } from './command-line/restart.ts'
 import { runStatus } from './command-line/status.ts'
 import { runUnmount } from './command-line/unmount.ts'
 import { UsageError, codeOf, messageOf } from './errors.ts'
@@ -28,6 +29,9 @@ async function run(command: Command): Promise<number> {
       break
     case 'status':
       await runStatus(command)
+      break
+    case 'restart':
+      await runRestart(command)
       break
     case 'mount':
       await runMount(command)

@@ -10,6 +10,7 @@ import type {
 import { loadHandler } from '../src/handlers/handler-module.ts'
 import type { HandlerModule, MountSpec } from '../src/handler.ts'
 import { mountRow } from '../src/status/mount-row.ts'
+import type { RestartReport } from '../src/take-over/restart-report.ts'
 import type { MountRow } from '../src/status/mount-row.ts'
 
 /** A mount table of one thread behind the control's interface: all of a server but its connections. */
@@ -40,6 +41,10 @@ export class TableControl implements Control, Disposable {
 
   unmount({ prefix, host, deadline = 30_000 }: UnmountRequest): Promise<void> {
     return this.#table.unmount(prefix, host === undefined ? { deadline } : { host, deadline })
+  }
+
+  restart(): Promise<RestartReport> {
+    return Promise.resolve({ pid: 4711, version: '1.2.4', connections: 2, stall: 1.25 })
   }
 
   status(): ServerStatus {

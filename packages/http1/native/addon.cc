@@ -8,6 +8,7 @@
 
 #include "connection.h"
 #include "engine.h"
+#include "hand_over.h"
 #include "layout.h"
 #include "listener.h"
 
@@ -90,6 +91,8 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
                            InstanceMethod<&EngineWrap::Resume>("resume"),
                            InstanceMethod<&EngineWrap::ResumeFile>("resumeFile"),
                            InstanceMethod<&EngineWrap::Expire>("expire"),
+                           InstanceMethod<&EngineWrap::Yield>("yield"),
+                           InstanceMethod<&EngineWrap::Unparsed>("unparsed"),
                            InstanceMethod<&EngineWrap::Close>("close"),
                            InstanceMethod<&EngineWrap::CloseListed>("closeListed"),
                        });
@@ -275,6 +278,14 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
     return Napi::Boolean::New(info.Env(), engine_->Expire(Int(info, 0), Long(info, 1)));
   }
 
+  Napi::Value Yield(const Napi::CallbackInfo& info) {
+    return Napi::Boolean::New(info.Env(), engine_->Yield(Int(info, 0)));
+  }
+
+  Napi::Value Unparsed(const Napi::CallbackInfo& info) {
+    return Napi::Boolean::New(info.Env(), engine_->Unparsed(Int(info, 0)));
+  }
+
   Napi::Value Close(const Napi::CallbackInfo& info) {
     return Napi::Boolean::New(info.Env(), engine_->Close(Int(info, 0)));
   }
@@ -372,7 +383,46 @@ Napi::Value Counts(const Napi::CallbackInfo& info) {
   set("handling", counts.handling);
   set("writing", counts.writing);
   set("closing", counts.closing);
+  set("yielded", counts.yielded);
   return result;
+}
+
+// setHandingOver(on)
+Napi::Value SetHandingOver(const Napi::CallbackInfo& info) {
+  http1::SetHandingOver(Int(info, 0) != 0);
+  return info.Env().Undefined();
+}
+
+// yielded(out)
+Napi::Value Yielded(const Napi::CallbackInfo& info) {
+  Memory out;
+  if (!Look(info.Env(), info[0], out)) return Throw(info, "yielded takes a list to fill.");
+  return Napi::Number::New(info.Env(), http1::Yielded(reinterpret_cast<int32_t*>(out.data),
+                                                      out.bytes / sizeof(int32_t)));
+}
+
+// exportState(fd): undefined when it is not yielded.
+Napi::Value ExportState(const Napi::CallbackInfo& info) {
+  const size_t size = http1::StateSize(Int(info, 0));
+  if (size == 0) return info.Env().Undefined();
+  auto state = Napi::Buffer<char>::New(info.Env(), size);
+  http1::ExportState(Int(info, 0), state.Data(), size);
+  return state;
+}
+
+// adopt(fd, state): 0 or a negative errno.
+Napi::Value Adopt(const Napi::CallbackInfo& info) {
+  Memory state;
+  if (!Look(info.Env(), info[1], state)) return Throw(info, "adopt takes a descriptor and its state.");
+  return Napi::Number::New(info.Env(), http1::Adopt(Int(info, 0), state.data, state.bytes));
+}
+
+Napi::Value Reinstate(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), http1::Reinstate(Int(info, 0)));
+}
+
+Napi::Value Release(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), http1::Release(Int(info, 0)));
 }
 
 // What src/layout.ts states again, so that a test can compare.
@@ -402,6 +452,12 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("expired", Napi::Function::New<Expired>(env));
   exports.Set("abandon", Napi::Function::New<Abandon>(env));
   exports.Set("inHand", Napi::Function::New<InHand>(env));
+  exports.Set("setHandingOver", Napi::Function::New<SetHandingOver>(env));
+  exports.Set("yielded", Napi::Function::New<Yielded>(env));
+  exports.Set("exportState", Napi::Function::New<ExportState>(env));
+  exports.Set("adopt", Napi::Function::New<Adopt>(env));
+  exports.Set("reinstate", Napi::Function::New<Reinstate>(env));
+  exports.Set("release", Napi::Function::New<Release>(env));
   exports.Set("now", Napi::Function::New<Now>(env));
   exports.Set("connections", Napi::Function::New<Counts>(env));
   exports.Set("layout", Layout(env));

@@ -12,6 +12,7 @@
         'engine_read.cc',
         'engine_write.cc',
         'framing.cc',
+        'hand_over.cc',
         'head_parser.cc',
         'listener.cc',
         'request_line.cc',

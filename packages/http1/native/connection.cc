@@ -36,6 +36,7 @@ Connection* ConnectionTable::Open(int fd) {
   connection.at_end = false;
   connection.deferred_round = 0;
   connection.body_waiting = false;
+  connection.unparsed = false;
   connection.generation.fetch_add(1, std::memory_order_release);
   return &connection;
 }

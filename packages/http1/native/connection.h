@@ -21,6 +21,7 @@ enum class Phase : uint8_t {
   kDraining,   // the response is out, the rest of the request body is thrown away
   kLingering,  // our side is shut down; input is thrown away until the peer closes, so that no RST is sent
   kClosing,    // named in a list of descriptors to be closed
+  kYielded,    // out of service, to go to another process: see hand_over.h
 };
 
 inline constexpr int64_t kNoDeadline = std::numeric_limits<int64_t>::max();
@@ -36,7 +37,8 @@ struct Connection {
   // Monotonic milliseconds. Relaxed, for the same reason.
   std::atomic<int64_t> deadline{kNoDeadline};
 
-  uint32_t owner = 0;  // engine that has the request in hand
+  int64_t until = kNoDeadline;  // the deadline that it had when it was yielded
+  uint32_t owner = 0;           // engine that has the request in hand
   uint32_t requests = 0;
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;
@@ -54,10 +56,18 @@ struct Connection {
   bool drained = false;       // the last recv() returned less than it was asked for
   bool at_end = false;        // the queue said EV_EOF or recv() returned 0
   bool body_waiting = false;  // a reader waits for readiness to read the body
+  bool unparsed = false;      // input may have a whole head: no more need come
 
   void SetPhase(Phase next, int64_t until) {
     phase.store(next, std::memory_order_relaxed);
     deadline.store(until, std::memory_order_relaxed);
+  }
+  void Yield() {
+    // Relaxed: only the thread that has it writes it.
+    until = deadline.load(std::memory_order_relaxed);
+    deadline.store(kNoDeadline, std::memory_order_relaxed);
+    // Release pairs with the acquire of the thread that hands it over.
+    phase.store(Phase::kYielded, std::memory_order_release);
   }
   [[nodiscard]] Phase CurrentPhase() const { return phase.load(std::memory_order_relaxed); }
 };

@@ -151,6 +151,21 @@ bool Engine::HasRoom(size_t bytes) const {
   return record_count_ < limits_.batch && memory_.arena_size - arena_used_ >= bytes;
 }
 
+bool Engine::Yield(int fd) {
+  Connection* const connection = ConnectionTable::Shared().Find(fd);
+  if (connection == nullptr || !connection->output.empty()) return false;
+  const Phase phase = connection->CurrentPhase();
+  if (phase != Phase::kIdle && phase != Phase::kHead) return false;
+  connection->Yield();
+  ++memory_.control[layout::kYields];
+  return true;
+}
+
+bool Engine::Unparsed(int fd) const {
+  const Connection* const connection = ConnectionTable::Shared().Find(fd);
+  return connection != nullptr && connection->CurrentPhase() == Phase::kHead && connection->unparsed;
+}
+
 bool Engine::Close(int fd) {
   Connection* const connection = ConnectionTable::Shared().Find(fd);
   if (connection == nullptr) return false;
@@ -191,6 +206,9 @@ ConnectionCounts CountConnections() {
         break;
       case Phase::kWriting:
         ++counts.writing;
+        break;
+      case Phase::kYielded:
+        ++counts.yielded;
         break;
       case Phase::kDraining:
       case Phase::kLingering:

@@ -94,6 +94,11 @@ class Engine {
 
   // Ends the connection when its deadline has passed: true, and the next lists name it as closing.
   bool Expire(int fd, int64_t now);
+  // Takes a connection that waits for a request, and whose event this thread has, out of service. False when it
+  // does not, or must not: it has something to write, or to throw away.
+  bool Yield(int fd);
+  // Whether what was read of the connection may have a whole head, though no event tells of it.
+  [[nodiscard]] bool Unparsed(int fd) const;
   // Forgets and closes a connection. False when it is none of ours.
   bool Close(int fd);
   void CloseListed();
@@ -150,6 +155,7 @@ class Engine {
   void CountResponse(int32_t status);
   layout::EntryOutcome Finish(int fd, Connection& connection);
   Sent Proceed(int fd, Connection& connection);
+  Sent Leave(int fd, Connection& connection);
   void Retire(int fd, Connection& connection);
   void Linger(int fd, Connection& connection);
   void Abort(int fd, Connection& connection);
@@ -195,6 +201,7 @@ struct ConnectionCounts {
   uint32_t handling = 0;
   uint32_t writing = 0;
   uint32_t closing = 0;
+  uint32_t yielded = 0;
 };
 ConnectionCounts CountConnections();
 

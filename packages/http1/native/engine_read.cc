@@ -64,6 +64,7 @@ void Engine::ReadOne(int fd, Connection& connection, bool flagged_end) {
     case Phase::kHandling:
     case Phase::kWriting:
     case Phase::kClosing:
+    case Phase::kYielded:
     case Phase::kFree:
       break;
   }
@@ -95,12 +96,16 @@ void Engine::ReadRequest(int fd, Connection& connection) {
   }
   char* const data = memory_.arena + arena_used_;
   const size_t asked = std::min(memory_.arena_size - arena_used_ - kept, kMostAsked);
-  const ssize_t got = Receive(fd, connection, data + kept, asked);
+  ssize_t got = Receive(fd, connection, data + kept, asked);
+  // What came from another process may be whole already, also when the client sends nothing any more.
+  const bool whole = connection.unparsed && (got == -EAGAIN || got == 0);
+  connection.unparsed = false;
+  if (whole) got = 0;
   if (got == -EAGAIN) {
     Rearm(fd, connection);
     return;
   }
-  if (got <= 0) {
+  if (got <= 0 && !whole) {
     ListClosing(fd, connection);
     return;
   }

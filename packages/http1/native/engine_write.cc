@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "engine.h"
+#include "hand_over.h"
 
 namespace http1 {
 
@@ -178,7 +179,7 @@ void Engine::ComposeFraming(int32_t flags, double length, Connection& connection
 // leave in the same packet. The next flush sends it in any case.
 bool Engine::MayDefer(const Connection& connection, int32_t flags, size_t size) const {
   constexpr int32_t kNotInOnePiece = layout::kBodyReference | layout::kBodyFile | layout::kMoreFollows;
-  return !connection.input.empty() && (flags & kNotInOnePiece) == 0 && connection.keep_alive &&
+  return !connection.input.empty() && !HandingOver() && (flags & kNotInOnePiece) == 0 && connection.keep_alive &&
          !connection.close_after && connection.body.Complete() &&
          connection.output.size() + size <= kMostDeferred;
 }
@@ -303,12 +304,25 @@ Engine::Sent Engine::Proceed(int fd, Connection& connection) {
       connection.SetPhase(Phase::kDraining, now_ + timeouts_.drain);
       Rearm(fd, connection);
     }
+  } else if (HandingOver()) {
+    return Leave(fd, connection);
   } else if (!connection.input.empty()) {
     return ParseKept(fd, connection);
   } else {
     connection.SetPhase(Phase::kIdle, now_ + timeouts_.idle);
     Rearm(fd, connection);
   }
+  return Sent::kAll;
+}
+
+// The next request is another process's: the connection goes out of service, and its event stays disabled.
+Engine::Sent Engine::Leave(int fd, Connection& connection) {
+  const Sent sent = SendWaiting(fd, connection, false);
+  if (sent != Sent::kAll) return sent;
+  const bool begun = !connection.input.empty();
+  connection.SetPhase(begun ? Phase::kHead : Phase::kIdle, now_ + (begun ? timeouts_.head : timeouts_.idle));
+  connection.Yield();
+  ++memory_.control[layout::kYields];
   return Sent::kAll;
 }
 

@@ -80,6 +80,7 @@ enum Control : uint8_t {
   kBodyDone,
   kStillBlocked,
   kFirst,  // index of the first record that flush() added
+  kYields,  // connections that this engine has yielded so far
   kControlSize,
 };
 

@@ -33,6 +33,8 @@ export interface NativeEngine {
   resume(descriptor: number, generation: number, rest: Uint8Array): number
   resumeFile(descriptor: number, generation: number, file: number, at: number, left: number): number
   expire(descriptor: number, now: number): boolean
+  yield(descriptor: number): boolean
+  unparsed(descriptor: number): boolean
   close(descriptor: number): boolean
   closeListed(): void
 }
@@ -63,6 +65,8 @@ export interface ConnectionCounts {
   readonly writing: number
   /** Answered for the last time; what the client still sends is thrown away. */
   readonly closing: number
+  /** Out of service, to go to another process. */
+  readonly yielded: number
 }
 
 interface Binding {
@@ -83,6 +87,12 @@ interface Binding {
   expired(now: number, out: Int32Array): number
   abandon(descriptor: number): boolean
   inHand(descriptor: number): boolean
+  setHandingOver(on: 0 | 1): void
+  yielded(out: Int32Array): number
+  exportState(descriptor: number): Buffer | undefined
+  adopt(descriptor: number, state: Uint8Array): number
+  reinstate(descriptor: number): number
+  release(descriptor: number): boolean
   now(): number
   connections(): ConnectionCounts
 }

@@ -188,6 +188,27 @@ export class Engine {
     return 'closed'
   }
 
+  /**
+   * For any event of a connection while connections are handed over (see setHandingOver()): takes it out of service
+   * when it waits for a request. Its event is then nobody's, and must not reach read(). False: it has to be served on.
+   */
+  yield(descriptor: number): boolean {
+    return this.#memory.native.yield(descriptor)
+  }
+
+  /** Connections that were yielded so far, by yield() or behind their response. */
+  get yields(): number {
+    return this.#memory.control[CONTROL.yields] ?? 0
+  }
+
+  /**
+   * Whether bytes of the connection were read and not parsed, as of one that was adopted: read() has to be given an
+   * event of it although there is none.
+   */
+  unparsed(descriptor: number): boolean {
+    return this.#memory.native.unparsed(descriptor)
+  }
+
   /** Closes a connection at once. It must be in no queue any more. False when it is none. */
   close(descriptor: number): boolean {
     return this.#memory.native.close(descriptor)

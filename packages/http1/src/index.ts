@@ -4,6 +4,14 @@ export { abandon, connections, expired, inHand, monotonicNow } from './connectio
 export { Engine, type EngineOptions } from './engine.ts'
 export { Http1Error, type Http1ErrorDetails } from './errors.ts'
 export { fileBody, type FileBody } from './file-body.ts'
+export {
+  adoptConnection,
+  connectionState,
+  reinstate,
+  releaseConnection,
+  setHandingOver,
+  yielded,
+} from './hand-over.ts'
 export type { HttpHeaders } from './headers.ts'
 export { counterNames, type Method } from './layout.ts'
 export type { Limits, Timeouts } from './limits.ts'

@@ -70,7 +70,7 @@ export const OUTCOME = { done: 0, blocked: 1, gone: 2 } as const
 export const LENGTH_STRIDE = 3
 export const LENGTH = { content: 0, progress: 1, fileOffset: 2 } as const
 
-export const CONTROL_SIZE = 9
+export const CONTROL_SIZE = 10
 export const CONTROL = {
   rearmCount: 0,
   closingCount: 1,
@@ -81,6 +81,7 @@ export const CONTROL = {
   bodyDone: 6,
   stillBlocked: 7,
   first: 8,
+  yields: 9,
 } as const
 
 /** Names of the counters, in the order in which an engine's `counters` hold them. */

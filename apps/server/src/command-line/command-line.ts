@@ -26,10 +26,16 @@ export interface Place {
 
 /** A command line, understood. */
 export type Command =
-  | { name: 'run'; config: string | undefined; overrides: ConfigOverrides; check: boolean }
+  | {
+      name: 'run'
+      config: string | undefined
+      overrides: ConfigOverrides
+      check: boolean
+      takeOver: boolean
+    }
   | { name: 'help'; about: CommandName }
   | { name: 'version' }
-  | ({ name: 'mounts' | 'status' } & Target)
+  | ({ name: 'mounts' | 'status' | 'restart' } & Target)
   | ({ name: 'mount'; place: Place; spec: MountSpec } & Target)
   | ({ name: 'replace'; place: Place; spec: MountSpec; deadline: number | undefined } & Target)
   | ({ name: 'unmount'; place: Place; deadline: number | undefined } & Target)
@@ -67,6 +73,7 @@ function parseRun(args: readonly string[]): Command {
     ...help,
     version: flag,
     check: flag,
+    'take-over': flag,
     config: text,
     control: text,
     host: text,
@@ -82,12 +89,14 @@ function parseRun(args: readonly string[]): Command {
   if (values.workers !== undefined)
     overrides.workers = take('--workers', workersSchema, numeral(values.workers))
   if (values.control !== undefined) overrides.control = controlPath(values.control)
-  return { name: 'run', config: values.config, overrides, check: values.check === true }
+  const takeOver = values['take-over'] === true
+  return { name: 'run', config: values.config, overrides, check: values.check === true, takeOver }
 }
 
 const controlParsers: Readonly<Record<Exclude<CommandName, 'run'>, (args: readonly string[]) => Command>> = {
   mounts: (args) => parseQuestion('mounts', args),
   status: (args) => parseQuestion('status', args),
+  restart: (args) => parseQuestion('restart', args),
   mount(args) {
     const options = { ...target, ...handler }
     const { values, positionals } = parse(() =>
@@ -118,7 +127,7 @@ const controlParsers: Readonly<Record<Exclude<CommandName, 'run'>, (args: readon
   },
 }
 
-function parseQuestion(name: 'mounts' | 'status', args: readonly string[]): Command {
+function parseQuestion(name: 'mounts' | 'status' | 'restart', args: readonly string[]): Command {
   const { values } = parse(() => parseArgs({ args: [...args], options: target }))
   if (values.help === true) return { name: 'help', about: name }
   return { name, ...parseTarget(values) }

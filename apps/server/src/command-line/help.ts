@@ -1,4 +1,4 @@
-export const commandNames = ['run', 'mounts', 'mount', 'replace', 'unmount', 'status'] as const
+export const commandNames = ['run', 'mounts', 'mount', 'replace', 'unmount', 'status', 'restart'] as const
 export type CommandName = (typeof commandNames)[number]
 
 export function isCommandName(name: string): name is CommandName {
@@ -35,6 +35,7 @@ const texts: Readonly<Record<CommandName, string>> = {
   x-server replace PREFIX (--module FILE | --static DIR)
   x-server unmount PREFIX
   x-server status
+  x-server restart
 
 Without a command it runs the server; a command speaks to a running one.
 \`x-server COMMAND --help\` prints the options of a command.
@@ -46,10 +47,12 @@ Options:
   --workers N      number of worker threads, 1 to 64
   --control PATH   control socket
   --check          check the configuration and the handlers, and leave
+  --take-over      take the listener and all connections over from the server that has the control socket
   --version        print the version
   -h, --help       print this
 
-Signals: SIGTERM and the first SIGINT let requests in progress end; a second SIGINT leaves at once.
+Signals: SIGTERM and the first SIGINT let requests in progress end; a second SIGINT, and SIGQUIT, leave at once;
+SIGUSR2 restarts as \`x-server restart\` does.
 
 ${exitCodes}`,
   mounts: `Usage: x-server mounts [OPTIONS]
@@ -81,6 +84,16 @@ Takes a mount away and waits for its requests to end. After a deadline it goes o
 Options:
   --host H         the mount of this host
 ${deadline}${target}
+${exitCodes}`,
+  restart: `Usage: x-server restart [OPTIONS]
+
+Starts a new process that takes over from the running one: it loads the configuration and the handlers, and then
+gets the listener and all connections, also those that are idle or have sent a part of a request. Requests in
+progress are answered by the old process, and their connections follow. If the new process fails, the old one
+serves on, and the exit code is 1.
+
+Options:
+${target}
 ${exitCodes}`,
   status: `Usage: x-server status [OPTIONS]
 

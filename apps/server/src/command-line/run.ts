@@ -1,3 +1,4 @@
+import { spawn, type ChildProcess } from 'node:child_process'
 import type { Logger } from 'pino'
 import type { ConfigOverrides } from '../config/config.ts'
 import { loadConfig } from '../config/config.ts'
@@ -17,6 +18,7 @@ export async function runServer(command: {
   config: string | undefined
   overrides: ConfigOverrides
   check: boolean
+  takeOver: boolean
 }): Promise<number> {
   const config = loadConfig(command.config, command.overrides)
   await checkHandlers(config.mounts)
@@ -25,7 +27,20 @@ export async function runServer(command: {
     return 0
   }
   const log = createLog(config.log.level)
-  return serveUntilStopped(startServer(config, log), log)
+  return serveUntilStopped(startServer(config, log, { takeOver: command.takeOver, spawnSuccessor }), log)
+}
+
+/** The same program with the same arguments, as it is on disk by now. Its log goes where this one's goes. */
+function spawnSuccessor(): ChildProcess {
+  const [, program = '', ...given] = process.argv
+  const args = given.filter((argument) => argument !== '--take-over')
+  const successor: ChildProcess = spawn(
+    process.execPath,
+    [...process.execArgv, program, ...args, '--take-over'],
+    { detached: true, stdio: ['ignore', 'inherit', 'inherit'] },
+  )
+  successor.unref()
+  return successor
 }
 
 /** Signals count from the start on: one that comes before the server is up stops it once it is. */
@@ -41,6 +56,14 @@ async function serveUntilStopped(starting: Promise<RunningServer>, log: Logger):
       })
   }
   process.on('SIGTERM', stop)
+  process.on('SIGQUIT', () => {
+    server?.kill()
+    process.exit(1)
+  })
+  process.on('SIGUSR2', () => {
+    // What has failed is in the log already.
+    starting.then((started) => started.restart()).catch(() => undefined)
+  })
   process.on('SIGINT', (signal) => {
     interrupts++
     if (interrupts === 1) {

@@ -7,11 +7,13 @@ import {
   errorAnswerSchema,
   mountAnswerSchema,
   mountsAnswerSchema,
+  restartAnswerSchema,
   statusAnswerSchema,
   unmountAnswerSchema,
 } from './control-protocol.ts'
 import type { MountRequest, ReplaceRequest, ServerStatus, UnmountRequest } from './control-protocol.ts'
 import { ControlError, codeOf, messageOf } from '../errors.ts'
+import type { RestartReport } from '../take-over/restart-report.ts'
 import type { MountRow } from '../status/mount-row.ts'
 
 /** Milliseconds for an answer that waits for nothing. */
@@ -58,6 +60,11 @@ export class ControlClient {
     const { deadline = defaultDrain } = request
     const body = { ...request, deadline }
     await this.#send('POST', '/unmount', body, unmountAnswerSchema, promptly + deadline, signal)
+  }
+
+  /** Resolves when a new process serves. */
+  restart(signal?: AbortSignal): Promise<RestartReport> {
+    return this.#send('POST', '/restart', {}, restartAnswerSchema, forLoading + promptly, signal)
   }
 
   async #send<T>(

@@ -2,6 +2,7 @@ import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
 import type { MountSpec } from '../handler.ts'
 import { hostSchema, prefixSchema } from '../config/mount-name.ts'
+import type { RestartReport } from '../take-over/restart-report.ts'
 import { mountRowSchema } from '../status/mount-row.ts'
 import type { MountRow } from '../status/mount-row.ts'
 import { show, strictObject, text, wholeNumber } from '../config/strict-object.ts'
@@ -14,6 +15,7 @@ import { show, strictObject, text, wholeNumber } from '../config/strict-object.t
  *   POST /mount    { prefix, host?, spec }              201 { mount: MountRow }
  *   POST /replace  { prefix, host?, spec, deadline? }   200 { mount: MountRow }   once the old one has drained
  *   POST /unmount  { prefix, host?, deadline? }         200 {}                    once it has drained
+ *   POST /restart  {}                                   200 RestartReport         once a new process serves
  *
  * Every refusal is { error: { code, message } } with a status of 400 and above.
  */
@@ -62,6 +64,8 @@ export interface Control {
   /** Resolves once the last request has left and the handler is cleaned up. */
   unmount(request: UnmountRequest): Promise<void>
   status(): ServerStatus
+  /** Resolves when a new process has taken over; rejects when it has not, and this one serves on. */
+  restart(): Promise<RestartReport>
 }
 
 const specSchema: v.GenericSchema<unknown, MountSpec> = strictObject({
@@ -114,6 +118,13 @@ export const statusAnswerSchema: v.GenericSchema<unknown, ServerStatus> = v.obje
   started: v.number(),
   config: v.exactOptional(v.string()),
   counters: v.record(v.string(), v.number()),
+})
+export const restartRequestSchema: v.GenericSchema<unknown, object> = strictObject({})
+export const restartAnswerSchema: v.GenericSchema<unknown, RestartReport> = v.object({
+  pid: v.number(),
+  version: v.string(),
+  connections: v.number(),
+  stall: v.number(),
 })
 export const errorAnswerSchema: v.GenericSchema<unknown, { error: { code: string; message: string } }> =
   v.object({ error: v.object({ code: v.string(), message: v.string() }) })

@@ -1,14 +1,16 @@
 import { createServer } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import * as v from 'valibot'
 import {
   longestBody,
   mountRequestSchema,
   replaceRequestSchema,
+  restartRequestSchema,
   unmountRequestSchema,
 } from './control-protocol.ts'
 import type { Control } from './control-protocol.ts'
-import { listenPrivately } from './control-socket.ts'
+import { inodeOf, listenBeside, listenPrivately, removeOwn } from './control-socket.ts'
 import { codeOf, messageOf } from '../errors.ts'
 import { issueLines } from '../config/strict-object.ts'
 
@@ -38,6 +40,13 @@ const routes: Readonly<Record<string, { method: 'GET' | 'POST'; run: Route }>> =
       const { mount, drained } = await control.replace(await readBody(request, replaceRequestSchema))
       await drained
       return { status: 200, body: { mount } }
+    },
+  },
+  '/restart': {
+    method: 'POST',
+    async run(control, request) {
+      await readBody(request, restartRequestSchema)
+      return { status: 200, body: await control.restart() }
     },
   },
   '/unmount': {
@@ -88,11 +97,25 @@ const statuses: Readonly<Record<string, number>> = {
 export class ControlServer implements AsyncDisposable {
   readonly path: string
   readonly #server: Server
+  /** Of a server beside the path: puts it there. */
+  #claim: (() => void) | undefined
+  /** Of the socket that has been put there: closing the server does not take that away. */
+  #inode: bigint | undefined
+  /** Each command has one of its own. */
+  readonly #connections = new Set<Socket>()
+  #allGone: (() => void) | undefined
   #closed: Promise<void> | undefined
 
   private constructor(server: Server, path: string) {
     this.#server = server
     this.path = path
+    server.on('connection', (socket: Socket) => {
+      this.#connections.add(socket)
+      socket.once('close', () => {
+        this.#connections.delete(socket)
+        if (this.#connections.size === 0) this.#allGone?.()
+      })
+    })
   }
 
   /**
@@ -100,33 +123,68 @@ export class ControlServer implements AsyncDisposable {
    * @throws {ControlError} ERR_CONTROL_IN_USE or ERR_CONTROL_PATH; other errors are those of bind(2).
    */
   static async listen(path: string, control: Control): Promise<ControlServer> {
-    const server = createServer(
-      { headersTimeout: 10_000, requestTimeout: 10_000, keepAliveTimeout: 1000, maxHeaderSize: 8192 },
-      (request, response) => void answer(control, request, response),
-    )
+    const server = serverOf(control)
     await listenPrivately(server, path)
     return new ControlServer(server, path)
   }
 
+  /** The same beside the path, where another server takes commands until this one is to: see {@link claim}. */
+  static async listenBeside(path: string, control: Control): Promise<ControlServer> {
+    const server = serverOf(control)
+    const result = new ControlServer(server, path)
+    result.#claim = await listenBeside(server, path)
+    return result
+  }
+
+  /** Takes the commands from now on. */
+  claim(): void {
+    this.#claim?.()
+    this.#claim = undefined
+    this.#inode = inodeOf(this.path)
+  }
+
   /** Stops to listen, removes the socket, and waits up to a second for the commands in progress. */
   close(): Promise<void> {
-    this.#closed ??= new Promise((resolve) => {
-      const cut = setTimeout(() => {
-        this.#server.closeAllConnections()
-      }, 1000)
-      this.#server.close(() => {
-        clearTimeout(cut)
-        resolve()
-      })
-      this.#server.closeIdleConnections()
-    })
+    this.#closed ??= this.#finish(true)
     return this.#closed
+  }
+
+  /** The socket is another process's by now: waits for the commands in progress only. */
+  leave(): Promise<void> {
+    this.#closed ??= this.#finish(false)
+    return this.#closed
+  }
+
+  async #finish(closes: boolean): Promise<void> {
+    const server = this.#server
+    server.closeIdleConnections()
+    const idle = new Promise<void>((resolve) => {
+      // To close it would remove the path, whoever's socket is there.
+      if (closes)
+        server.close(() => {
+          resolve()
+        })
+      else if (this.#connections.size === 0) resolve()
+      else this.#allGone = resolve
+    })
+    const cut = setTimeout(() => {
+      server.closeAllConnections()
+    }, 1000)
+    await idle
+    clearTimeout(cut)
+    if (closes && this.#inode !== undefined) removeOwn(this.path, this.#inode)
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
 }
+
+const serverOf = (control: Control): Server =>
+  createServer(
+    { headersTimeout: 10_000, requestTimeout: 10_000, keepAliveTimeout: 1000, maxHeaderSize: 8192 },
+    (request, response) => void answer(control, request, response),
+  )
 
 async function answer(control: Control, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { status, body, headers } = await route(control, request).catch(errorAnswer)

@@ -14,6 +14,38 @@ import { ControlError, codeOf } from '../errors.ts'
  */
 export async function listenPrivately(server: Server, path: string): Promise<void> {
   await clear(path)
+  await bind(server, path)
+}
+
+/**
+ * Listens with mode 600 beside `path`, whose socket is another server's. Returns what puts it in the place of that one:
+ * at any moment one of them listens there.
+ */
+export async function listenBeside(server: Server, path: string): Promise<() => void> {
+  const aside = `${path}.${process.pid}`
+  removeQuietly(aside)
+  await bind(server, aside)
+  return () => {
+    renameSync(aside, path)
+  }
+}
+
+/** Takes a socket away that is this server's, and no other one's that has come to its place. */
+export function removeOwn(path: string, inode: bigint): void {
+  if (lstatSync(path, { bigint: true, throwIfNoEntry: false })?.ino === inode) removeQuietly(path)
+}
+
+export const inodeOf = (path: string): bigint => lstatSync(path, { bigint: true }).ino
+
+function removeQuietly(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error
+  }
+}
+
+async function bind(server: Server, path: string): Promise<void> {
   const listening = once(server, 'listening')
   // bind(2) takes the mode from the mask and happens within listen(), so no moment has a wider mode.
   const mask = process.umask(0o177)

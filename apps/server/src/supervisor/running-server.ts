@@ -1,3 +1,5 @@
+import type { RestartReport } from '../take-over/restart-report.ts'
+
 /** A server that accepts connections. */
 export interface RunningServer {
   /** The port it listens at, also when the configuration left the choice to the kernel. */
@@ -6,6 +8,8 @@ export interface RunningServer {
   readonly closed: Promise<number>
   /** Accepts no more, lets the requests in progress end within the drain timeout, and closes. */
   stop(): Promise<void>
+  /** Has a new process take over. Rejects when that comes to nothing; this one serves on then. */
+  restart(): Promise<RestartReport>
   /** Closes everything at once. */
   kill(): void
 }

@@ -1,6 +1,17 @@
 import { EVFILT_READ, EV_ADD, EV_DISPATCH, EV_ENABLE, KQueue, NOTE_NODATA } from '@x/kevent'
-import { abandon, connections, inHand, listen, monotonicNow } from '@x/http1'
+import {
+  abandon,
+  adoptConnection,
+  adoptListener,
+  connections,
+  inHand,
+  listen,
+  monotonicNow,
+  releaseConnection,
+  setHandingOver,
+} from '@x/http1'
 import type { Listener } from '@x/http1'
+import type { ChildProcess } from 'node:child_process'
 import { MountTable } from '@x/mounttable'
 import type { Logger } from 'pino'
 import type { Config } from '../config/config.ts'
@@ -14,6 +25,12 @@ import type {
 import { ControlServer } from '../control/control-server.ts'
 import { DeadlineTimer, force } from './deadline-timer.ts'
 import type { MountSpec } from '../handler.ts'
+import { ControlError } from '../errors.ts'
+import { Departure } from '../take-over/departure.ts'
+import { HandOver } from '../take-over/hand-over.ts'
+import type { RestartReport } from '../take-over/restart-report.ts'
+import { serveAgain } from '../take-over/serve-again.ts'
+import { TakeOver } from '../take-over/take-over.ts'
 import type { MountedHandler } from '../worker/mounted-handler.ts'
 import { mountRow } from '../status/mount-row.ts'
 import type { MountRow } from '../status/mount-row.ts'
@@ -29,9 +46,20 @@ const PICTURE_WANTED = 5
 /** Milliseconds that a stop leaves to idle connections: a request that is on its way is still answered with a response that closes. */
 const IDLE_GRACE = 250
 
+export interface StartOptions {
+  /** Takes over from the server that has this control socket, with its connections. */
+  readonly takeOver?: boolean
+  /** Starts a process that takes over from this one; without it there is no restart by command. */
+  readonly spawnSuccessor?: () => ChildProcess
+}
+
 /** Starts a server. What cannot start leaves nothing behind, and rejects with the reason. */
-export async function startServer(config: Config, log: Logger): Promise<RunningServer> {
-  const server = new Supervisor(config, log)
+export async function startServer(
+  config: Config,
+  log: Logger,
+  options: StartOptions = {},
+): Promise<RunningServer> {
+  const server = new Supervisor(config, log, options)
   await server.start()
   return server
 }
@@ -41,13 +69,13 @@ class Supervisor implements RunningServer, Control {
   readonly closed: Promise<number>
   readonly #config: Config
   readonly #log: Logger
+  readonly #options: StartOptions
   readonly #queue = new KQueue()
   readonly #memory: ServerMemory
   readonly #table: MountTable<MountSpec, MountedHandler>
   readonly #started = Date.now()
-  readonly #listenerRetired: Promise<void>
   readonly #connectionsGone: Promise<void>
-  #settleRetired!: () => void
+  #settleRetired: (() => void) | undefined
   #settleGone!: () => void
   #settleClosed!: (code: number) => void
   #listener: Listener | undefined
@@ -58,10 +86,14 @@ class Supervisor implements RunningServer, Control {
   #deadlines: DeadlineTimer | undefined
   #pictures: NodeJS.Timeout | undefined
   #stopping: Promise<void> | undefined
+  #departure: Departure | undefined
+  #handOver: HandOver | undefined
+  #departed = false
 
-  constructor(config: Config, log: Logger) {
+  constructor(config: Config, log: Logger, options: StartOptions) {
     this.#config = config
     this.#log = log
+    this.#options = options
     this.#memory = ServerMemory.create(config.workers)
     this.#table = new MountTable({
       cleanup: ({ prefix, host, generation }) => {
@@ -71,9 +103,6 @@ class Supervisor implements RunningServer, Control {
     })
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve
-    })
-    this.#listenerRetired = new Promise((resolve) => {
-      this.#settleRetired = resolve
     })
     this.#connectionsGone = new Promise((resolve) => {
       this.#settleGone = resolve
@@ -86,43 +115,146 @@ class Supervisor implements RunningServer, Control {
 
   async start(): Promise<void> {
     const config = this.#config
+    const takeOver =
+      this.#options.takeOver === true ? await TakeOver.begin(config.control, config) : undefined
     try {
-      const listener = listen({ host: config.host, port: config.port })
-      this.#listener = listener
-      this.#control = await ControlServer.listen(config.control, this)
-      this.#workers = new WorkerPool({
-        config,
-        queue: this.#queue,
-        table: this.#table,
-        memory: this.#memory,
-        listener: listener.descriptor,
-        log: this.#log,
-        listenerRetired: this.#settleRetired,
-        connectionsGone: this.#settleGone,
-        ready: () => {
-          this.#showMounts()
-        },
-        died: (worker, consumer) => {
-          this.#release(worker, consumer)
-        },
-      })
-      await this.#workers.start()
-      for (const { prefix, host, spec } of config.mounts) {
-        await this.#table.mount(prefix, spec, named(host))
-      }
-      this.#showMounts()
-      this.#startTimers()
+      await this.#prepare(takeOver)
+      if (takeOver !== undefined) await this.#takeOver(takeOver)
       // Last: whoever has connected so far waits in the backlog and now finds all in place.
-      this.#accepting = listener.descriptor
-      this.#queue.kevent([
-        { ident: listener.descriptor, filter: EVFILT_READ, flags: EV_ADD | EV_DISPATCH, fflags: NOTE_NODATA },
-      ])
+      this.#accept()
+      this.#allowRestart()
     } catch (error) {
+      await takeOver?.abort(error)
       await this.#end(1)
       throw error
     }
     const { control, file } = config
     this.#log.info({ url: this.#url(), workers: config.workers, control, config: file }, 'serving')
+  }
+
+  /** All but to serve. */
+  async #prepare(takeOver: TakeOver | undefined): Promise<void> {
+    const config = this.#config
+    const { control, host, port } = config
+    const listener = takeOver === undefined ? listen({ host, port }) : adoptListener(takeOver.listener)
+    this.#listener = listener
+    this.#control = await (takeOver === undefined
+      ? ControlServer.listen(control, this)
+      : ControlServer.listenBeside(control, this))
+    this.#workers = new WorkerPool({
+      config,
+      queue: this.#queue,
+      table: this.#table,
+      memory: this.#memory,
+      listener: listener.descriptor,
+      log: this.#log,
+      listenerRetired: () => this.#settleRetired?.(),
+      connectionsGone: () => {
+        this.#noteConnectionsGone()
+      },
+      yielded: () => this.#departure?.changed(),
+      ready: () => {
+        this.#showMounts()
+      },
+      died: (worker, consumer) => {
+        this.#release(worker, consumer)
+      },
+    })
+    await this.#workers.start()
+    for (const mount of config.mounts) {
+      await this.#table.mount(mount.prefix, mount.spec, named(mount.host))
+    }
+    this.#showMounts()
+    this.#startTimers()
+  }
+
+  /** From the first moment on nobody serves, until it returns. What fails before the commit has not been. */
+  async #takeOver(takeOver: TakeOver): Promise<void> {
+    const taken: number[] = []
+    try {
+      await takeOver.take((descriptor, state) => {
+        adoptConnection(descriptor, state)
+        taken.push(descriptor)
+      })
+      this.#memory.setEarlier(await takeOver.commit())
+    } catch (error) {
+      // They are open in the old process, which goes on with them.
+      for (const descriptor of taken) releaseConnection(descriptor)
+      throw error
+    }
+    serveAgain(this.#queue, taken)
+    this.#control?.claim()
+    this.#log.info({ from: takeOver.pid, connections: taken.length }, 'taken over')
+    void this.#follow(takeOver)
+  }
+
+  /** Takes what the old process has still to answer, as it does. */
+  async #follow(takeOver: TakeOver): Promise<void> {
+    const followed = await takeOver.follow(
+      (descriptor, state) => {
+        adoptConnection(descriptor, state)
+        serveAgain(this.#queue, [descriptor])
+      },
+      (counters) => {
+        this.#memory.setEarlier(counters)
+      },
+    )
+    this.#log.info(
+      { from: takeOver.pid, connections: followed },
+      'the old process has let go of its last connection',
+    )
+  }
+
+  #accept(): void {
+    const ident = this.#listener?.descriptor
+    if (ident === undefined) return
+    this.#accepting = ident
+    this.#queue.kevent([{ ident, filter: EVFILT_READ, flags: EV_ADD | EV_DISPATCH, fflags: NOTE_NODATA }])
+  }
+
+  #allowRestart(): void {
+    const { listener, deadlines } = { listener: this.#listener, deadlines: this.#deadlines }
+    if (listener === undefined || deadlines === undefined) return
+    this.#departure = new Departure({
+      queue: this.#queue,
+      memory: this.#memory,
+      deadlines,
+      listener: listener.descriptor,
+      host: this.#config.host,
+      port: listener.port,
+      stopping: () => this.#stopping !== undefined,
+      retireListener: () => this.#retireListener(this.#config.timeouts.drain),
+      acceptAgain: () => {
+        this.#accept()
+      },
+      depart: () => {
+        this.#departed = true
+        this.#stopping ??= this.#leave()
+      },
+    })
+    this.#handOver = new HandOver(this.#departure, this.#config.control, this.#log)
+  }
+
+  async restart(): Promise<RestartReport> {
+    const handOver = this.#handOver
+    const spawn = this.#options.spawnSuccessor
+    if (handOver === undefined || spawn === undefined) {
+      throw new ControlError(
+        'ERR_RESTART_UNAVAILABLE',
+        'this server cannot start its successor; start it with --take-over',
+      )
+    }
+    if (handOver.busy)
+      throw new ControlError('ERR_RESTART_BUSY', 'another restart is going on; wait for it to end')
+    const outcome = handOver.outcome()
+    const successor = spawn()
+    successor.once('error', (error) => {
+      handOver.failed(error.message)
+    })
+    successor.once('exit', (code, signal) => {
+      handOver.failed(`the new process has ended with ${signal ?? `exit code ${code}`}; its log says why`)
+    })
+    return outcome
   }
 
   stop(): Promise<void> {
@@ -207,13 +339,30 @@ class Supervisor implements RunningServer, Control {
   async #drain(): Promise<void> {
     const { drain } = this.#config.timeouts
     const deadline = monotonicNow() + drain
+    this.#handOver?.failed('the server is stopping')
     await this.#retireListener(drain)
+    this.#listener?.close()
     this.#memory.startClosing()
     // In the far future, every connection that waits for a request is past its deadline.
     const idle = setInterval(() => this.#deadlines?.force(Number.MAX_SAFE_INTEGER), IDLE_GRACE)
     this.#noteConnectionsGone()
     await orAfter(this.#connectionsGone, deadline - monotonicNow())
     clearInterval(idle)
+    await this.#finish(deadline)
+  }
+
+  /** Another process serves: what runs here may end, and its connections follow. */
+  async #leave(): Promise<void> {
+    const deadline = monotonicNow() + this.#config.timeouts.drain
+    this.#listener?.close()
+    this.#noteConnectionsGone()
+    await orAfter(this.#connectionsGone, deadline - monotonicNow())
+    setHandingOver(false)
+    this.#memory.startClosing()
+    await this.#finish(deadline)
+  }
+
+  async #finish(deadline: number): Promise<void> {
     const left = connections().open
     if (left > 0) this.#log.warn({ connections: left }, 'the drain timeout has passed; they are closed')
     await this.#table.stop({ deadline: Math.max(deadline - monotonicNow(), 1), force: true })
@@ -225,25 +374,27 @@ class Supervisor implements RunningServer, Control {
 
   /** Called whenever a connection may have been the last one. */
   #noteConnectionsGone(): void {
-    if (this.#memory.closing && connections().open === 0) this.#settleGone()
+    this.#departure?.changed()
+    if ((this.#memory.closing || this.#departed) && connections().open === 0) this.#settleGone()
   }
 
   /** Forces the listener out of the queue: the worker that gets it accepts whoever waits, and says so. */
   async #retireListener(limit: number): Promise<void> {
-    const listener = this.#listener
-    if (listener === undefined) return
-    if (force(this.#queue, listener.descriptor)) {
-      await orAfter(this.#listenerRetired, limit)
-    }
-    this.#queue.detach(listener.descriptor)
+    const accepting = this.#accepting
+    if (accepting === undefined) return
+    const retired = new Promise<void>((resolve) => {
+      this.#settleRetired = resolve
+    })
+    if (force(this.#queue, accepting)) await orAfter(retired, limit)
+    this.#queue.detach(accepting)
     this.#accepting = undefined
-    listener.close()
   }
 
   async #end(code: number): Promise<void> {
     this.#deadlines?.[Symbol.dispose]()
     clearInterval(this.#pictures)
-    await this.#control?.close()
+    this.#handOver?.close()
+    await (this.#departed ? this.#control?.leave() : this.#control?.close())
     await this.#workers?.kill()
     this.#queue.close()
     this.#table.close()

@@ -1,6 +1,7 @@
 import {
   EVFILT_READ,
   EV_ADD,
+  EV_DISABLE,
   EV_DISPATCH,
   EV_ENABLE,
   EV_ERROR,
@@ -33,8 +34,10 @@ export interface ServeLoopParts {
   readonly memory: ServerMemory
   /** The listener was forced out of the queue, and nobody waits in it any more. */
   listenerRetired(): void
-  /** Connections were closed while the server is closing. */
+  /** Connections were closed while the server is closing, or hands over. */
   closed(): void
+  /** Connections are out of service, to go to another process. */
+  yielded(): void
 }
 
 /**
@@ -55,6 +58,7 @@ export class ServeLoop {
   #inTurn = false
   #consumption: Consumption | undefined
   #flushing = false
+  #yields = 0
 
   constructor(parts: ServeLoopParts) {
     this.#parts = parts
@@ -83,7 +87,15 @@ export class ServeLoop {
       this.#flushing = false
       this.#serve(this.#parts.engine.flush())
       this.#apply()
+      this.#tellYields()
     })
+  }
+
+  #tellYields(): void {
+    const { yields } = this.#parts.engine
+    if (yields === this.#yields) return
+    this.#yields = yields
+    this.#parts.yielded()
   }
 
   #turn(count: number): number {
@@ -93,6 +105,7 @@ export class ServeLoop {
     this.#takeOwn(count)
     this.#serve(this.#parts.engine.read(this.#events.bytes, count))
     this.#inTurn = false
+    this.#tellYields()
     const changes = this.#changeCount
     this.#changeCount = 0
     return changes
@@ -100,21 +113,34 @@ export class ServeLoop {
 
   /** Handles the events that are not for reading, and hides them from the engine. */
   #takeOwn(count: number): void {
-    const { listener } = this.#parts
+    const { listener, memory } = this.#parts
     const events = this.#events
+    const { handingOver } = memory
     for (let index = 0; index < count; index++) {
       const descriptor = events.ident(index)
       const flags = events.flags(index)
-      if ((flags & (EV_ERROR | EV_FORCEONESHOT)) === 0 && descriptor !== listener) continue
-      if ((flags & EV_ERROR) !== 0) this.#refused(events, index)
-      events.set(index, descriptor, 0, 0)
-      if ((flags & EV_ERROR) !== 0) continue
-      if (descriptor === listener) this.#accept((flags & EV_FORCEONESHOT) !== 0)
-      else if (this.#isAlive(descriptor)) this.#add(descriptor)
+      const isOwn = (flags & (EV_ERROR | EV_FORCEONESHOT)) !== 0 || descriptor === listener
+      if (isOwn || (handingOver && this.#parts.engine.yield(descriptor)))
+        this.#takeOne(index, descriptor, flags)
     }
     // Before any handler runs: what is in no queue would be lost with the thread, and the next connection would
     // wait for this thread's handlers.
     if (this.#changeCount > 0) this.#apply()
+  }
+
+  #takeOne(index: number, descriptor: number, flags: number): void {
+    const { engine, listener, memory } = this.#parts
+    const events = this.#events
+    events.set(index, descriptor, 0, 0)
+    if ((flags & EV_ERROR) !== 0) this.#refused(events, index)
+    else if (descriptor === listener) this.#accept((flags & EV_FORCEONESHOT) !== 0)
+    else if ((flags & EV_FORCEONESHOT) === 0) return
+    else if ((memory.handingOver && engine.yield(descriptor)) || !this.#isAlive(descriptor)) return
+    else if (engine.unparsed(descriptor)) {
+      // There may be a whole request, and no event would tell of it. The engine gives the event back when it has looked.
+      this.#change(descriptor, EV_ADD | EV_DISPATCH | EV_DISABLE, NOTE_NODATA)
+      events.set(index, descriptor, EVFILT_READ, 0)
+    } else this.#add(descriptor)
   }
 
   /** For a forced event. While the server closes, whoever waits for a request is out of time. */
@@ -177,7 +203,7 @@ export class ServeLoop {
     }
     if (engine.closingCount === 0) return
     engine.closeListed()
-    if (memory.closing) this.#parts.closed()
+    if (memory.closing || memory.handingOver) this.#parts.closed()
   }
 
   #add(descriptor: number): void {

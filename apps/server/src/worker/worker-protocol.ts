@@ -26,6 +26,8 @@ export type FromWorker =
   | { readonly type: 'listener-retired' }
   /** The server is closing, and this was its last connection. */
   | { readonly type: 'connections-gone' }
+  /** Connections are out of service, to go to another process. */
+  | { readonly type: 'yielded' }
 
 /** What the control thread tells a worker. */
 export type ToWorker =

@@ -80,6 +80,9 @@ const loop = new ServeLoop({
   closed: () => {
     if (connections().open === 0) tell({ type: 'connections-gone' })
   },
+  yielded: () => {
+    tell({ type: 'yielded' })
+  },
 })
 
 async function leave(): Promise<void> {

@@ -1,0 +1,264 @@
+import { createDoor, type CallContext, type Door, type Reply } from '@x/doors'
+import { connectionState } from '@x/http1'
+import type { Logger } from 'pino'
+import * as v from 'valibot'
+import { messageOf } from '../errors.ts'
+import { version } from '../version.ts'
+import {
+  decode,
+  doorPath,
+  encode,
+  MOST_CONNECTIONS,
+  patience,
+  PROTOCOL,
+  refusal,
+  requestSchema,
+  type Begin,
+  type Request,
+} from './protocol.ts'
+import { RestartError, type RestartReport } from './restart-report.ts'
+
+/** The server that leaves. */
+export interface Departing {
+  readonly listener: number
+  readonly host: string
+  readonly port: number
+  readonly stopping: boolean
+  /** Connections that are open. */
+  connections(): number
+  counters(): Record<string, number>
+  /** Takes the listener, and all connections that wait for a request, out of service; resolves when they are. */
+  suspend(): Promise<void>
+  /** Those that are out of service now, at most so many, and in no queue. */
+  suspended(most: number): number[]
+  /** Resolves when there is one, or when no connection is left. */
+  another(): Promise<void>
+  /** Serves all of them again, and the listener. */
+  resume(): void
+  /** They are another process's. */
+  release(descriptors: readonly number[]): void
+  /** The listener and the names are another process's. What runs may end. */
+  depart(): void
+}
+
+type State = 'idle' | 'preparing' | 'suspended' | 'departed'
+
+/**
+ * The old process's side of a restart: a door that the new process calls, step by step. Whatever goes wrong before its
+ * `commit` (it says so, ends, is killed, or is late) puts everything back into service here.
+ */
+export class HandOver {
+  readonly #departing: Departing
+  readonly #log: Logger
+  readonly #path: string
+  readonly #door: Door
+  #state: State = 'idle'
+  #successor: { pid: number; version: string } | undefined
+  /** What has been sent, and is not released yet. */
+  #sent: number[] = []
+  #handed = 0
+  #suspendedAt = 0
+  #late: NodeJS.Timeout | undefined
+  #waiting: ((outcome: RestartReport | Error) => void) | undefined
+  #ended: (() => void) | undefined
+
+  /** Makes the door, and names it beside the control socket. */
+  constructor(departing: Departing, control: string, log: Logger) {
+    this.#departing = departing
+    this.#log = log
+    this.#path = doorPath(control)
+    this.#door = createDoor((data, context) => this.#answer(data, context))
+    this.#door.unref()
+    this.#door.attach(this.#path, { mode: 0o600, reclaim: true })
+  }
+
+  get busy(): boolean {
+    return this.#state !== 'idle'
+  }
+
+  /** Resolves when a new process has taken over; rejects when it has not, with the reason. */
+  outcome(): Promise<RestartReport> {
+    return new Promise((resolve, reject) => {
+      this.#waiting = (outcome) => {
+        this.#waiting = undefined
+        if (outcome instanceof Error) reject(outcome)
+        else resolve(outcome)
+      }
+    })
+  }
+
+  /** The new process has come to nothing, for a reason that it could not tell itself. */
+  failed(reason: string): void {
+    if (this.#state !== 'departed') this.#rollBack(reason)
+  }
+
+  close(): void {
+    clearTimeout(this.#late)
+    if (this.#state !== 'departed') this.#door.detach()
+    this.#door.close()
+  }
+
+  async #answer(data: Buffer | null, context: CallContext): Promise<Reply> {
+    const { uid } = context.caller
+    if (uid !== 0 && uid !== process.getuid?.())
+      return refusal('EPERM', 'only the user of the server may restart it')
+    const message = decode(data)
+    const parsed = v.safeParse(requestSchema, message?.json)
+    if (!parsed.success)
+      return refusal('ERR_CONTROL_PROTOCOL', 'this is no step of a restart of this version')
+    try {
+      return await this.#step(parsed.output, context.signal)
+    } catch (error) {
+      this.#rollBack(messageOf(error))
+      return refusal('ERR_RESTART_FAILED', messageOf(error))
+    }
+  }
+
+  #step(request: Request, signal: AbortSignal): Reply | Promise<Reply> {
+    if (request.step === 'begin') return this.#begin(request)
+    if (this.#state === 'idle')
+      return refusal('ERR_RESTART_FAILED', 'the old process has given this restart up')
+    switch (request.step) {
+      case 'watch':
+        return this.#watch(signal)
+      case 'take':
+        return this.#take()
+      case 'commit':
+        return this.#commit()
+      case 'late':
+        return this.#followUp()
+      case 'abort':
+        this.#rollBack(request.reason)
+        return encode({})
+    }
+  }
+
+  #begin(request: Begin): Reply {
+    const refused = this.#refuses(request)
+    if (refused !== undefined) return refused
+    this.#state = 'preparing'
+    this.#successor = { pid: request.pid, version: request.version }
+    this.#expectWithin(patience.prepare, 'the new process was not ready in time')
+    this.#log.info({ successor: request.pid }, 'a new process prepares to take over')
+    const { listener } = this.#departing
+    const begun = { pid: process.pid, version, connections: this.#departing.connections() }
+    return { data: encode(begun), fds: [listener] }
+  }
+
+  #refuses({ protocol, descriptors, host, port }: Begin): Buffer | undefined {
+    const departing = this.#departing
+    if (protocol !== PROTOCOL) {
+      const message = `the old process (version ${version}) speaks version ${PROTOCOL} of the hand-over, and not ${protocol}; stop it and start the new one`
+      return refusal('ERR_RESTART_PROTOCOL', message)
+    }
+    if (this.busy) return refusal('ERR_RESTART_BUSY', 'another restart is going on; wait for it to end')
+    if (departing.stopping) return refusal('ERR_MOUNT_STOPPING', 'the server is stopping')
+    if (host !== departing.host || (port !== departing.port && port !== 0)) {
+      const message = `the server listens at ${departing.host} port ${departing.port}, and the new configuration says ${host} port ${port}; a restart keeps its listener, so stop the server and start it`
+      return refusal('ERR_RESTART_LISTENER', message)
+    }
+    const needed = departing.connections() + MOST_CONNECTIONS
+    if (descriptors >= needed) return undefined
+    const message = `the new process can open ${descriptors} descriptors and needs ${needed}; raise RLIMIT_NOFILE (ulimit -n, LimitNOFILE=)`
+    return refusal('ERR_RESTART_LIMIT', message)
+  }
+
+  /** A call that lasts as long as the new process does: its end, of whatever cause, is told at once. */
+  #watch(signal: AbortSignal): Promise<Reply> {
+    return new Promise((resolve) => {
+      this.#ended = () => {
+        resolve(encode({}))
+      }
+      signal.addEventListener('abort', () => {
+        this.failed('the new process has ended')
+      })
+    })
+  }
+
+  async #take(): Promise<Reply> {
+    if (this.#state === 'preparing') {
+      this.#state = 'suspended'
+      this.#suspendedAt = performance.now()
+      this.#expectWithin(patience.takeOver, 'the new process did not take over in time')
+      await this.#departing.suspend()
+      // It may have ended meanwhile.
+      if (!this.#is('suspended')) return refusal('ERR_RESTART_FAILED', 'the restart was given up')
+    }
+    if (this.#state !== 'suspended') return refusal('ERR_CONTROL_PROTOCOL', 'there is nothing to take now')
+    const { reply, count } = this.#connections()
+    this.#handed += count
+    return reply
+  }
+
+  #is(state: State): boolean {
+    return this.#state === state
+  }
+
+  /** The next connections that are out of service, without those that were sent. */
+  #connections(): { reply: Reply; count: number } {
+    const descriptors = this.#departing.suspended(this.#sent.length + MOST_CONNECTIONS + 1)
+    const sent = new Set(this.#sent)
+    const fresh = descriptors.filter((descriptor) => !sent.has(descriptor))
+    const fds = fresh.slice(0, MOST_CONNECTIONS)
+    const states = fds.map((descriptor) => connectionState(descriptor) ?? Buffer.alloc(0))
+    this.#sent.push(...fds)
+    const sizes = states.map(({ length }) => length)
+    const head = { sizes, rest: fresh.length > fds.length, counters: this.#departing.counters() }
+    return { reply: { data: encode(head, states), fds }, count: fds.length }
+  }
+
+  #commit(): Reply {
+    if (this.#state !== 'suspended') return refusal('ERR_CONTROL_PROTOCOL', 'there is nothing to commit now')
+    this.#state = 'departed'
+    clearTimeout(this.#late)
+    this.#releaseSent()
+    this.#door.detach()
+    this.#departing.depart()
+    const { pid = 0, version: running = '' } = this.#successor ?? {}
+    const stall = performance.now() - this.#suspendedAt
+    const report = { pid, version: running, connections: this.#handed, stall }
+    this.#log.info(report, 'a new process has taken over')
+    this.#waiting?.(report)
+    return encode({ counters: this.#departing.counters() })
+  }
+
+  /** Connections whose request has been answered since. To ask again says that the last ones have arrived. */
+  async #followUp(): Promise<Reply> {
+    if (this.#state !== 'departed') return refusal('ERR_CONTROL_PROTOCOL', 'nothing was committed yet')
+    this.#releaseSent()
+    await this.#departing.another()
+    return this.#connections().reply
+  }
+
+  #releaseSent(): void {
+    this.#departing.release(this.#sent)
+    this.#sent = []
+  }
+
+  #expectWithin(milliseconds: number, otherwise: string): void {
+    clearTimeout(this.#late)
+    this.#late = setTimeout(() => {
+      this.failed(otherwise)
+    }, milliseconds)
+    this.#late.unref()
+  }
+
+  #rollBack(reason: string): void {
+    if (this.#state === 'departed') return
+    clearTimeout(this.#late)
+    const was = this.#state
+    this.#state = 'idle'
+    this.#sent = []
+    this.#handed = 0
+    this.#ended?.()
+    this.#ended = undefined
+    if (was === 'suspended') this.#departing.resume()
+    if (was !== 'idle')
+      this.#log.error(
+        { successor: this.#successor?.pid, reason },
+        'the restart has failed; this process serves on',
+      )
+    this.#successor = undefined
+    this.#waiting?.(new RestartError(reason))
+  }
+}

@@ -1,0 +1,20 @@
+/** What a restart has done. */
+export interface RestartReport {
+  /** The new process. */
+  readonly pid: number
+  readonly version: string
+  /** Connections that went over at once. */
+  readonly connections: number
+  /** Milliseconds for which nobody served. */
+  readonly stall: number
+}
+
+/** A restart that came to nothing. The old process serves on. */
+export class RestartError extends Error {
+  readonly code = 'ERR_RESTART_FAILED'
+
+  constructor(reason: string) {
+    super(`${reason}; the old process serves on`)
+    this.name = 'RestartError'
+  }
+}

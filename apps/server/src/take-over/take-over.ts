@@ -1,0 +1,155 @@
+import { readFileSync, readdirSync } from 'node:fs'
+import { openDoor, type DoorClient, type Response } from '@x/doors'
+import * as v from 'valibot'
+import { codeOf, ControlError, messageOf } from '../errors.ts'
+import { version } from '../version.ts'
+import {
+  answerOf,
+  begunSchema,
+  committedSchema,
+  connectionsSchema,
+  doorPath,
+  encode,
+  patience,
+  PROTOCOL,
+  type Connections,
+  type Request,
+} from './protocol.ts'
+
+/** Who gets a connection: it owns the descriptor when it returns, and has not when it throws. */
+export type Adopt = (descriptor: number, state: Uint8Array) => void
+
+/** The new process's side of a restart. */
+export class TakeOver {
+  /** The listening socket, this process's. */
+  readonly listener: number
+  /** The old process. */
+  readonly pid: number
+  readonly #door: DoorClient
+
+  private constructor(door: DoorClient, listener: number, pid: number) {
+    this.#door = door
+    this.listener = listener
+    this.pid = pid
+  }
+
+  /**
+   * Says to the server at this control socket that this process will take over.
+   * @throws {ControlError} ERR_NO_SERVER, or why it refuses.
+   */
+  static async begin(control: string, { host, port }: { host: string; port: number }): Promise<TakeOver> {
+    const door = await openOf(control)
+    try {
+      const request = { step: 'begin', protocol: PROTOCOL, version, pid: process.pid, host, port } as const
+      const response = await ask(door, { ...request, descriptors: descriptorsLeft() }, patience.takeOver)
+      const { json } = answerOf(response.data, begunSchema)
+      const [listener] = response.fds
+      if (listener === undefined)
+        throw new ControlError('ERR_CONTROL_PROTOCOL', 'the old process sent no listener')
+      const takeOver = new TakeOver(door, listener.take(), json.pid)
+      // It ends with this process, which the old one learns by that.
+      void door.call(encode({ step: 'watch' })).catch(() => undefined)
+      return takeOver
+    } catch (error) {
+      door.close()
+      throw error
+    }
+  }
+
+  /** Takes all connections that wait for a request. From the first moment on nobody serves. Returns how many. */
+  async take(adopt: Adopt): Promise<number> {
+    let count = 0
+    for (;;) {
+      using response = await ask(this.#door, { step: 'take' }, patience.takeOver)
+      const { json, bytes } = answerOf(response.data, connectionsSchema)
+      count += adoptAll(response, json, bytes, adopt)
+      if (!json.rest) return count
+    }
+  }
+
+  /** From now on they are this process's. Returns what the old one has counted so far. */
+  async commit(): Promise<Record<string, number>> {
+    try {
+      using response = await ask(this.#door, { step: 'commit' }, patience.takeOver)
+      return answerOf(response.data, committedSchema).json.counters
+    } catch (error) {
+      if (codeOf(error) !== 'EINTR') throw error
+      // It has died in the call; all that it had is here.
+      return {}
+    }
+  }
+
+  /** Takes the connections whose requests the old process still answers, until there are none. */
+  async follow(adopt: (descriptor: number, state: Uint8Array) => void, counted: Counted): Promise<number> {
+    let count = 0
+    try {
+      for (;;) {
+        using response = await this.#door.call(encode({ step: 'late' }))
+        const { json, bytes } = answerOf(response.data, connectionsSchema)
+        counted(json.counters)
+        if (json.sizes.length === 0) return count
+        count += adoptAll(response, json, bytes, adopt)
+      }
+    } catch {
+      // The old process has ended, and with it what it still had.
+      return count
+    } finally {
+      this.#door.close()
+    }
+  }
+
+  /** Gives up: the old process goes on at once. */
+  async abort(reason: unknown): Promise<void> {
+    const request = { step: 'abort', reason: messageOf(reason) } as const
+    await ask(this.#door, request, 1000).then(
+      (response) => {
+        response.close()
+      },
+      () => undefined,
+    )
+    this.#door.close()
+  }
+}
+
+/** Is told what the old process has counted, in all. */
+export type Counted = (counters: Record<string, number>) => void
+
+async function openOf(control: string): Promise<DoorClient> {
+  const path = doorPath(control)
+  try {
+    return await openDoor(path)
+  } catch (cause) {
+    const code = codeOf(cause)
+    if (code !== 'ENOENT' && code !== 'EBADF') throw cause
+    const message = `no server can be taken over from at ${path}; start one without --take-over`
+    throw new ControlError('ERR_NO_SERVER', message, { cause })
+  }
+}
+
+const ask = (door: DoorClient, request: Request, timeout: number): Promise<Response> =>
+  door.call(encode(request), { timeout })
+
+/** What cannot be adopted is closed, and known to nobody here: the old process still has it. */
+function adoptAll(response: Response, { sizes }: Connections, bytes: Buffer, adopt: Adopt): number {
+  if (sizes.length !== response.fds.length)
+    throw new ControlError('ERR_CONTROL_PROTOCOL', 'the old process sent other descriptors than it said')
+  let at = 0
+  for (const [index, fd] of response.fds.entries()) {
+    const end = at + (sizes[index] ?? 0)
+    const descriptor = fd.fd
+    adopt(descriptor, bytes.subarray(at, end))
+    fd.take()
+    at = end
+  }
+  return sizes.length
+}
+
+const limitsSchema = v.pipe(v.string(), v.regex(/^Max open files\s+(\d+|unlimited)/mu))
+
+/** How many descriptors this process can open yet (RLIMIT_NOFILE). */
+function descriptorsLeft(): number {
+  const limits = v.parse(limitsSchema, readFileSync('/proc/self/limits', 'utf8'))
+  const [, soft] = /^Max open files\s+(\d+|unlimited)/mu.exec(limits) ?? []
+  const most = soft === 'unlimited' ? Number.MAX_SAFE_INTEGER : Number(soft)
+  return most - readdirSync('/proc/self/fd').length
+}
