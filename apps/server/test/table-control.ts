@@ -4,6 +4,7 @@ import type {
   Control,
   MountRequest,
   ReplaceRequest,
+  RestartRequest,
   ServerStatus,
   UnmountRequest,
 } from '../src/control/control-protocol.ts'
@@ -43,8 +44,9 @@ export class TableControl implements Control, Disposable {
     return this.#table.unmount(prefix, host === undefined ? { deadline } : { host, deadline })
   }
 
-  restart(): Promise<RestartReport> {
-    return Promise.resolve({ pid: 4711, version: '1.2.4', connections: 2, stall: 1.25 })
+  restart({ wait }: RestartRequest): Promise<RestartReport> {
+    const report = { pid: 4711, version: '1.2.4', connections: 2, stall: 1.25 }
+    return Promise.resolve(wait === true ? { ...report, followed: 1 } : report)
   }
 
   status(): ServerStatus {

@@ -397,8 +397,8 @@ Napi::Value SetHandingOver(const Napi::CallbackInfo& info) {
 Napi::Value Yielded(const Napi::CallbackInfo& info) {
   Memory out;
   if (!Look(info.Env(), info[0], out)) return Throw(info, "yielded takes a list to fill.");
-  return Napi::Number::New(info.Env(), http1::Yielded(reinterpret_cast<int32_t*>(out.data),
-                                                      out.bytes / sizeof(int32_t)));
+  return Napi::Number::New(info.Env(),
+                           http1::Yielded(reinterpret_cast<int32_t*>(out.data), out.bytes / sizeof(int32_t)));
 }
 
 // exportState(fd): undefined when it is not yielded.

@@ -94,8 +94,8 @@ class Engine {
 
   // Ends the connection when its deadline has passed: true, and the next lists name it as closing.
   bool Expire(int fd, int64_t now);
-  // Takes a connection that waits for a request, and whose event this thread has, out of service. False when it
-  // does not, or must not: it has something to write, or to throw away.
+  // Takes a connection that waits for a request, and whose event this thread has, out of service. False when
+  // it does not, or must not: it has something to write, or to throw away.
   bool Yield(int fd);
   // Whether what was read of the connection may have a whole head, though no event tells of it.
   [[nodiscard]] bool Unparsed(int fd) const;

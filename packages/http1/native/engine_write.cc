@@ -179,8 +179,8 @@ void Engine::ComposeFraming(int32_t flags, double length, Connection& connection
 // leave in the same packet. The next flush sends it in any case.
 bool Engine::MayDefer(const Connection& connection, int32_t flags, size_t size) const {
   constexpr int32_t kNotInOnePiece = layout::kBodyReference | layout::kBodyFile | layout::kMoreFollows;
-  return !connection.input.empty() && !HandingOver() && (flags & kNotInOnePiece) == 0 && connection.keep_alive &&
-         !connection.close_after && connection.body.Complete() &&
+  return !connection.input.empty() && !HandingOver() && (flags & kNotInOnePiece) == 0 &&
+         connection.keep_alive && !connection.close_after && connection.body.Complete() &&
          connection.output.size() + size <= kMostDeferred;
 }
 

@@ -79,7 +79,7 @@ enum Control : uint8_t {
   kRefusedStatus,
   kBodyDone,
   kStillBlocked,
-  kFirst,  // index of the first record that flush() added
+  kFirst,   // index of the first record that flush() added
   kYields,  // connections that this engine has yielded so far
   kControlSize,
 };

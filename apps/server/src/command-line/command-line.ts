@@ -35,7 +35,8 @@ export type Command =
     }
   | { name: 'help'; about: CommandName }
   | { name: 'version' }
-  | ({ name: 'mounts' | 'status' | 'restart' } & Target)
+  | ({ name: 'mounts' | 'status' } & Target)
+  | ({ name: 'restart'; wait: boolean } & Target)
   | ({ name: 'mount'; place: Place; spec: MountSpec } & Target)
   | ({ name: 'replace'; place: Place; spec: MountSpec; deadline: number | undefined } & Target)
   | ({ name: 'unmount'; place: Place; deadline: number | undefined } & Target)
@@ -96,7 +97,12 @@ function parseRun(args: readonly string[]): Command {
 const controlParsers: Readonly<Record<Exclude<CommandName, 'run'>, (args: readonly string[]) => Command>> = {
   mounts: (args) => parseQuestion('mounts', args),
   status: (args) => parseQuestion('status', args),
-  restart: (args) => parseQuestion('restart', args),
+  restart(args) {
+    const options = { ...target, wait: flag }
+    const { values } = parse(() => parseArgs({ args: [...args], options }))
+    if (values.help === true) return { name: 'help', about: 'restart' }
+    return { name: 'restart', wait: values.wait === true, ...parseTarget(values) }
+  },
   mount(args) {
     const options = { ...target, ...handler }
     const { values, positionals } = parse(() =>
@@ -127,7 +133,7 @@ const controlParsers: Readonly<Record<Exclude<CommandName, 'run'>, (args: readon
   },
 }
 
-function parseQuestion(name: 'mounts' | 'status' | 'restart', args: readonly string[]): Command {
+function parseQuestion(name: 'mounts' | 'status', args: readonly string[]): Command {
   const { values } = parse(() => parseArgs({ args: [...args], options: target }))
   if (values.help === true) return { name: 'help', about: name }
   return { name, ...parseTarget(values) }

@@ -93,6 +93,7 @@ progress are answered by the old process, and their connections follow. If the n
 serves on, and the exit code is 1.
 
 Options:
+  --wait           until the old process has answered what it had in hand, too
 ${target}
 ${exitCodes}`,
   status: `Usage: x-server status [OPTIONS]

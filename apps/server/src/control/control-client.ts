@@ -11,7 +11,13 @@ import {
   statusAnswerSchema,
   unmountAnswerSchema,
 } from './control-protocol.ts'
-import type { MountRequest, ReplaceRequest, ServerStatus, UnmountRequest } from './control-protocol.ts'
+import type {
+  MountRequest,
+  ReplaceRequest,
+  RestartRequest,
+  ServerStatus,
+  UnmountRequest,
+} from './control-protocol.ts'
 import { ControlError, codeOf, messageOf } from '../errors.ts'
 import type { RestartReport } from '../take-over/restart-report.ts'
 import type { MountRow } from '../status/mount-row.ts'
@@ -20,6 +26,8 @@ import type { MountRow } from '../status/mount-row.ts'
 const promptly = 10_000
 /** Milliseconds for a handler to be loaded in all workers. */
 const forLoading = 60_000
+/** Milliseconds for the requests that the old process of a restart has in hand: it has a limit of its own. */
+const longestWait = 24 * 60 * 60 * 1000
 /** Milliseconds of a drain when the command names none. */
 export const defaultDrain = 30_000
 
@@ -62,9 +70,10 @@ export class ControlClient {
     await this.#send('POST', '/unmount', body, unmountAnswerSchema, promptly + deadline, signal)
   }
 
-  /** Resolves when a new process serves. */
-  restart(signal?: AbortSignal): Promise<RestartReport> {
-    return this.#send('POST', '/restart', {}, restartAnswerSchema, forLoading + promptly, signal)
+  /** Resolves when a new process serves, and with `wait` when the old one has answered all that it had in hand. */
+  restart(request: RestartRequest = {}, signal?: AbortSignal): Promise<RestartReport> {
+    const limit = forLoading + promptly + (request.wait === true ? longestWait : 0)
+    return this.#send('POST', '/restart', request, restartAnswerSchema, limit, signal)
   }
 
   async #send<T>(

@@ -15,7 +15,7 @@ import { show, strictObject, text, wholeNumber } from '../config/strict-object.t
  *   POST /mount    { prefix, host?, spec }              201 { mount: MountRow }
  *   POST /replace  { prefix, host?, spec, deadline? }   200 { mount: MountRow }   once the old one has drained
  *   POST /unmount  { prefix, host?, deadline? }         200 {}                    once it has drained
- *   POST /restart  {}                                   200 RestartReport         once a new process serves
+ *   POST /restart  { wait? }                            200 RestartReport         once a new process serves
  *
  * Every refusal is { error: { code, message } } with a status of 400 and above.
  */
@@ -38,6 +38,11 @@ export interface MountRequest {
 
 export interface ReplaceRequest extends UnmountRequest {
   spec: MountSpec
+}
+
+export interface RestartRequest {
+  /** Until the old process has answered what it had in hand, too. */
+  wait?: boolean
 }
 
 export interface ServerStatus {
@@ -65,7 +70,7 @@ export interface Control {
   unmount(request: UnmountRequest): Promise<void>
   status(): ServerStatus
   /** Resolves when a new process has taken over; rejects when it has not, and this one serves on. */
-  restart(): Promise<RestartReport>
+  restart(request: RestartRequest): Promise<RestartReport>
 }
 
 const specSchema: v.GenericSchema<unknown, MountSpec> = strictObject({
@@ -119,12 +124,15 @@ export const statusAnswerSchema: v.GenericSchema<unknown, ServerStatus> = v.obje
   config: v.exactOptional(v.string()),
   counters: v.record(v.string(), v.number()),
 })
-export const restartRequestSchema: v.GenericSchema<unknown, object> = strictObject({})
+export const restartRequestSchema: v.GenericSchema<unknown, RestartRequest> = strictObject({
+  wait: v.exactOptional(v.boolean('wait is true or false')),
+})
 export const restartAnswerSchema: v.GenericSchema<unknown, RestartReport> = v.object({
   pid: v.number(),
   version: v.string(),
   connections: v.number(),
   stall: v.number(),
+  followed: v.exactOptional(v.number()),
 })
 export const errorAnswerSchema: v.GenericSchema<unknown, { error: { code: string; message: string } }> =
   v.object({ error: v.object({ code: v.string(), message: v.string() }) })

@@ -45,8 +45,7 @@ const routes: Readonly<Record<string, { method: 'GET' | 'POST'; run: Route }>> =
   '/restart': {
     method: 'POST',
     async run(control, request) {
-      await readBody(request, restartRequestSchema)
-      return { status: 200, body: await control.restart() }
+      return { status: 200, body: await control.restart(await readBody(request, restartRequestSchema)) }
     },
   },
   '/unmount': {

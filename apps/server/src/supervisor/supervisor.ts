@@ -19,6 +19,7 @@ import type {
   Control,
   MountRequest,
   ReplaceRequest,
+  RestartRequest,
   ServerStatus,
   UnmountRequest,
 } from '../control/control-protocol.ts'
@@ -231,11 +232,14 @@ class Supervisor implements RunningServer, Control {
         this.#departed = true
         this.#stopping ??= this.#leave()
       },
+      released: () => {
+        this.#noteConnectionsGone()
+      },
     })
     this.#handOver = new HandOver(this.#departure, this.#config.control, this.#log)
   }
 
-  async restart(): Promise<RestartReport> {
+  async restart({ wait }: RestartRequest = {}): Promise<RestartReport> {
     const handOver = this.#handOver
     const spawn = this.#options.spawnSuccessor
     if (handOver === undefined || spawn === undefined) {
@@ -254,7 +258,12 @@ class Supervisor implements RunningServer, Control {
     successor.once('exit', (code, signal) => {
       handOver.failed(`the new process has ended with ${signal ?? `exit code ${code}`}; its log says why`)
     })
-    return outcome
+    // One that hangs does so for ever.
+    outcome.catch(() => successor.kill('SIGKILL'))
+    const report = await outcome
+    if (wait !== true) return report
+    await orAfter(this.#connectionsGone, this.#config.timeouts.drain)
+    return { ...report, followed: handOver.followed }
   }
 
   stop(): Promise<void> {

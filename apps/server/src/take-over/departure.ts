@@ -21,6 +21,8 @@ export interface DepartureParts {
   acceptAgain(): void
   /** The listener and the names are another process's. */
   depart(): void
+  /** Connections are another process's. */
+  released(): void
 }
 
 /** Takes the connections of this process out of service, and puts them back. */
@@ -97,7 +99,7 @@ export class Departure implements Departing {
 
   release(descriptors: readonly number[]): void {
     for (const descriptor of descriptors) releaseConnection(descriptor)
-    if (descriptors.length > 0) this.changed()
+    this.#parts.released()
   }
 
   depart(): void {

@@ -57,9 +57,13 @@ export class HandOver {
   /** What has been sent, and is not released yet. */
   #sent: number[] = []
   #handed = 0
+  #followed = 0
   #suspendedAt = 0
   #late: NodeJS.Timeout | undefined
   #waiting: ((outcome: RestartReport | Error) => void) | undefined
+  /** Process of the call that watches it, which is ended by `#ended`. */
+  #watcher: number | undefined
+  #watched: (() => void) | undefined
   #ended: (() => void) | undefined
 
   /** Makes the door, and names it beside the control socket. */
@@ -74,6 +78,11 @@ export class HandOver {
 
   get busy(): boolean {
     return this.#state !== 'idle'
+  }
+
+  /** Connections that went over after the commit, so far. */
+  get followed(): number {
+    return this.#followed
   }
 
   /** Resolves when a new process has taken over; rejects when it has not, with the reason. */
@@ -107,20 +116,19 @@ export class HandOver {
     if (!parsed.success)
       return refusal('ERR_CONTROL_PROTOCOL', 'this is no step of a restart of this version')
     try {
-      return await this.#step(parsed.output, context.signal)
+      return await this.#step(parsed.output, context)
     } catch (error) {
       this.#rollBack(messageOf(error))
       return refusal('ERR_RESTART_FAILED', messageOf(error))
     }
   }
 
-  #step(request: Request, signal: AbortSignal): Reply | Promise<Reply> {
-    if (request.step === 'begin') return this.#begin(request)
+  #step(request: Request, context: CallContext): Reply | Promise<Reply> {
+    if (request.step === 'watch') return this.#watch(context)
+    if (request.step === 'begin') return this.#begin(request, context.caller.pid)
     if (this.#state === 'idle')
       return refusal('ERR_RESTART_FAILED', 'the old process has given this restart up')
     switch (request.step) {
-      case 'watch':
-        return this.#watch(signal)
       case 'take':
         return this.#take()
       case 'commit':
@@ -133,8 +141,9 @@ export class HandOver {
     }
   }
 
-  #begin(request: Begin): Reply {
-    const refused = this.#refuses(request)
+  async #begin(request: Begin, caller: number): Promise<Reply> {
+    await this.#watchedBy(caller)
+    const refused = this.#refuses(request, caller)
     if (refused !== undefined) return refused
     this.#state = 'preparing'
     this.#successor = { pid: request.pid, version: request.version }
@@ -145,13 +154,26 @@ export class HandOver {
     return { data: encode(begun), fds: [listener] }
   }
 
-  #refuses({ protocol, descriptors, host, port }: Begin): Buffer | undefined {
+  /** Waits a moment for the call that watches the new process: the two have no order. */
+  async #watchedBy(caller: number): Promise<void> {
+    if (this.#watcher === caller || this.busy) return
+    const late = setTimeout(() => this.#watched?.(), patience.watch)
+    await new Promise<void>((resolve) => (this.#watched = resolve))
+    clearTimeout(late)
+  }
+
+  #refuses({ protocol, descriptors, host, port }: Begin, caller: number): Buffer | undefined {
     const departing = this.#departing
     if (protocol !== PROTOCOL) {
       const message = `the old process (version ${version}) speaks version ${PROTOCOL} of the hand-over, and not ${protocol}; stop it and start the new one`
       return refusal('ERR_RESTART_PROTOCOL', message)
     }
     if (this.busy) return refusal('ERR_RESTART_BUSY', 'another restart is going on; wait for it to end')
+    if (this.#watcher !== caller)
+      return refusal(
+        'ERR_CONTROL_PROTOCOL',
+        'a restart begins with a call that lasts as long as the new process',
+      )
     if (departing.stopping) return refusal('ERR_MOUNT_STOPPING', 'the server is stopping')
     if (host !== departing.host || (port !== departing.port && port !== 0)) {
       const message = `the server listens at ${departing.host} port ${departing.port}, and the new configuration says ${host} port ${port}; a restart keeps its listener, so stop the server and start it`
@@ -164,12 +186,19 @@ export class HandOver {
   }
 
   /** A call that lasts as long as the new process does: its end, of whatever cause, is told at once. */
-  #watch(signal: AbortSignal): Promise<Reply> {
+  #watch({ caller: { pid }, signal }: CallContext): Promise<Reply> {
+    if (this.#watcher !== undefined)
+      return Promise.resolve(refusal('ERR_RESTART_BUSY', 'another restart is going on; wait for it to end'))
+    this.#watcher = pid
+    this.#watched?.()
     return new Promise((resolve) => {
       this.#ended = () => {
+        this.#watcher = undefined
         resolve(encode({}))
       }
       signal.addEventListener('abort', () => {
+        if (this.#watcher !== pid) return
+        this.#watcher = undefined
         this.failed('the new process has ended')
       })
     })
@@ -227,7 +256,9 @@ export class HandOver {
     if (this.#state !== 'departed') return refusal('ERR_CONTROL_PROTOCOL', 'nothing was committed yet')
     this.#releaseSent()
     await this.#departing.another()
-    return this.#connections().reply
+    const { reply, count } = this.#connections()
+    this.#followed += count
+    return reply
   }
 
   #releaseSent(): void {

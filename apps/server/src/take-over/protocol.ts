@@ -15,6 +15,8 @@ export const MOST_CONNECTIONS = 250
 
 /** Milliseconds within which the new process has to say what comes next. */
 export const patience = {
+  /** Between the call that watches it and its first step, which may come first. */
+  watch: 1_000,
   /** From its first call on, to load and try its handlers. */
   prepare: 60_000,
   /** While nobody serves. */

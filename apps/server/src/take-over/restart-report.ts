@@ -7,6 +7,8 @@ export interface RestartReport {
   readonly connections: number
   /** Milliseconds for which nobody served. */
   readonly stall: number
+  /** Connections that have followed when their request was answered: of a restart that waits for that. */
+  readonly followed?: number
 }
 
 /** A restart that came to nothing. The old process serves on. */

@@ -40,16 +40,15 @@ export class TakeOver {
   static async begin(control: string, { host, port }: { host: string; port: number }): Promise<TakeOver> {
     const door = await openOf(control)
     try {
+      // It ends with this process, which the old one learns by that.
+      void door.call(encode({ step: 'watch' })).catch(() => undefined)
       const request = { step: 'begin', protocol: PROTOCOL, version, pid: process.pid, host, port } as const
       const response = await ask(door, { ...request, descriptors: descriptorsLeft() }, patience.takeOver)
       const { json } = answerOf(response.data, begunSchema)
       const [listener] = response.fds
       if (listener === undefined)
         throw new ControlError('ERR_CONTROL_PROTOCOL', 'the old process sent no listener')
-      const takeOver = new TakeOver(door, listener.take(), json.pid)
-      // It ends with this process, which the old one learns by that.
-      void door.call(encode({ step: 'watch' })).catch(() => undefined)
-      return takeOver
+      return new TakeOver(door, listener.take(), json.pid)
     } catch (error) {
       door.close()
       throw error

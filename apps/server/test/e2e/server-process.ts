@@ -28,6 +28,8 @@ export interface Outcome {
 /** An x-server in a process of its own, as an operator would run it. */
 export class ServerProcess implements AsyncDisposable {
   readonly log: LogEntry[] = []
+  /** Processes that have taken over, in their order. */
+  readonly #taken: number[] = []
   readonly #child: ChildProcess
   readonly #folder: string
   readonly #exit: Promise<number | null>
@@ -98,7 +100,11 @@ export class ServerProcess implements AsyncDisposable {
 
   /** Descriptors that the process has open. */
   descriptors(): number {
-    return readdirSync(`/proc/${this.pid}/fd`).length
+    return this.descriptorsOf(this.pid)
+  }
+
+  descriptorsOf(pid: number): number {
+    return readdirSync(`/proc/${pid}/fd`).length
   }
 
   /** The exit code; null when a signal ended it. */
@@ -110,16 +116,41 @@ export class ServerProcess implements AsyncDisposable {
     this.#child.kill(signal)
   }
 
+  /** The process that serves: after restarts another one than the first. */
+  get serving(): number {
+    return this.#taken.at(-1) ?? this.pid
+  }
+
+  /** The control socket's path. */
+  get control(): string {
+    return this.#control
+  }
+
+  /** The folder with the configuration. */
+  get folder(): string {
+    return this.#folder
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill('SIGKILL')
+    for (const pid of this.#taken) killQuietly(pid)
     await this.#exit
     rmSync(this.#folder, { recursive: true, force: true })
   }
 
   #notice(entry: LogEntry): void {
     this.log.push(entry)
+    if (entry.msg === 'taken over') this.#taken.push(Number(entry.pid))
     for (const waiter of this.#waiting.filter(({ matches }) => matches(entry))) waiter.resolve(entry)
     this.#waiting = this.#waiting.filter(({ matches }) => !matches(entry))
+  }
+}
+
+function killQuietly(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It has ended by itself.
   }
 }
 

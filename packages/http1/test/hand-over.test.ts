@@ -1,0 +1,117 @@
+import { closeSync, openSync } from 'node:fs'
+import { EVFILT_READ, KEventList } from '@x/kevent'
+import { afterEach, describe, expect, it } from 'vitest'
+import {
+  adoptConnection,
+  connections,
+  connectionState,
+  Engine,
+  listen,
+  reinstate,
+  releaseConnection,
+  setHandingOver,
+  yielded,
+} from '../src/index.ts'
+import { Client } from './fixtures/client.ts'
+
+const never = (): Promise<void> => new Promise(() => undefined)
+const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`
+
+/** An engine, and one accepted connection of it. */
+const open = async (): Promise<{
+  engine: Engine
+  client: Client
+  descriptor: number
+  read: () => number
+}> => {
+  const listener = listen({ host: '127.0.0.1', port: 0 })
+  const engine = new Engine({ readable: never, writable: never })
+  const client = await Client.open(listener.port)
+  while (engine.accept(listener.descriptor, 1) === 0) await new Promise(setImmediate)
+  listener.close()
+  const descriptor = engine.accepted[0] as number
+  const events = new KEventList(1)
+  events.set(0, descriptor, EVFILT_READ, 0)
+  return { engine, client, descriptor, read: () => engine.read(events.bytes, 1) }
+}
+
+const until = async (done: () => boolean): Promise<void> => {
+  while (!done()) await new Promise(setImmediate)
+}
+
+afterEach(() => {
+  setHandingOver(false)
+})
+
+describe('a connection that is handed over', () => {
+  it('is yielded while it waits, and has its counters and what was read of a head', async () => {
+    const { engine, client, descriptor, read } = await open()
+    await client.send('GET / HT')
+    await until(() => (read(), connections().reading === 1))
+    expect(engine.yield(descriptor)).toBe(true)
+    expect(engine.yields).toBe(1)
+    expect(engine.yield(descriptor)).toBe(false)
+    expect(connections().yielded).toBe(1)
+    const list = new Int32Array(4)
+    expect([yielded(list), list[0]]).toEqual([1, descriptor])
+    expect(connectionState(descriptor)?.subarray(48).toString()).toBe('GET / HT')
+    // Nothing is read of it any more.
+    await client.send('TP/1.1\r\nHost: a\r\n\r\n')
+    expect(read()).toBe(0)
+    expect(reinstate(descriptor)).toBe(true)
+    expect(engine.unparsed(descriptor)).toBe(true)
+    await until(() => read() === 1)
+    expect(engine.request(0).target).toBe('/')
+    engine.close(descriptor)
+    client[Symbol.dispose]()
+  })
+
+  it('is answered, and yielded before the request behind, which the next owner parses without an event', async () => {
+    const { engine, client, descriptor, read } = await open()
+    await client.send(get('/one') + get('/two') + 'GET /th')
+    await until(() => read() === 1)
+    setHandingOver(true)
+    void engine.respond(engine.request(0), { status: 200, body: 'one' })
+    expect(engine.flush()).toBe(0)
+    expect(engine.rearmCount).toBe(0)
+    expect((await client.next())?.body).toBe('one')
+    const state = connectionState(descriptor)!
+    setHandingOver(false)
+    expect(() => {
+      adoptConnection(descriptor, state)
+    }).toThrow(expect.objectContaining({ code: 'EEXIST' }))
+    expect(reinstate(descriptor)).toBe(true)
+    expect(read()).toBe(1)
+    expect(engine.request(0).target).toBe('/two')
+    void engine.respond(engine.request(0), { status: 200, body: 'two' })
+    engine.flush()
+    expect((await client.next())?.body).toBe('two')
+    engine.close(descriptor)
+    client[Symbol.dispose]()
+  })
+
+  it('is not yielded while a request is in hand', async () => {
+    const { engine, client, descriptor, read } = await open()
+    await client.send(get('/'))
+    await until(() => read() === 1)
+    expect(engine.yield(descriptor)).toBe(false)
+    expect(connectionState(descriptor)).toBeUndefined()
+    expect(releaseConnection(descriptor)).toBe(false)
+    expect(() => reinstate(descriptor)).toThrow(expect.objectContaining({ code: 'EBADF' }))
+    engine.close(descriptor)
+    client[Symbol.dispose]()
+  })
+
+  it('refuses a state of another version, and leaves the descriptor to its owner', () => {
+    const file = openSync('/dev/null', 'r')
+    expect(() => {
+      adoptConnection(file, Buffer.alloc(48))
+    }).toThrow(
+      expect.objectContaining({
+        code: 'EINVAL',
+        message: expect.stringContaining('another version') as string,
+      }),
+    )
+    closeSync(file)
+  })
+})
