@@ -1,9 +1,20 @@
-import { EVFILT_READ, EV_FORCEONESHOT, EV_KEEPUDATA, KEventError, NOTE_NODATA } from '@x/kevent'
+import {
+  EVFILT_READ,
+  EV_FORCEONESHOT,
+  EV_KEEPUDATA,
+  EV_RECEIPT,
+  KEventError,
+  KEventList,
+  NOTE_NODATA,
+} from '@x/kevent'
 import type { KQueue } from '@x/kevent'
 import { expired, monotonicNow } from '@x/http1'
 
 /** Milliseconds between two looks: how late a deadline may be noticed. */
 const INTERVAL = 250
+/** Connections that are forced in one look. */
+const MOST = 16_384
+const FORCE = EV_FORCEONESHOT | EV_KEEPUDATA
 
 /**
  * Ends connections that are idle or slow for too long, from a thread that serves none of them, as the 2006 mail
@@ -12,7 +23,8 @@ const INTERVAL = 250
  */
 export class DeadlineTimer implements Disposable {
   readonly #queue: KQueue
-  readonly #late = new Int32Array(1024)
+  readonly #late = new Int32Array(MOST)
+  readonly #changes = new KEventList(MOST)
   readonly #timer: NodeJS.Timeout
 
   constructor(queue: KQueue) {
@@ -25,7 +37,12 @@ export class DeadlineTimer implements Disposable {
   /** Forces every connection whose deadline is not after `now`, in ms of the monotonic clock. */
   force(now: number): void {
     const count = expired(now, this.#late)
-    for (let index = 0; index < count; index++) force(this.#queue, this.#late[index] as number)
+    const changes = this.#changes
+    for (let index = 0; index < count; index++) {
+      changes.set(index, this.#late[index] as number, EVFILT_READ, FORCE | EV_RECEIPT, NOTE_NODATA)
+    }
+    // As receipts: of one that went away between the look and the call, which was the aim, nobody need be told.
+    if (count > 0) this.#queue.keventList(changes, count, changes, count, 0)
   }
 
   [Symbol.dispose](): void {
@@ -35,9 +52,8 @@ export class DeadlineTimer implements Disposable {
 
 /** Has some worker get the descriptor's event as a forced one. False: it is not in the queue any more. */
 export function force(queue: KQueue, descriptor: number): boolean {
-  const flags = EV_FORCEONESHOT | EV_KEEPUDATA
   try {
-    queue.kevent([{ ident: descriptor, filter: EVFILT_READ, flags, fflags: NOTE_NODATA }])
+    queue.kevent([{ ident: descriptor, filter: EVFILT_READ, flags: FORCE, fflags: NOTE_NODATA }])
     return true
   } catch (error) {
     // It went away between the look and the call: that was the aim.

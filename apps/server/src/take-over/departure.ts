@@ -7,6 +7,8 @@ import { serveAgain } from './serve-again.ts'
 
 /** Milliseconds for the workers to let go of connections that wait: one whose handler blocks holds up a few. */
 const PATIENCE = 1000
+/** Milliseconds between two times that they are asked to. */
+const AGAIN = 20
 
 export interface DepartureParts {
   readonly queue: KQueue
@@ -29,6 +31,10 @@ export interface DepartureParts {
 export class Departure implements Departing {
   readonly #parts: DepartureParts
   readonly #list = new Int32Array(65_536)
+  /** Yielded, and in no queue any more. */
+  readonly #seen = new Set<number>()
+  /** Of those, the ones that nobody has been told of. */
+  #fresh: number[] = []
   #handingOver = false
   #waiting: (() => void)[] = []
 
@@ -65,28 +71,47 @@ export class Departure implements Departing {
     setHandingOver(true)
     this.#parts.memory.startHandingOver()
     await this.#parts.retireListener()
-    const late = setTimeout(() => {
+    // Most are let go of at the first time; one that has just been read a part of is forced again.
+    const again = setInterval(() => {
       this.changed()
-    }, PATIENCE)
+      this.#forceAll()
+    }, AGAIN)
+    this.#forceAll()
     const until = performance.now() + PATIENCE
-    for (let left = waiting(); left > 0 && performance.now() < until; left = waiting()) {
-      // In the far future, every connection that waits for a request is past its deadline.
-      this.#parts.deadlines.force(Number.MAX_SAFE_INTEGER)
-      await this.#change()
-    }
-    clearTimeout(late)
+    while (waiting() > 0 && performance.now() < until) await this.#change()
+    clearInterval(again)
   }
 
   suspended(most: number): number[] {
-    const count = Math.min(yielded(this.#list), most)
-    const descriptors = Array.from(this.#list.subarray(0, count))
-    // Where a request has just been answered, its event is still there, disabled.
-    for (const descriptor of descriptors) this.#parts.queue.detach(descriptor)
-    return descriptors
+    if (this.#fresh.length === 0) this.#fresh = this.#look()
+    return this.#fresh.splice(0, most)
+  }
+
+  hasMore(): boolean {
+    return this.#fresh.length > 0
+  }
+
+  /** Those that have been yielded since the last look. */
+  #look(): number[] {
+    const count = yielded(this.#list)
+    const fresh: number[] = []
+    for (let index = 0; index < count; index++) {
+      const descriptor = this.#list[index] as number
+      if (this.#seen.has(descriptor)) continue
+      this.#seen.add(descriptor)
+      fresh.push(descriptor)
+      // Where a request has just been answered, its event is still there, disabled.
+      this.#parts.queue.detach(descriptor)
+    }
+    return fresh
   }
 
   async another(): Promise<void> {
-    while (connections().open > 0 && yielded(this.#list) === 0) await this.#change()
+    for (;;) {
+      if (this.#fresh.length === 0) this.#fresh = this.#look()
+      if (this.#fresh.length > 0 || connections().open === 0) return
+      await this.#change()
+    }
   }
 
   resume(): void {
@@ -98,7 +123,10 @@ export class Departure implements Departing {
   }
 
   release(descriptors: readonly number[]): void {
-    for (const descriptor of descriptors) releaseConnection(descriptor)
+    for (const descriptor of descriptors) {
+      this.#seen.delete(descriptor)
+      releaseConnection(descriptor)
+    }
     this.#parts.released()
   }
 
@@ -115,8 +143,18 @@ export class Departure implements Departing {
     for (const wake of waiting) wake()
   }
 
+  /** Of a hand-over that was given up: whatever has been yielded, and whoever has been told of it. */
   #serveAll(): void {
-    serveAgain(this.#parts.queue, this.suspended(this.#list.length))
+    this.#seen.clear()
+    this.#fresh = []
+    const descriptors = this.#look()
+    this.#seen.clear()
+    serveAgain(this.#parts.queue, descriptors)
+  }
+
+  /** In the far future, every connection that waits for a request is past its deadline. */
+  #forceAll(): void {
+    this.#parts.deadlines.force(Number.MAX_SAFE_INTEGER)
   }
 
   #change(): Promise<void> {

@@ -29,9 +29,11 @@ export interface Departing {
   counters(): Record<string, number>
   /** Takes the listener, and all connections that wait for a request, out of service; resolves when they are. */
   suspend(): Promise<void>
-  /** Those that are out of service now, at most so many, and in no queue. */
+  /** The next that are out of service, and in no queue: at most so many. */
   suspended(most: number): number[]
-  /** Resolves when there is one, or when no connection is left. */
+  /** Whether there are more of them. */
+  hasMore(): boolean
+  /** Resolves when there is another one, or when no connection is left. */
   another(): Promise<void>
   /** Serves all of them again, and the listener. */
   resume(): void
@@ -40,6 +42,9 @@ export interface Departing {
   /** The listener and the names are another process's. What runs may end. */
   depart(): void
 }
+
+/** Descriptors that a server needs beside its connections. */
+const ROOM = 250
 
 type State = 'idle' | 'preparing' | 'suspended' | 'departed'
 
@@ -179,7 +184,7 @@ export class HandOver {
       const message = `the server listens at ${departing.host} port ${departing.port}, and the new configuration says ${host} port ${port}; a restart keeps its listener, so stop the server and start it`
       return refusal('ERR_RESTART_LISTENER', message)
     }
-    const needed = departing.connections() + MOST_CONNECTIONS
+    const needed = departing.connections() + ROOM
     if (descriptors >= needed) return undefined
     const message = `the new process can open ${descriptors} descriptors and needs ${needed}; raise RLIMIT_NOFILE (ulimit -n, LimitNOFILE=)`
     return refusal('ERR_RESTART_LIMIT', message)
@@ -225,14 +230,11 @@ export class HandOver {
 
   /** The next connections that are out of service, without those that were sent. */
   #connections(): { reply: Reply; count: number } {
-    const descriptors = this.#departing.suspended(this.#sent.length + MOST_CONNECTIONS + 1)
-    const sent = new Set(this.#sent)
-    const fresh = descriptors.filter((descriptor) => !sent.has(descriptor))
-    const fds = fresh.slice(0, MOST_CONNECTIONS)
+    const fds = this.#departing.suspended(MOST_CONNECTIONS)
     const states = fds.map((descriptor) => connectionState(descriptor) ?? Buffer.alloc(0))
     this.#sent.push(...fds)
     const sizes = states.map(({ length }) => length)
-    const head = { sizes, rest: fresh.length > fds.length, counters: this.#departing.counters() }
+    const head = { sizes, rest: this.#departing.hasMore(), counters: this.#departing.counters() }
     return { reply: { data: encode(head, states), fds }, count: fds.length }
   }
 

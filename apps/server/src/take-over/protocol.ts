@@ -10,8 +10,8 @@ import { ControlError } from '../errors.ts'
 /** Of the messages, and of the states of connections. Another one is refused, in both directions. */
 export const PROTOCOL = 1
 
-/** Connections of one answer: as many descriptors as go with one packet. */
-export const MOST_CONNECTIONS = 250
+/** Connections of one answer: a call of a door has at most 1024 descriptors. */
+export const MOST_CONNECTIONS = 1000
 
 /** Milliseconds within which the new process has to say what comes next. */
 export const patience = {
