@@ -56,7 +56,7 @@ class LoopSession {
 
   // Until the loop waits for something else, its thread looks for the reply itself: no packet rings
   // meanwhile.
-  bool looks() const { return vigil_.armed(); }
+  bool looks() const { return !over_ && vigil_.armed(); }
   // As Take, and `looks` is over. 0: a packet will ring.
   int Look(char* scratch, LoopReply& reply);
 

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { createDoor, DoorClient, DoorError, openDoor, type Reply } from '../src/index.ts'
 import { newChild } from './fixtures/child.ts'
 import { codeOf, countOpen, newFolder, own, until } from './fixtures/disposal.ts'
-import { echo, newDoor, newOpenDoor } from './fixtures/doors.ts'
+import { echo, newDoor, newOpenDoor, procedure } from './fixtures/doors.ts'
 
 describe('call', () => {
   const sizes = [1, 2047, 2048, 2049, 8192, 16_384, 16_385, 65_536, 65_537, 200_000, 2 ** 20, 2 ** 24]
@@ -91,6 +91,31 @@ describe('call', () => {
     )
     expect([await child.next(), await child.next()]).toEqual(['x', 'y,z'])
     expect(await child.exited).toEqual([0, null])
+  })
+
+  test('of two doors in turn are answered, though replies are found before the loop waits', async () => {
+    const module = JSON.stringify(procedure('echo').module)
+    const server = newChild(
+      `const procedure = { module: new URL(${module}), export: 'echo' }
+       for (const name of ['.a', '.b']) createDoor(procedure).attach(path + name)
+       print('ready')`,
+      join(newFolder(), 'door'),
+    )
+    expect(await server.next()).toBe('ready')
+    // A process that nothing else wakes.
+    const client = newChild(
+      `const [one, other] = [await openDoor(path + '.a'), await openDoor(path + '.b')]
+       const textOf = async (call) => String((await call).data)
+       for (let n = 0; n < 200; n++) {
+         const answer = textOf(one.call('a' + n))
+         // Meanwhile the reply comes.
+         other.callSync()
+         if ((await answer) !== 'a' + n || (await textOf(other.call('b' + n))) !== 'b' + n) print('wrong')
+       }
+       print('all')`,
+      server.path,
+    )
+    expect(await client.next()).toBe('all')
   })
 
   test('46: a thousand leave nothing behind', async () => {
