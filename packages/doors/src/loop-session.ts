@@ -67,6 +67,8 @@ export class LoopSession {
   async #callLater(request: Request, signal: AbortSignal | undefined): Promise<Response> {
     if (!(await this.#places.wait(signal)))
       throw new DoorError(E.EAGAIN, 'door_call', { cause: signal?.reason })
+    // Others wait for it too, of whom each is told.
+    if (!this.#open) this.#places.give()
     const response = this.#open ? this.#call(request, signal) : undefined
     if (response === undefined) throw serverGone()
     return response

@@ -93,6 +93,14 @@ describe('call', () => {
     expect(await child.exited).toEqual([0, null])
   })
 
+  test('46: a thousand leave nothing behind', async () => {
+    const { client } = await newOpenDoor(echo)
+    await client.call('first')
+    const before = countOpen()
+    for (let n = 0; n < 1000; n++) expect((await client.call(`call ${n}`)).data.toString()).toBe(`call ${n}`)
+    expect(countOpen()).toBe(before)
+  })
+
   test('of two doors in turn are answered, though replies are found before the loop waits', async () => {
     const module = JSON.stringify(procedure('echo').module)
     const server = newChild(
@@ -116,14 +124,6 @@ describe('call', () => {
       server.path,
     )
     expect(await client.next()).toBe('all')
-  })
-
-  test('46: a thousand leave nothing behind', async () => {
-    const { client } = await newOpenDoor(echo)
-    await client.call('first')
-    const before = countOpen()
-    for (let n = 0; n < 1000; n++) expect((await client.call(`call ${n}`)).data.toString()).toBe(`call ${n}`)
-    expect(countOpen()).toBe(before)
   })
 
   test('61: of a door of this very thread works; a blocking one would wait for itself: EDEADLK', async () => {
@@ -311,6 +311,23 @@ describe('call', () => {
     client.close()
     expect(await Promise.all(calls)).toEqual(['EINTR', 'EINTR'])
     await until(() => running.every((signal) => signal.aborted))
+  })
+
+  test('84: those that wait for a place are told too, however many they are', async () => {
+    let running = 0
+    const { client } = await newOpenDoor((_, { signal }) => {
+      running++
+      return new Promise<undefined>((resolve) => {
+        signal.addEventListener('abort', () => {
+          resolve(undefined)
+        })
+      })
+    })
+    const calls = Array.from({ length: 300 }, () => codeOf(() => client.call('x')))
+    await until(() => running === 65)
+    client.close()
+    expect(new Set(await Promise.all(calls))).toEqual(new Set(['EINTR']))
+    expect(running).toBe(65)
   })
 
   test('88, 94: a server that exits ends what runs in all its doors, and none is there any more', async () => {
