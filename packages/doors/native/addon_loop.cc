@@ -43,6 +43,15 @@ napi_value LoopCancel(Call& call) {
   return call.Return(0);
 }
 
+// loopHold(id, held)
+napi_value LoopHold(Call& call) {
+  LoopClient* client = call.environment().Find(call.Int(0));
+  const bool held = call.Bool(1);
+  if (call.bad() || client == nullptr) return call.Return(-EBADF);
+  client->Hold(held);
+  return call.Return(0);
+}
+
 // loopTake(id): as LoopSession::Take.
 napi_value LoopTake(Call& call) {
   LoopClient* client = call.environment().Find(call.Int(0));
@@ -63,8 +72,9 @@ napi_value LoopClose(Call& call) {
 }
 
 constexpr Entry kEntries[] = {
-    {"loopCall", Run<LoopCall>}, {"loopCancel", Run<LoopCancel>}, {"loopClose", Run<LoopClose>},
-    {"loopOpen", Run<LoopOpen>}, {"loopOver", Run<LoopOver>},     {"loopTake", Run<LoopTake>},
+    {"loopCall", Run<LoopCall>},     {"loopCancel", Run<LoopCancel>}, {"loopClose", Run<LoopClose>},
+    {"loopHold", Run<LoopHold>},     {"loopOpen", Run<LoopOpen>},     {"loopOver", Run<LoopOver>},
+    {"loopTake", Run<LoopTake>},
 };
 
 }  // namespace

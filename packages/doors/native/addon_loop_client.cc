@@ -51,7 +51,7 @@ std::array<uv_handle_t*, 3> LoopClient::Handles() {
 
 void LoopClient::Watch() {
   auto* handle = reinterpret_cast<uv_handle_t*>(&poll_);
-  session_.awaits() ? uv_ref(handle) : uv_unref(handle);
+  session_.awaits() || held_ ? uv_ref(handle) : uv_unref(handle);
   if (session_.looks()) LookBeforeWait();
   const int wanted = session_.queued() ? UV_READABLE | UV_WRITABLE : UV_READABLE;
   if (wanted == watched_) return;
@@ -64,6 +64,11 @@ void LoopClient::Watch() {
 void LoopClient::LookBeforeWait() {
   uv_prepare_start(&prepare_, &OnPrepare);
   uv_idle_start(&idle_, [](uv_idle_t*) {});
+}
+
+void LoopClient::Hold(bool held) {
+  held_ = held;
+  Watch();
 }
 
 void LoopClient::Close() {

@@ -29,6 +29,8 @@ class LoopClient {
   // After anything that the session was asked for: watches for room as long as something waits for that, and
   // keeps the loop alive as long as somebody waits for a reply.
   void Watch();
+  // Somebody waits until a call may be made, which keeps the loop alive too.
+  void Hold(bool held);
   // It is the environment's no more.
   void Close();
 
@@ -62,6 +64,7 @@ class LoopClient {
   uv_idle_t idle_{};        // it must not wait: as long
   int open_ = 0;            // handles
   int watched_ = 0;         // events of the socket
+  bool held_ = false;
   napi_async_cleanup_hook_handle teardown_ = nullptr;
 };
 

@@ -34,6 +34,8 @@ export class LoopSession {
   readonly #waiting = new Map<number, Waiting>()
   /** One is taken until the reply is here, also when nobody waits for that any more. */
   readonly #places: Places
+  /** Calls that wait for a place. */
+  #later = 0
   #expected = 0
   #sequence = 0
   #open = true
@@ -65,13 +67,20 @@ export class LoopSession {
   }
 
   async #callLater(request: Request, signal: AbortSignal | undefined): Promise<Response> {
-    if (!(await this.#places.wait(signal)))
-      throw new DoorError(E.EAGAIN, 'door_call', { cause: signal?.reason })
+    if (!(await this.#place(signal))) throw new DoorError(E.EAGAIN, 'door_call', { cause: signal?.reason })
     // Others wait for it too, of whom each is told.
     if (!this.#open) this.#places.give()
     const response = this.#open ? this.#call(request, signal) : undefined
     if (response === undefined) throw serverGone()
     return response
+  }
+
+  /** It keeps the process alive as a reply does: given up calls, which do not, may have all places. */
+  async #place(signal: AbortSignal | undefined): Promise<boolean> {
+    if (this.#later++ === 0) binding.loopHold(this.#client, true)
+    const taken = await this.#places.wait(signal)
+    if (--this.#later === 0 && this.#open) binding.loopHold(this.#client, false)
+    return taken
   }
 
   #call(request: Request, signal: AbortSignal | undefined): Promise<Response> | undefined {

@@ -126,6 +126,39 @@ describe('call', () => {
     expect(await client.next()).toBe('all')
   })
 
+  test('54: a call that waits for a place of those that were given up keeps the process alive', async () => {
+    const running: (() => void)[] = []
+    const { path } = newDoor(
+      async (data) => {
+        await new Promise<void>((resolve) => running.push(resolve))
+        return data ?? undefined
+      },
+      { cancel: false },
+    )
+    const child = newChild(
+      `import { setMaxListeners } from 'node:events'
+       const client = await openDoor(path, { sharedMemory: false })
+       const given = new AbortController()
+       setMaxListeners(0, given.signal)
+       const calls = Array.from({ length: 64 }, () => codeOf(() => client.call('x', { signal: given.signal })))
+       const late = client.call('late')
+       given.abort()
+       await Promise.all(calls)
+       process.once('beforeExit', () => print('has nothing to wait for'))
+       print('given up')
+       print(String((await late).data))`,
+      path,
+    )
+    expect(await child.next()).toBe('given up')
+    await until(() => running.length === 64)
+    for (let turns = 0; turns < 100; turns++) await new Promise(setImmediate)
+    for (const finish of running.splice(0)) finish()
+    await until(() => running.length === 1)
+    running[0]?.()
+    expect(await child.next()).toBe('late')
+    expect(await child.exited).toEqual([0, null])
+  })
+
   test('61: of a door of this very thread works; a blocking one would wait for itself: EDEADLK', async () => {
     const { client } = await newOpenDoor(echo)
     expect((await client.call('x')).data.toString()).toBe('x')
