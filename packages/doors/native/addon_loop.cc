@@ -43,6 +43,13 @@ napi_value LoopCancel(Call& call) {
   return call.Return(0);
 }
 
+// loopQueued(id, sequence)
+napi_value LoopQueued(Call& call) {
+  LoopClient* client = call.environment().Find(call.Int(0));
+  const uint32_t sequence = call.Unsigned(1);
+  return call.ReturnBool(!call.bad() && client != nullptr && client->session().IsQueued(sequence));
+}
+
 // loopHold(id, held)
 napi_value LoopHold(Call& call) {
   LoopClient* client = call.environment().Find(call.Int(0));
@@ -74,7 +81,7 @@ napi_value LoopClose(Call& call) {
 constexpr Entry kEntries[] = {
     {"loopCall", Run<LoopCall>},     {"loopCancel", Run<LoopCancel>}, {"loopClose", Run<LoopClose>},
     {"loopHold", Run<LoopHold>},     {"loopOpen", Run<LoopOpen>},     {"loopOver", Run<LoopOver>},
-    {"loopTake", Run<LoopTake>},
+    {"loopQueued", Run<LoopQueued>}, {"loopTake", Run<LoopTake>},
 };
 
 }  // namespace

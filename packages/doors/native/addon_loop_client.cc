@@ -131,15 +131,19 @@ int LoopClient::Take() {
 
 void LoopClient::OnEvents(uv_poll_t* handle, int status, int events) {
   // What libuv cannot watch any more has nothing that could be read either, which the session finds out.
-  static_cast<LoopClient*>(handle->data)->Deliver(status < 0 ? UV_READABLE : events);
+  auto* self = static_cast<LoopClient*>(handle->data);
+  if (status < 0) self->watched_ = 0;  // it has stopped
+  self->Deliver(status < 0 ? UV_READABLE : events);
 }
 
-// JavaScript is told of a reply, and takes those that follow; or of the end.
+// JavaScript is told of a reply, and takes those that follow; of the end; or that something has gone.
 void LoopClient::Deliver(int events) {
   const Napi::HandleScope scope(env_);
-  int result = (events & UV_WRITABLE) != 0 ? session_.Flush() : 0;
-  if (result == 0) result = Take();
-  if (result != 0) environment_->Tell(context_, id_, result);
+  const bool flushes = (events & UV_WRITABLE) != 0;
+  const int flushed = flushes ? session_.Flush() : 0;
+  int result = Take();
+  if (result == 0) result = flushed;
+  if (result != 0 || flushes) environment_->Tell(context_, id_, result);
 }
 
 }  // namespace doors

@@ -11,8 +11,6 @@ import { Response } from './response.ts'
 interface Waiting {
   readonly resolve: (response: Response) => void
   readonly reject: (error: unknown) => void
-  /** To be released when they have gone. */
-  readonly fds: readonly SentFd[]
 }
 
 /** Calls that a session may have at a time, without an area and with one (docs/protocol.md). */
@@ -21,7 +19,6 @@ const ONE_CALL = 1
 
 const { numbers } = binding
 const scratch = bufferOf(binding.replyBytes)
-const none: readonly SentFd[] = []
 
 const sessions = new Map<number, LoopSession>()
 binding.setListener((client, result) => sessions.get(client)?.told(result))
@@ -32,11 +29,13 @@ export class LoopSession {
   /** One call at a time, whose data is in shared memory, if the server makes some. */
   readonly #area: boolean
   readonly #waiting = new Map<number, Waiting>()
+  /** Of calls that wait for room: to be released when they have gone. */
+  readonly #queued = new Map<number, readonly SentFd[]>()
   /** One is taken until the reply is here, also when nobody waits for that any more. */
   readonly #places: Places
+  #expected = 0
   /** Calls that wait for a place. */
   #later = 0
-  #expected = 0
   #sequence = 0
   #open = true
 
@@ -90,9 +89,9 @@ export class LoopSession {
     if (sent < 0) return this.#notSent(sent)
     this.#expected++
     if (sent === 0) closeReleased(request.fds)
-    const fds = sent === 0 ? none : request.fds
+    else if (request.fds.length > 0) this.#queued.set(sequence, request.fds)
     const answer = new Promise<Response>((resolve, reject) => {
-      this.#waiting.set(sequence, { resolve, reject, fds })
+      this.#waiting.set(sequence, { resolve, reject })
     })
     return signal === undefined ? answer : this.#unless(signal, sequence, answer)
   }
@@ -124,19 +123,22 @@ export class LoopSession {
 
   #notSent(errno: number): Promise<Response> | undefined {
     this.#places.give()
-    if (binding.loopOver(this.#client)) this.close()
+    // Replies that were there before the server went are not lost.
+    if (errno === E.EPIPE) this.told(binding.loopTake(this.#client))
+    if (errno === E.EPIPE || binding.loopOver(this.#client)) this.close()
     if (errno === E.EPIPE) return undefined
     const known: Record<number, number> = { [E.EPERM]: E.ENOTSUP, [E.EBADF]: E.EINVAL }
     return Promise.reject(new DoorError(known[errno] ?? errno, 'door_call'))
   }
 
-  /** @internal The record has a reply (1), or the session is over (a negative errno). */
+  /** @internal The record has a reply (1), the session is over (a negative errno), or something has gone (0). */
   told(result: number): void {
     let told = result
     while (told > 0) {
       this.#settle()
       told = this.#expected > 0 ? binding.loopTake(this.#client) : 0
     }
+    this.#release()
     // Descriptors of one reply were lost, and nobody knows of which: all that wait are told.
     if (told < 0) this.#end(told === E.EMFILE ? new DoorError(told, 'door_call') : serverGone())
   }
@@ -152,7 +154,6 @@ export class LoopSession {
       for (const fd of fds) fd.close()
       return
     }
-    closeReleased(waiting.fds)
     const status = numbers[Reply.status] as number
     if (status === 0) {
       waiting.resolve(new Response(dataOfReply(), fds))
@@ -162,9 +163,19 @@ export class LoopSession {
     waiting.reject(callError(status, dataOfReply()))
   }
 
+  /** What has gone meanwhile, also of calls that nobody waits for. */
+  #release(): void {
+    for (const [sequence, fds] of this.#queued) {
+      if (binding.loopQueued(this.#client, sequence)) continue
+      this.#queued.delete(sequence)
+      closeReleased(fds)
+    }
+  }
+
   #end(error: DoorError): void {
     if (!this.#open) return
     this.#open = false
+    this.#release()
     sessions.delete(this.#client)
     binding.loopClose(this.#client)
     for (const { reject } of this.#waiting.values()) reject(error)

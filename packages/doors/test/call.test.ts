@@ -363,6 +363,24 @@ describe('call', () => {
     expect(running).toBe(65)
   })
 
+  test('88: a reply that is there when its server exits is not lost to the call that finds that out', async () => {
+    const server = newChild(
+      `const door = createDoor((data) => String(data) === 'exit' ? process.exit() : data)
+       door.attach(path)
+       print('ready')`,
+      join(newFolder(), 'door'),
+    )
+    expect(await server.next()).toBe('ready')
+    const client = own(await openDoor(server.path, { sharedMemory: false }))
+    expect((await client.call('before')).data.toString()).toBe('before')
+    const answer = client.call('x')
+    for (const text of ['y', 'z']) client.callSync(text)
+    expect(await codeOf(() => client.callSync('exit'))).toBe('EINTR')
+    const late = codeOf(() => client.call('late'))
+    expect((await answer).data.toString()).toBe('x')
+    expect(await late).toMatch(/^E(BADF|INTR)$/)
+  })
+
   test('88, 94: a server that exits ends what runs in all its doors, and none is there any more', async () => {
     const server = newChild(
       `for (const name of ['.a', '.b']) {
