@@ -43,6 +43,22 @@ napi_value LoopCancel(Call& call) {
   return call.Return(0);
 }
 
+// loopQueued(id, sequence)
+napi_value LoopQueued(Call& call) {
+  LoopClient* client = call.environment().Find(call.Int(0));
+  const uint32_t sequence = call.Unsigned(1);
+  return call.ReturnBool(!call.bad() && client != nullptr && client->session().IsQueued(sequence));
+}
+
+// loopHold(id, held)
+napi_value LoopHold(Call& call) {
+  LoopClient* client = call.environment().Find(call.Int(0));
+  const bool held = call.Bool(1);
+  if (call.bad() || client == nullptr) return call.Return(-EBADF);
+  client->Hold(held);
+  return call.Return(0);
+}
+
 // loopTake(id): as LoopSession::Take.
 napi_value LoopTake(Call& call) {
   LoopClient* client = call.environment().Find(call.Int(0));
@@ -63,8 +79,9 @@ napi_value LoopClose(Call& call) {
 }
 
 constexpr Entry kEntries[] = {
-    {"loopCall", Run<LoopCall>}, {"loopCancel", Run<LoopCancel>}, {"loopClose", Run<LoopClose>},
-    {"loopOpen", Run<LoopOpen>}, {"loopOver", Run<LoopOver>},     {"loopTake", Run<LoopTake>},
+    {"loopCall", Run<LoopCall>},     {"loopCancel", Run<LoopCancel>}, {"loopClose", Run<LoopClose>},
+    {"loopHold", Run<LoopHold>},     {"loopOpen", Run<LoopOpen>},     {"loopOver", Run<LoopOver>},
+    {"loopQueued", Run<LoopQueued>}, {"loopTake", Run<LoopTake>},
 };
 
 }  // namespace

@@ -51,12 +51,24 @@ std::array<uv_handle_t*, 3> LoopClient::Handles() {
 
 void LoopClient::Watch() {
   auto* handle = reinterpret_cast<uv_handle_t*>(&poll_);
-  session_.awaits() ? uv_ref(handle) : uv_unref(handle);
-  if (session_.looks()) uv_prepare_start(&prepare_, &OnPrepare);
+  session_.awaits() || held_ ? uv_ref(handle) : uv_unref(handle);
+  if (session_.looks()) LookBeforeWait();
   const int wanted = session_.queued() ? UV_READABLE | UV_WRITABLE : UV_READABLE;
   if (wanted == watched_) return;
   watched_ = wanted;
   uv_poll_start(&poll_, wanted, &OnEvents);
+}
+
+// What runs before the loop waits may have made the call, another session's listener say: then the loop turns
+// once more before this one looks. Until it has looked nobody rings.
+void LoopClient::LookBeforeWait() {
+  uv_prepare_start(&prepare_, &OnPrepare);
+  uv_idle_start(&idle_, [](uv_idle_t*) {});
+}
+
+void LoopClient::Hold(bool held) {
+  held_ = held;
+  Watch();
 }
 
 void LoopClient::Close() {
@@ -90,27 +102,23 @@ void LoopClient::OnPrepare(uv_prepare_t* handle) {
 
 // What its listener does makes the next call already, whose reply may be there as soon.
 void LoopClient::Look() {
-  uv_idle_stop(&idle_);
-  for (int looks = 0; looks < kMostLooks; ++looks) {
-    const int result = session_.looks() ? LookOnce() : 0;
-    if (result == 0) {
-      uv_prepare_stop(&prepare_);
-      return;
-    }
+  for (int looks = 0; session_.looks(); ++looks) {
+    // Others have their turn, and the loop comes back at once.
+    if (looks == kMostLooks) return;
+    LookOnce();
     if (id_ == 0) return;
   }
-  // Others have their turn, and the loop comes back at once.
-  if (session_.looks()) uv_idle_start(&idle_, [](uv_idle_t*) {});
+  uv_prepare_stop(&prepare_);
+  uv_idle_stop(&idle_);
 }
 
-int LoopClient::LookOnce() {
+void LoopClient::LookOnce() {
   const Napi::HandleScope scope(env_);
   LoopReply reply;
   const int result = session_.Look(environment_->exchange().reply_bytes, reply);
   Watch();
   if (result > 0) environment_->Leave(reply);
   if (result != 0) environment_->Tell(context_, id_, result);
-  return result;
 }
 
 int LoopClient::Take() {
@@ -123,15 +131,19 @@ int LoopClient::Take() {
 
 void LoopClient::OnEvents(uv_poll_t* handle, int status, int events) {
   // What libuv cannot watch any more has nothing that could be read either, which the session finds out.
-  static_cast<LoopClient*>(handle->data)->Deliver(status < 0 ? UV_READABLE : events);
+  auto* self = static_cast<LoopClient*>(handle->data);
+  if (status < 0) self->watched_ = 0;  // it has stopped
+  self->Deliver(status < 0 ? UV_READABLE : events);
 }
 
-// JavaScript is told of a reply, and takes those that follow; or of the end.
+// JavaScript is told of a reply, and takes those that follow; of the end; or that something has gone.
 void LoopClient::Deliver(int events) {
   const Napi::HandleScope scope(env_);
-  int result = (events & UV_WRITABLE) != 0 ? session_.Flush() : 0;
-  if (result == 0) result = Take();
-  if (result != 0) environment_->Tell(context_, id_, result);
+  const bool flushes = (events & UV_WRITABLE) != 0;
+  const int flushed = flushes ? session_.Flush() : 0;
+  int result = Take();
+  if (result == 0) result = flushed;
+  if (result != 0 || flushes) environment_->Tell(context_, id_, result);
 }
 
 }  // namespace doors

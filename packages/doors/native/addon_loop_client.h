@@ -29,6 +29,8 @@ class LoopClient {
   // After anything that the session was asked for: watches for room as long as something waits for that, and
   // keeps the loop alive as long as somebody waits for a reply.
   void Watch();
+  // Somebody waits until a call may be made, which keeps the loop alive too.
+  void Hold(bool held);
   // It is the environment's no more.
   void Close();
 
@@ -43,8 +45,9 @@ class LoopClient {
   int Start();
   std::array<uv_handle_t*, 3> Handles();
   void Deliver(int events);
+  void LookBeforeWait();
   void Look();
-  int LookOnce();
+  void LookOnce();
 
   static void OnEvents(uv_poll_t* handle, int status, int events);
   static void OnPrepare(uv_prepare_t* handle);
@@ -58,9 +61,10 @@ class LoopClient {
   int32_t id_ = 0;  // 0 once it is closed
   uv_poll_t poll_{};
   uv_prepare_t prepare_{};  // before the loop waits: while the session looks
-  uv_idle_t idle_{};        // it must not wait
+  uv_idle_t idle_{};        // it must not wait: as long
   int open_ = 0;            // handles
   int watched_ = 0;         // events of the socket
+  bool held_ = false;
   napi_async_cleanup_hook_handle teardown_ = nullptr;
 };
 

@@ -34,8 +34,9 @@ int LoopSession::Call(const Request& request) {
     awaited_.push_back({request.sequence, false, {}, {}, 0});
     return 0;
   }
+  if (!posts && (result == -EPIPE || result == -ECONNRESET)) return -EPIPE;
   // What has not begun to go leaves the session as it was, unless the server may know of it.
-  return posts || message.begun || result == -EPIPE || result == -ECONNRESET ? Failed(result) : result;
+  return posts || message.begun ? Failed(result) : result;
 }
 
 void LoopSession::Cancel(uint32_t sequence) {
@@ -48,8 +49,8 @@ void LoopSession::Cancel(uint32_t sequence) {
 
 int LoopSession::Flush() {
   uint32_t ended = 0;
-  const int error = outgoing_.Flush(socket_.get(), ended);
-  return error == 0 || error == -EAGAIN ? 0 : Failed(error);
+  const int error = over_ ? -EPIPE : outgoing_.Flush(socket_.get(), ended);
+  return error == -EAGAIN ? 0 : error;
 }
 
 int LoopSession::Take(char* scratch, LoopReply& reply) {
@@ -65,14 +66,13 @@ int LoopSession::Take(char* scratch, LoopReply& reply) {
 
 void LoopSession::Close() {
   Failed(-EPIPE);
+  outgoing_.Clear();
   socket_ = Descriptor();
 }
 
 int LoopSession::Failed(int error) {
   over_ = true;
-  outgoing_.Clear();
   awaited_.clear();
-  // The other end was closed with something unread in it.
   return error == -ECONNRESET ? -EPIPE : error;
 }
 
@@ -84,6 +84,8 @@ int LoopSession::TakePacket(char* scratch, LoopReply& reply) {
   }
   Arrival arrival;
   const int error = Receive(socket_.get(), landing, arrival);
+  // The other end was closed with something unread in it, which is told once, and before what has come.
+  if (error == -ECONNRESET) return 0;
   if (error != 0) return error;
   if (arrival.lost) return -EMFILE;
   const Packet& packet = arrival.packet;

@@ -41,22 +41,26 @@ class LoopSession {
   // Nothing comes of it any more, but failures.
   bool over() const { return over_; }
   // Something waits for room in the socket.
-  bool queued() const { return !outgoing_.empty(); }
+  bool queued() const { return !over_ && !outgoing_.empty(); }
+  // Of a call: not all of it is out. After the end too.
+  bool IsQueued(uint32_t sequence) const { return outgoing_.Has(sequence); }
 
   // Somebody waits for a reply.
   bool awaits() const;
 
   // 0: it is on its way, or waits for room, with copies of its data and descriptors. After a negative errno
-  // it is not: EINVAL (a descriptor of it is none), EPIPE (it is over), or whatever sendmsg(2) tells.
+  // it is not: EINVAL (a descriptor of it is none), EPIPE (nobody takes it; replies that are here already can
+  // be taken), or whatever sendmsg(2) tells.
   int Call(const Request& request);
   // Nobody waits for the reply: it comes as one that is not kept. Not with an area.
   void Cancel(uint32_t sequence);
-  // Sends what waits for room. 0, also when something still does, or a negative errno: it is over.
+  // Sends what waits for room. 0, also when something still does, or a negative errno: it never goes, and the
+  // session is to be closed when the replies that are here are taken.
   int Flush();
 
   // Until the loop waits for something else, its thread looks for the reply itself: no packet rings
   // meanwhile.
-  bool looks() const { return vigil_.armed(); }
+  bool looks() const { return !over_ && vigil_.armed(); }
   // As Take, and `looks` is over. 0: a packet will ring.
   int Look(char* scratch, LoopReply& reply);
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -41,6 +42,13 @@ int Outgoing::Flush(int socket, uint32_t& ended) {
     waiting_.erase(waiting_.begin());
   }
   return 0;
+}
+
+bool Outgoing::Has(uint32_t sequence) const {
+  return std::any_of(waiting_.begin(), waiting_.end(), [sequence](const Waiting& waiting) {
+    const Packet& packet = waiting.message.packet;
+    return packet.sequence == sequence && packet.type != Type::kCancel;
+  });
 }
 
 uint32_t Outgoing::Clear() {

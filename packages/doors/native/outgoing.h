@@ -25,6 +25,8 @@ class Outgoing {
   // Drops all. Returns how many calls have ended with it.
   uint32_t Clear();
 
+  // Whether a call or a reply of this sequence waits.
+  bool Has(uint32_t sequence) const;
   bool empty() const { return waiting_.empty(); }
   size_t size() const { return waiting_.size(); }
 

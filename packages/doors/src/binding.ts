@@ -107,8 +107,12 @@ export interface Binding {
   /** 1: a reply is in the record (Reply). 0: there is none. Other values: the session is over. */
   loopTake(client: number): number
   loopOver(client: number): boolean
+  /** Of a call that waited for room: not all of it is out. Until `loopClose`. */
+  loopQueued(client: number, sequence: number): boolean
+  /** Whether somebody waits until a call may be made: that keeps the thread alive too. */
+  loopHold(client: number, held: boolean): number
   loopClose(client: number): number
-  /** Who is told of what `loopTake` has returned, when something has come. It must not throw. */
+  /** Who is told of what `loopTake` has returned, when something has come, or has gone (0). It must not throw. */
   setListener(listener: (client: number, result: number) => void): number
 }
 

@@ -11,8 +11,6 @@ import { Response } from './response.ts'
 interface Waiting {
   readonly resolve: (response: Response) => void
   readonly reject: (error: unknown) => void
-  /** To be released when they have gone. */
-  readonly fds: readonly SentFd[]
 }
 
 /** Calls that a session may have at a time, without an area and with one (docs/protocol.md). */
@@ -21,7 +19,6 @@ const ONE_CALL = 1
 
 const { numbers } = binding
 const scratch = bufferOf(binding.replyBytes)
-const none: readonly SentFd[] = []
 
 const sessions = new Map<number, LoopSession>()
 binding.setListener((client, result) => sessions.get(client)?.told(result))
@@ -32,9 +29,13 @@ export class LoopSession {
   /** One call at a time, whose data is in shared memory, if the server makes some. */
   readonly #area: boolean
   readonly #waiting = new Map<number, Waiting>()
+  /** Of calls that wait for room: to be released when they have gone. */
+  readonly #queued = new Map<number, readonly SentFd[]>()
   /** One is taken until the reply is here, also when nobody waits for that any more. */
   readonly #places: Places
   #expected = 0
+  /** Calls that wait for a place. */
+  #later = 0
   #sequence = 0
   #open = true
 
@@ -65,11 +66,20 @@ export class LoopSession {
   }
 
   async #callLater(request: Request, signal: AbortSignal | undefined): Promise<Response> {
-    if (!(await this.#places.wait(signal)))
-      throw new DoorError(E.EAGAIN, 'door_call', { cause: signal?.reason })
+    if (!(await this.#place(signal))) throw new DoorError(E.EAGAIN, 'door_call', { cause: signal?.reason })
+    // Others wait for it too, of whom each is told.
+    if (!this.#open) this.#places.give()
     const response = this.#open ? this.#call(request, signal) : undefined
     if (response === undefined) throw serverGone()
     return response
+  }
+
+  /** It keeps the process alive as a reply does: given up calls, which do not, may have all places. */
+  async #place(signal: AbortSignal | undefined): Promise<boolean> {
+    if (this.#later++ === 0) binding.loopHold(this.#client, true)
+    const taken = await this.#places.wait(signal)
+    if (--this.#later === 0 && this.#open) binding.loopHold(this.#client, false)
+    return taken
   }
 
   #call(request: Request, signal: AbortSignal | undefined): Promise<Response> | undefined {
@@ -79,9 +89,9 @@ export class LoopSession {
     if (sent < 0) return this.#notSent(sent)
     this.#expected++
     if (sent === 0) closeReleased(request.fds)
-    const fds = sent === 0 ? none : request.fds
+    else if (request.fds.length > 0) this.#queued.set(sequence, request.fds)
     const answer = new Promise<Response>((resolve, reject) => {
-      this.#waiting.set(sequence, { resolve, reject, fds })
+      this.#waiting.set(sequence, { resolve, reject })
     })
     return signal === undefined ? answer : this.#unless(signal, sequence, answer)
   }
@@ -113,19 +123,22 @@ export class LoopSession {
 
   #notSent(errno: number): Promise<Response> | undefined {
     this.#places.give()
-    if (binding.loopOver(this.#client)) this.close()
+    // Replies that were there before the server went are not lost.
+    if (errno === E.EPIPE) this.told(binding.loopTake(this.#client))
+    if (errno === E.EPIPE || binding.loopOver(this.#client)) this.close()
     if (errno === E.EPIPE) return undefined
     const known: Record<number, number> = { [E.EPERM]: E.ENOTSUP, [E.EBADF]: E.EINVAL }
     return Promise.reject(new DoorError(known[errno] ?? errno, 'door_call'))
   }
 
-  /** @internal The record has a reply (1), or the session is over (a negative errno). */
+  /** @internal The record has a reply (1), the session is over (a negative errno), or something has gone (0). */
   told(result: number): void {
     let told = result
     while (told > 0) {
       this.#settle()
       told = this.#expected > 0 ? binding.loopTake(this.#client) : 0
     }
+    this.#release()
     // Descriptors of one reply were lost, and nobody knows of which: all that wait are told.
     if (told < 0) this.#end(told === E.EMFILE ? new DoorError(told, 'door_call') : serverGone())
   }
@@ -141,7 +154,6 @@ export class LoopSession {
       for (const fd of fds) fd.close()
       return
     }
-    closeReleased(waiting.fds)
     const status = numbers[Reply.status] as number
     if (status === 0) {
       waiting.resolve(new Response(dataOfReply(), fds))
@@ -151,9 +163,19 @@ export class LoopSession {
     waiting.reject(callError(status, dataOfReply()))
   }
 
+  /** What has gone meanwhile, also of calls that nobody waits for. */
+  #release(): void {
+    for (const [sequence, fds] of this.#queued) {
+      if (binding.loopQueued(this.#client, sequence)) continue
+      this.#queued.delete(sequence)
+      closeReleased(fds)
+    }
+  }
+
   #end(error: DoorError): void {
     if (!this.#open) return
     this.#open = false
+    this.#release()
     sessions.delete(this.#client)
     binding.loopClose(this.#client)
     for (const { reject } of this.#waiting.values()) reject(error)

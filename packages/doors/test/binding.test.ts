@@ -145,7 +145,7 @@ test('122: no argument ends the process', () => {
   const functions = Object.entries(binding).filter(
     ([name, value]) => typeof value === 'function' && /^(?:door|session|client|loop|thread|taken)/.test(name),
   ) as [string, (...values: unknown[]) => unknown][]
-  expect(functions.length).toBe(32)
+  expect(functions.length).toBe(34)
   fc.assert(
     fc.property(fc.constantFrom(...functions), fc.array(any, { maxLength: 7 }), ([name, call], values) => {
       const owns = /^(?:sessionOpen|clientOpen|loopOpen|doorOpen)$/.test(name)

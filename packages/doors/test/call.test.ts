@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { createDoor, DoorClient, DoorError, openDoor, type Reply } from '../src/index.ts'
 import { newChild } from './fixtures/child.ts'
 import { codeOf, countOpen, newFolder, own, until } from './fixtures/disposal.ts'
-import { echo, newDoor, newOpenDoor } from './fixtures/doors.ts'
+import { echo, newDoor, newOpenDoor, procedure } from './fixtures/doors.ts'
 
 describe('call', () => {
   const sizes = [1, 2047, 2048, 2049, 8192, 16_384, 16_385, 65_536, 65_537, 200_000, 2 ** 20, 2 ** 24]
@@ -99,6 +99,64 @@ describe('call', () => {
     const before = countOpen()
     for (let n = 0; n < 1000; n++) expect((await client.call(`call ${n}`)).data.toString()).toBe(`call ${n}`)
     expect(countOpen()).toBe(before)
+  })
+
+  test('of two doors in turn are answered, though replies are found before the loop waits', async () => {
+    const module = JSON.stringify(procedure('echo').module)
+    const server = newChild(
+      `const procedure = { module: new URL(${module}), export: 'echo' }
+       for (const name of ['.a', '.b']) createDoor(procedure).attach(path + name)
+       print('ready')`,
+      join(newFolder(), 'door'),
+    )
+    expect(await server.next()).toBe('ready')
+    // A process that nothing else wakes.
+    const client = newChild(
+      `const [one, other] = [await openDoor(path + '.a'), await openDoor(path + '.b')]
+       const textOf = async (call) => String((await call).data)
+       for (let n = 0; n < 200; n++) {
+         const answer = textOf(one.call('a' + n))
+         // Meanwhile the reply comes.
+         other.callSync()
+         if ((await answer) !== 'a' + n || (await textOf(other.call('b' + n))) !== 'b' + n) print('wrong')
+       }
+       print('all')`,
+      server.path,
+    )
+    expect(await client.next()).toBe('all')
+  })
+
+  test('54: a call that waits for a place of those that were given up keeps the process alive', async () => {
+    const running: (() => void)[] = []
+    const { path } = newDoor(
+      async (data) => {
+        await new Promise<void>((resolve) => running.push(resolve))
+        return data ?? undefined
+      },
+      { cancel: false },
+    )
+    const child = newChild(
+      `import { setMaxListeners } from 'node:events'
+       const client = await openDoor(path, { sharedMemory: false })
+       const given = new AbortController()
+       setMaxListeners(0, given.signal)
+       const calls = Array.from({ length: 64 }, () => codeOf(() => client.call('x', { signal: given.signal })))
+       const late = client.call('late')
+       given.abort()
+       await Promise.all(calls)
+       process.once('beforeExit', () => print('has nothing to wait for'))
+       print('given up')
+       print(String((await late).data))`,
+      path,
+    )
+    expect(await child.next()).toBe('given up')
+    await until(() => running.length === 64)
+    for (let turns = 0; turns < 100; turns++) await new Promise(setImmediate)
+    for (const finish of running.splice(0)) finish()
+    await until(() => running.length === 1)
+    running[0]?.()
+    expect(await child.next()).toBe('late')
+    expect(await child.exited).toEqual([0, null])
   })
 
   test('61: of a door of this very thread works; a blocking one would wait for itself: EDEADLK', async () => {
@@ -286,6 +344,41 @@ describe('call', () => {
     client.close()
     expect(await Promise.all(calls)).toEqual(['EINTR', 'EINTR'])
     await until(() => running.every((signal) => signal.aborted))
+  })
+
+  test('84: those that wait for a place are told too, however many they are', async () => {
+    let running = 0
+    const { client } = await newOpenDoor((_, { signal }) => {
+      running++
+      return new Promise<undefined>((resolve) => {
+        signal.addEventListener('abort', () => {
+          resolve(undefined)
+        })
+      })
+    })
+    const calls = Array.from({ length: 300 }, () => codeOf(() => client.call('x')))
+    await until(() => running === 65)
+    client.close()
+    expect(new Set(await Promise.all(calls))).toEqual(new Set(['EINTR']))
+    expect(running).toBe(65)
+  })
+
+  test('88: a reply that is there when its server exits is not lost to the call that finds that out', async () => {
+    const server = newChild(
+      `const door = createDoor((data) => String(data) === 'exit' ? process.exit() : data)
+       door.attach(path)
+       print('ready')`,
+      join(newFolder(), 'door'),
+    )
+    expect(await server.next()).toBe('ready')
+    const client = own(await openDoor(server.path, { sharedMemory: false }))
+    expect((await client.call('before')).data.toString()).toBe('before')
+    const answer = client.call('x')
+    for (const text of ['y', 'z']) client.callSync(text)
+    expect(await codeOf(() => client.callSync('exit'))).toBe('EINTR')
+    const late = codeOf(() => client.call('late'))
+    expect((await answer).data.toString()).toBe('x')
+    expect(await late).toMatch(/^E(BADF|INTR)$/)
   })
 
   test('88, 94: a server that exits ends what runs in all its doors, and none is there any more', async () => {

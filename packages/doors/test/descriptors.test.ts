@@ -137,6 +137,56 @@ describe('descriptors', () => {
     expect(fd.fd).toBe(-1)
   })
 
+  describe('that are released in a call for which the socket has no room at once', () => {
+    const newStopped = async () => {
+      const server = newChild(
+        `createDoor(async (data) => {
+           if (data === null) return
+           print('runs')
+           await line()
+         }, { cancel: false }).attach(path)
+         print('ready')`,
+        join(newFolder(), 'door'),
+      )
+      expect(await server.next()).toBe('ready')
+      const client = own(await openDoor(server.path, { sharedMemory: false }))
+      await client.call()
+      server.process.kill('SIGSTOP')
+      const controller = new AbortController()
+      const fd = own(newFile('inside'))
+      const options = { fds: [release(fd)], signal: controller.signal }
+      const call = codeOf(() => client.call(Buffer.alloc(2 ** 23), options))
+      return { server, client, controller, fd, call }
+    }
+
+    test('69: are closed when they have gone, and not as late as the reply comes', async () => {
+      const { server, fd, call } = await newStopped()
+      expect(fd.fd).toBeGreaterThanOrEqual(0)
+      server.process.kill('SIGCONT')
+      expect(await server.next()).toBe('runs')
+      await until(() => fd.fd < 0)
+      server.go()
+      expect(await call).toBe('no error')
+    })
+
+    test('71: are closed then, though the call was given up before: EINTR', async () => {
+      const { server, controller, fd, call } = await newStopped()
+      controller.abort()
+      expect(await call).toBe('EINTR')
+      expect(fd.fd).toBeGreaterThanOrEqual(0)
+      server.process.kill('SIGCONT')
+      expect(await server.next()).toBe('runs')
+      await until(() => fd.fd < 0)
+    })
+
+    test('69, 86: stay open when the server goes before', async () => {
+      const { server, fd, call } = await newStopped()
+      server.kill()
+      expect(await call).toBe('EINTR')
+      expect(fd.fd).toBeGreaterThanOrEqual(0)
+    })
+  })
+
   test('53: with one that is none are EINVAL, and those that were to be released stay', async () => {
     const { client } = await newOpenDoor(echo)
     const [first, last] = [newFile('first'), newFile('last')]

@@ -194,6 +194,27 @@ void AFullSocketKeepsCallsUntilThereIsRoom() {
   CHECK(!client.session.queued() && bytes == sequence * data.size());
 }
 
+// A server that has answered some calls goes: with some unread, which is told before the replies, while
+// another call is made, or while one waits for room.
+void RepliesThatAreHereAreNotLost() {
+  for (const int how : {0, 1, 2}) {
+    Pair pair;
+    Client client(std::move(pair.here));
+    CHECK(client.Call(1) == 0 && client.Call(2) == 0);
+    SendOne(pair.there.get(), {Type::kReply, 1, 0, 0, 0}, "", {});
+    SendOne(pair.there.get(), {Type::kReply, 2, 0, 1, 0}, "x", {});
+    uint32_t last = 2;
+    while (how == 2 && !client.session.queued()) CHECK(client.Call(++last, std::string(200'000, 'x')) == 0);
+    pair.there = Descriptor();
+    if (how == 1) CHECK(client.Call(3) == -EPIPE && !client.session.over());
+    if (how == 2) CHECK(client.session.Flush() < 0 && !client.session.over());
+    CHECK(client.Take() == 1 && client.reply.sequence == 1);
+    CHECK(client.Take() == 1 && client.reply.sequence == 2 && client.Data() == "x");
+    CHECK(client.Take() == -EPIPE && client.session.over() && client.Call(4) == -EPIPE);
+    CHECK(client.session.IsQueued(last) == (how == 2) && !client.session.queued());
+  }
+}
+
 // What a client says to a packet that it must not get.
 int After(const Packet& packet, const std::string& data = "", size_t descriptors = 0, bool area = false) {
   Pair pair;
@@ -284,6 +305,7 @@ int main() {
   CallsAndRepliesMeet(kSequential, 1000, 3);
   CallsAndRepliesMeet(kBoth, 20'000, 4);
   AFullSocketKeepsCallsUntilThereIsRoom();
+  RepliesThatAreHereAreNotLost();
   AServerThatBreaksTheRulesIsLeft();
   ATooLongReplyIsCountedAndNotKept();
   AScribbledAreaIsTheEnd();
