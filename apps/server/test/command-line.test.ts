@@ -7,13 +7,20 @@ import { commandNames, helpText } from '../src/command-line/help.ts'
 const nowhere = { control: undefined, config: undefined, json: false }
 
 test('without a command it runs', () => {
-  expect(parseCommandLine([])).toEqual({ name: 'run', config: undefined, overrides: {}, check: false, takeOver: false })
+  expect(parseCommandLine([])).toEqual({
+    name: 'run',
+    config: undefined,
+    overrides: {},
+    check: false,
+    takeOver: false,
+  })
   const args = '--config a.json --host ::1 --port 0 --workers 2 --control c.sock --check'.split(' ')
   expect(parseCommandLine(args)).toEqual({
     name: 'run',
     config: 'a.json',
     overrides: { host: '::1', port: 0, workers: 2, control: resolve('c.sock') },
     check: true,
+    takeOver: false,
   })
 })
 
