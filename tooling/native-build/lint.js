@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-// native-lint [--fix] [PACKAGE …]: clang-format and clang-tidy over the native code of every package, or of
-// the packages named. Run from the root of the repository.
+// native-lint [--fix] [--deep] [PACKAGE …]: clang-format and clang-tidy over the native code of every package, or of
+// the packages named; --deep with clang's static analyzer, which takes longer than all the rest. Run from the root of
+// the repository.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
@@ -14,8 +15,10 @@ const noise =
   /^\d+ warnings? generated\.$|^Suppressed \d+ warnings|^Use -header-filter|^Error while processing/
 const timeout = 300_000
 const fix = process.argv.includes('--fix')
+const deep = process.argv.includes('--deep')
 // A test prints what it found and is not in a hurry; and sanitizers look at what it does, where the analyzer would guess.
 const laxer = ['--checks=-cert-err33-c,-performance-*,-clang-analyzer-*']
+const usual = deep ? [] : ['--checks=-clang-analyzer-*']
 const named = process.argv.slice(2).filter((argument) => !argument.startsWith('-'))
 
 /** Runs a tool to its end and gives back whether it was content, with its complaints as file:line lines. */
@@ -64,7 +67,7 @@ const inputsOf = (file, files) =>
 const fingerprint = (file, files, flags) => {
   const hash = createHash('sha256')
     .update(tidyVersion)
-    .update(flags.join('\n'))
+    .update([deep, ...flags].join('\n'))
     .update(readFileSync('.clang-tidy'))
   for (const path of [file, ...inputsOf(file, files)]) hash.update(`\0${path}\0`).update(readFileSync(path))
   return hash.digest('hex')
@@ -108,7 +111,7 @@ for (const folder of folders) {
     const stamp = join(passed, fingerprint(file, files, flags))
     if (existsSync(stamp)) continue
     jobs.push(async () => {
-      const checks = file.startsWith(join(folder, 'native/test/')) ? laxer : []
+      const checks = file.startsWith(join(folder, 'native/test/')) ? laxer : usual
       const result = await run('clang-tidy', ['--quiet', ...checks, file, '--', ...flags])
       if (result.good) writeFileSync(stamp, '')
       return result
