@@ -1,5 +1,9 @@
 #include "authority.h"
 
+#include <arpa/inet.h>
+
+#include <array>
+
 #include "characters.h"
 
 namespace http1 {
@@ -17,13 +21,13 @@ bool IsPort(std::string_view text) {
   return true;
 }
 
-// Inside the brackets: hexadecimal digits, colons, and dots of an embedded IPv4 address.
+// What is inside the brackets: an IPv6 address. IPvFuture of RFC 3986 has no version that could be meant.
 bool IsAddressLiteral(std::string_view text) {
-  if (text.size() < 2 || text.find(':') == std::string_view::npos) return false;
-  for (const char c : text) {
-    if (kHexDigit[static_cast<uint8_t>(c)] < 0 && c != ':' && c != '.') return false;
-  }
-  return true;
+  std::array<char, INET6_ADDRSTRLEN> terminated{};
+  if (text.size() >= terminated.size()) return false;
+  text.copy(terminated.data(), text.size());
+  in6_addr address{};
+  return inet_pton(AF_INET6, terminated.data(), &address) == 1;
 }
 
 // The length of the registered name at the start of `text`; 0 when there is none or an escape is broken.

@@ -24,6 +24,7 @@ export interface BodySource {
   readonly memory: Memory
   readonly readiness: Readiness
   readonly bodyTimeout: number
+  readonly bodyRate: number
   readonly descriptor: number
   readonly generation: number
   /** Whether the bytes in hand are all. */
@@ -44,9 +45,12 @@ export class Body implements RequestBody {
   readonly #source: BodySource
   #used = false
   #complete = false
+  // Milliseconds that the client may still let its reader wait.
+  #patience: number
 
   constructor(source: BodySource) {
     this.#source = source
+    this.#patience = source.bodyTimeout
   }
 
   get used(): boolean {
@@ -124,25 +128,47 @@ export class Body implements RequestBody {
       this.#expectInProgress()
       const got = memory.native.readBody(descriptor, generation, memory.piece)
       this.#complete = memory.control[CONTROL.bodyDone] === 1
-      if (got > 0) return Uint8Array.prototype.slice.call(memory.piece, 0, got)
+      if (got > 0) {
+        this.#regain(got)
+        return Uint8Array.prototype.slice.call(memory.piece, 0, got)
+      }
       if (got === 0) return undefined
       if (got !== EAGAIN) throw this.#failure(got)
       await this.#wait()
     }
   }
 
+  // Only what is body counts: bytes of chunk sizes, extensions and trailers keep nobody waiting for longer.
+  #regain(bytes: number): void {
+    const { bodyTimeout, bodyRate } = this.#source
+    const earned = bodyRate === 0 ? bodyTimeout : (bytes * 1000) / bodyRate
+    this.#patience = Math.min(bodyTimeout, this.#patience + earned)
+  }
+
   async #wait(): Promise<void> {
-    const { memory, descriptor, generation, readiness, bodyTimeout, whenOver } = this.#source
+    const { memory, descriptor, generation, readiness, whenOver } = this.#source
     memory.native.awaitBody(descriptor, generation, 1)
-    const result = await waitFor(readiness.readable(descriptor), bodyTimeout, whenOver)
+    const since = performance.now()
+    const result = await waitFor(readiness.readable(descriptor), this.#patience, whenOver)
     if (result === 'ready') {
       memory.native.awaitBody(descriptor, generation, 0)
+      // The thread may have been busy for longer than the client was slow: what has come is looked at first.
+      this.#patience = Math.max(0, this.#patience - (performance.now() - since))
       return
     }
     this.#source.bodyFailed(result === 'over')
     if (result === 'over') throw clientGone()
+    throw this.#late()
+  }
+
+  #late(): Http1Error {
+    const { bodyTimeout, bodyRate } = this.#source
     const details = { code: 'ERR_HTTP_BODY_TIMEOUT', status: 408 }
-    throw new Http1Error(`No byte of the request body has come for ${bodyTimeout} ms.`, details)
+    const problem =
+      bodyRate === 0
+        ? `No byte of the request body has come for ${bodyTimeout} ms.`
+        : `The request body is ${bodyTimeout} ms behind ${bodyRate} bytes a second.`
+    return new Http1Error(problem, details)
   }
 
   #failure(errno: number): Http1Error {

@@ -69,6 +69,7 @@ export class Engine {
       texts: new TextCache(),
       readiness: options,
       bodyTimeout: this.#timeouts.body,
+      bodyRate: limits.bodyRate,
     }
     this.#queue = new ResponseQueue(this.#memory, new HeaderLines(this.#memory.native))
   }

@@ -13,9 +13,9 @@ export {
   yielded,
 } from './hand-over.ts'
 export type { HttpHeaders } from './headers.ts'
-export { counterNames, type Method } from './layout.ts'
+export { counterNames, type Method, METHODS as methods } from './layout.ts'
 export type { Limits, Timeouts } from './limits.ts'
 export { adoptListener, listen, type ListenAddress, type Listener, type ListenOptions } from './listener.ts'
 export type { Readiness } from './readiness.ts'
 export type { HttpRequest } from './request.ts'
-export type { ResponseBody, ResponseHeaders, ResponseLike } from './response.ts'
+export { methodNotAllowed, type ResponseBody, type ResponseHeaders, type ResponseLike } from './response.ts'

@@ -1,6 +1,6 @@
 // The numbers of the lists that native code and JavaScript share; native/layout.h holds the same.
 
-/** The methods that are implemented, in the order of their numbers. */
+/** The methods that are implemented, in the order of their numbers: what OPTIONS * allows. */
 export const METHODS: readonly Method[] = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH']
 
 /** A request method that is implemented; any other is answered 501 and never reaches a handler. */

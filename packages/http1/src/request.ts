@@ -49,6 +49,7 @@ export interface RequestContext {
   readonly texts: TextCache
   readonly readiness: Readiness
   readonly bodyTimeout: number
+  readonly bodyRate: number
 }
 
 const NOTHING = new Int32Array(0)
@@ -199,6 +200,10 @@ export class Request implements HttpRequest, FieldSource, BodySource {
 
   get bodyTimeout(): number {
     return this.#context.bodyTimeout
+  }
+
+  get bodyRate(): number {
+    return this.#context.bodyRate
   }
 
   fieldSpans(): { bytes: Buffer; fields: Int32Array; at: number; count: number; shift: number } {

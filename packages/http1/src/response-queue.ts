@@ -192,6 +192,12 @@ export class ResponseQueue {
       discardBody(body)
       return undefined
     }
+    // Reset Content has none either, but says so by its length (RFC 9110 section 15.3.6).
+    if (status === 205) {
+      this.#length(0)
+      discardBody(body)
+      return undefined
+    }
     if (body === null || body === undefined) {
       this.#empty(request)
       return undefined

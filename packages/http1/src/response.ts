@@ -1,5 +1,6 @@
 import { responseError } from './errors.ts'
 import { FileBody } from './file-body.ts'
+import type { Method } from './layout.ts'
 
 /** Header fields of a response. Values are Latin-1 text; a list makes several fields of one name. */
 export type ResponseHeaders =
@@ -19,6 +20,19 @@ export interface ResponseLike {
   readonly status?: number | undefined
   readonly headers?: ResponseHeaders | undefined
   readonly body?: ResponseBody | undefined
+}
+
+/**
+ * 405 with what is allowed instead, as RFC 9110 section 15.5.6 demands. An empty list says that the target takes no
+ * method at all for now.
+ */
+export function methodNotAllowed(allowed: readonly Method[]): ResponseLike {
+  const methods = allowed.join(', ')
+  return {
+    status: 405,
+    headers: { 'content-type': 'text/plain; charset=utf-8', allow: methods },
+    body: `405: only ${methods || 'no method'} is answered here\n`,
+  }
 }
 
 /** A body whose bytes come one after the other. */

@@ -16,6 +16,25 @@ async function echo(request: HttpRequest): Promise<ResponseLike> {
   return { body: request.path === '/probe' ? 'probe' : await request.bytes() }
 }
 
+/** Sends pieces with pauses between them, until all are out or the connection ends. Returns the bytes sent. */
+function drip(
+  client: Client,
+  { bytes, times, pause }: { bytes: number; times: number; pause: number },
+): Promise<number> {
+  return new Promise((resolve) => {
+    let sent = 0
+    const timer = setInterval(() => {
+      if (sent === bytes * times || client.socket.writableEnded || client.closed) {
+        clearInterval(timer)
+        resolve(sent)
+        return
+      }
+      sent += bytes
+      void client.send('x'.repeat(bytes))
+    }, pause)
+  })
+}
+
 describe('a request body', () => {
   it('is read as bytes, text, JSON, an array buffer or pieces', async () => {
     const seen: unknown[] = []
@@ -185,6 +204,75 @@ describe('a request body', () => {
     expect((await client.next())?.status).toBe(408)
     await client.untilClosed()
     expect(server.failures).toEqual([expect.objectContaining({ code: 'ERR_HTTP_BODY_TIMEOUT' })])
+  })
+
+  it('that comes slower than its rate is 408, though bytes keep coming', async () => {
+    await using server = new Server(echo, { limits: { bodyRate: 1000 }, timeouts: { body: 200 } })
+    using client = await Client.open(server.port)
+    await client.send(post('Content-Length: 10000\r\n'))
+    const sent = drip(client, { bytes: 1, times: 10_000, pause: 10 })
+    const answer = await client.next()
+    expect(answer).toMatchObject({ status: 408 })
+    expect(answer?.body).toMatch(/200 ms behind 1000 bytes a second/)
+    client.socket.end()
+    expect(await sent).toBeLessThan(10_000)
+    expect(server.failures).toEqual([expect.objectContaining({ code: 'ERR_HTTP_BODY_TIMEOUT' })])
+  })
+
+  it('does not keep its time by chunk sizes, extensions and trailers: they are no body', async () => {
+    await using server = new Server(echo, { limits: { bodyRate: 0 }, timeouts: { body: 200 } })
+    using client = await Client.open(server.port)
+    await client.send(`${post('Transfer-Encoding: chunked\r\n')}5\r\nhello\r\n1;`)
+    await untilHandling()
+    const sent = drip(client, { bytes: 1, times: 2000, pause: 10 })
+    expect((await client.next())?.status).toBe(408)
+    client.socket.end()
+    expect(await sent).toBeLessThan(2000)
+  })
+
+  it.each([
+    [
+      'faster than its rate takes longer than the timeout',
+      { bodyRate: 100 },
+      { bytes: 20, times: 60, pause: 20 },
+    ],
+    ['slowly takes any time where no rate is asked for', { bodyRate: 0 }, { bytes: 1, times: 60, pause: 20 }],
+  ])('that comes %s', async (_, limits, pieces) => {
+    await using server = new Server(echo, { limits, timeouts: { body: 1000 } })
+    using client = await Client.open(server.port)
+    const size = pieces.bytes * pieces.times
+    await client.send(post(`Content-Length: ${size}\r\n`))
+    expect(await drip(client, pieces)).toBe(size)
+    expect((await client.next())?.body).toBe('x'.repeat(size))
+  })
+
+  it('waits for its reader as long as that likes: only the client is held to a rate', async () => {
+    let proceed: () => void = () => undefined
+    const later = new Promise<void>((resolve) => {
+      proceed = resolve
+    })
+    await using server = new Server(
+      async (request) => {
+        let size = 0
+        for await (const piece of request.body) {
+          if (size === 0) await later
+          size += piece.length
+        }
+        return { body: String(size) }
+      },
+      { limits: { bodyRate: 1_000_000 }, timeouts: { body: 100 } },
+    )
+    using client = await Client.open(server.port)
+    const begun = performance.now()
+    await client.send(`${post('Content-Length: 200000\r\n')}${'x'.repeat(200_000)}`)
+    // Other requests pass the time that the reader takes.
+    using other = await Client.open(server.port)
+    while (performance.now() - begun < 300) {
+      await other.send(probe)
+      await other.next()
+    }
+    proceed()
+    expect((await client.next())?.body).toBe('200000')
   })
 
   it('that ends with the connection is an error, and aborts the signal', async () => {

@@ -56,6 +56,7 @@ describe('limits', () => {
     [{ limits: { heads: 1 } as Partial<Limits> }, /no limit heads/],
     [{ limits: { head: 0 } }, /head is a whole number/],
     [{ limits: { headers: 5000 } }, /from 1 to 1000/],
+    [{ limits: { bodyRate: -1 } }, /bodyRate is a whole number from 0 /],
     [{ timeouts: { idel: 1 } as Partial<Timeouts> }, /no timeout idel; there are head, idle, body, write/],
     [{ timeouts: { idle: 0.5 } }, /idle is a whole number/],
   ])('that are unknown or out of range are refused: %j', (settings, message) => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
-import { fileBody, Http1Error, type ResponseLike } from '../src/index.ts'
+import { fileBody, Http1Error, methodNotAllowed, type ResponseLike } from '../src/index.ts'
 import { type Answer, Client } from './fixtures/client.ts'
 import { Server } from './fixtures/server.ts'
 
@@ -122,6 +122,35 @@ describe('a response', () => {
     expect(answer?.status).toBe(status)
     expect(answer?.headers.has('content-length')).toBe(false)
     expect(closed).toBe(false)
+  })
+
+  it('with status 205 has no body and says so', async () => {
+    const { answer, closed } = await reply(() => ({ status: 205, body: 'x' }))
+    expect(answer).toMatchObject({ status: 205, body: '' })
+    expect(answer?.headers.get('content-length')).toBe('0')
+    expect(closed).toBe(false)
+  })
+
+  it('with status 405 names the methods that are allowed', async () => {
+    const { answer } = await reply(() => methodNotAllowed(['GET', 'HEAD']))
+    expect(answer).toMatchObject({ status: 405, body: '405: only GET, HEAD is answered here\n' })
+    expect(answer?.headers.get('allow')).toBe('GET, HEAD')
+  })
+
+  it('has a date that goes on with the clock', async () => {
+    await using server = new Server(() => ({ body: 'x' }))
+    using client = await Client.open(server.port)
+    const dates = new Set<string>()
+    while (dates.size < 2) {
+      const before = Math.floor(Date.now() / 1000)
+      await client.send(get)
+      const date = (await client.next())?.headers.get('date') ?? ''
+      const second = Date.parse(date) / 1000
+      // The clock of the header ticks with the kernel's: it may be a tick behind.
+      expect(second).toBeGreaterThanOrEqual(before - 1)
+      expect(second).toBeLessThanOrEqual(Date.now() / 1000)
+      dates.add(date)
+    }
   })
 
   it('closes the connection when it says so, and after a client that said so', async () => {

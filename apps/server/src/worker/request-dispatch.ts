@@ -1,4 +1,4 @@
-import { Http1Error } from '@x/http1'
+import { Http1Error, methods } from '@x/http1'
 import type { Engine, HttpRequest } from '@x/http1'
 import { MountTableError } from '@x/mounttable'
 import type { Lease, MountTableMember } from '@x/mounttable'
@@ -11,6 +11,8 @@ type HandlerLease = Lease<MountedHandler, MountSpec>
 
 const plain = { 'content-type': 'text/plain; charset=utf-8' }
 const notFound: ResponseLike = { status: 404, headers: plain, body: '404: nothing is mounted here\n' }
+// OPTIONS * asks about the server and not about anything in it, so that no mount sees it (RFC 9110 section 9.3.7).
+const wholeServer: ResponseLike = { headers: { allow: methods.join(', ') } }
 const badTarget: ResponseLike = {
   status: 400,
   headers: plain,
@@ -77,13 +79,18 @@ export class RequestDispatch {
   #lookup(request: HttpRequest): HandlerLease | undefined {
     try {
       const lease = this.#table.lookup(request.target, request.host)
-      if (lease === undefined) this.#answer(request, this.#table.stopping ? stopping : notFound)
+      if (lease === undefined) this.#answer(request, this.#unmounted(request))
       return lease
     } catch (error) {
       if (!(error instanceof MountTableError)) throw error
       this.#answer(request, error.code === 'ERR_MOUNT_TARGET' ? badTarget : stopping)
       return undefined
     }
+  }
+
+  #unmounted(request: HttpRequest): ResponseLike {
+    if (this.#table.stopping) return stopping
+    return request.target === '*' ? wholeServer : notFound
   }
 
   async #settle(

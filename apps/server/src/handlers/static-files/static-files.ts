@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readSync, readlinkSync, realpathSync } from 'node:fs'
 import { join, sep } from 'node:path'
-import { fileBody } from '@x/http1'
+import { fileBody, methodNotAllowed } from '@x/http1'
 import type { HttpRequest, ResponseLike } from '@x/http1'
 import * as v from 'valibot'
 import { codeOf } from '../../errors.ts'
@@ -41,10 +41,7 @@ export function staticFiles(options: unknown): HandlerModule {
 
 function respond(files: Folder, request: HttpRequest, ctx: HandlerContext): ResponseLike {
   if (request.method !== 'GET' && request.method !== 'HEAD') {
-    return {
-      ...refusal(405, 'only GET and HEAD are answered here'),
-      headers: { ...plain, allow: 'GET, HEAD' },
-    }
+    return methodNotAllowed(['GET', 'HEAD'])
   }
   const found = files.open(ctx.path)
   if (found === 'folder') return redirect(request, ctx)

@@ -1,3 +1,4 @@
+import { methodNotAllowed } from '@x/http1'
 import type { HttpRequest, ResponseLike } from '@x/http1'
 import * as v from 'valibot'
 import { groupCounters } from '../../status/counters.ts'
@@ -26,11 +27,7 @@ function respond(request: HttpRequest, ctx: HandlerContext): ResponseLike {
     return { status: 404, headers: plain, body: '404: there is nothing here\n' }
   }
   if (request.method !== 'GET' && request.method !== 'HEAD') {
-    return {
-      status: 405,
-      headers: { ...plain, allow: 'GET, HEAD' },
-      body: '405: only GET and HEAD are answered here\n',
-    }
+    return methodNotAllowed(['GET', 'HEAD'])
   }
   return isPage ? page(ctx) : status(ctx)
 }
