@@ -7,3 +7,4 @@ export type {
   MountSpec,
   ResponseLike,
 } from './handler.ts'
+export { fromNodeListener, type NodeListener } from './handlers/node-listener/from-node-listener.ts'
