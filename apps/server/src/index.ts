@@ -7,4 +7,5 @@ export type {
   MountSpec,
   ResponseLike,
 } from './handler.ts'
+export { fromFetch, type FetchHandler } from './handlers/fetch/from-fetch.ts'
 export { fromNodeListener, type NodeListener } from './handlers/node-listener/from-node-listener.ts'
