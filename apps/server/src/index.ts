@@ -9,3 +9,8 @@ export type {
 } from './handler.ts'
 export { fromFetch, type FetchHandler } from './handlers/fetch/from-fetch.ts'
 export { fromNodeListener, type NodeListener } from './handlers/node-listener/from-node-listener.ts'
+export {
+  ServerSentEvents,
+  type ServerSentEventsOptions,
+} from './handlers/server-sent-events/server-sent-events.ts'
+export type { ServerSentEvent } from './handlers/server-sent-events/event-text.ts'
