@@ -14,3 +14,4 @@ export {
   type ServerSentEventsOptions,
 } from './handlers/server-sent-events/server-sent-events.ts'
 export type { ServerSentEvent } from './handlers/server-sent-events/event-text.ts'
+export { serveDoor, type DoorContext, type DoorHandler } from './handlers/door/serve-door.ts'
