@@ -115,6 +115,14 @@ describe('a response', () => {
     await server.logged(({ err }) => (err as Error | undefined)?.message === 'broken')
   })
 
+  test('that is there at once has a length; one that breaks before its first piece is a 500', async () => {
+    expect((await ask('/copies', { method: 'POST', body: 'hallo' })).status).toBe(200)
+    const { headers } = await ask('/absent')
+    expect([headers.get('content-length'), headers.has('transfer-encoding')]).toEqual(['13', false])
+    expect((await ask('/absent', { method: 'HEAD' })).headers.get('content-length')).toBe('13')
+    expect((await ask('/broken')).status).toBe(500)
+  })
+
   test('that is none is a failure of the handler', async () => {
     for (const path of ['/throws', '/nothing', '/later']) expect((await ask(path)).status).toBe(500)
     await server.logged(

@@ -1,6 +1,7 @@
 import type { HandlerContext, HandlerModule, HttpRequest, ResponseLike } from '../../handler.ts'
 import { asksToClose, isConnectionField } from '../connection-fields.ts'
 import { FetchRequest } from './fetch-request.ts'
+import { responseBody } from './response-body.ts'
 
 /** A handler as runtimes with the fetch API have it; `ctx` stands where they give an environment. */
 export type FetchHandler = (request: Request, ctx: HandlerContext) => Response | Promise<Response>
@@ -39,12 +40,13 @@ function urlOf({ host, path, query }: HttpRequest): string | undefined {
   return URL.canParse(url) ? url : undefined
 }
 
-function responseOf(response: unknown): ResponseLike {
+async function responseOf(response: unknown): Promise<ResponseLike> {
   if (!(response instanceof Response)) throw new TypeError('the fetch handler has not returned a Response')
   const headers: [string, string][] = []
   for (const [name, value] of response.headers) {
     if (!isConnectionField(name)) headers.push([name, value])
     else if (name === 'connection' && asksToClose(value)) headers.push([name, 'close'])
   }
-  return { status: response.status, headers, body: response.body as ReadableStream<Uint8Array> | null }
+  const body = response.body === null ? null : await responseBody(response.body as ReadableStream<Uint8Array>)
+  return { status: response.status, headers, body }
 }

@@ -50,6 +50,8 @@ const routes = {
     }
     return new Response(new ReadableStream({ pull }))
   },
+  '/broken': () =>
+    new Response(new ReadableStream({ pull: (controller) => controller.error(new Error('broken')) })),
   '/throws'() {
     throw new Error('thrown')
   },
