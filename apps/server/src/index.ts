@@ -7,3 +7,11 @@ export type {
   MountSpec,
   ResponseLike,
 } from './handler.ts'
+export { fromFetch, type FetchHandler } from './handlers/fetch/from-fetch.ts'
+export { fromNodeListener, type NodeListener } from './handlers/node-listener/from-node-listener.ts'
+export {
+  ServerSentEvents,
+  type ServerSentEventsOptions,
+} from './handlers/server-sent-events/server-sent-events.ts'
+export type { ServerSentEvent } from './handlers/server-sent-events/event-text.ts'
+export { serveDoor, type DoorContext, type DoorHandler } from './handlers/door/serve-door.ts'

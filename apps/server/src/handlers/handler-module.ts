@@ -3,6 +3,7 @@ import { isAbsolute } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { HandlerModuleError, messageOf } from '../errors.ts'
 import type { HandlerModule, MountSpec } from '../handler.ts'
+import { doorMount } from './door/door-mount.ts'
 import { staticFiles } from './static-files/static-files.ts'
 import { welcome } from './welcome/welcome.ts'
 import { mountName } from '../config/mount-name.ts'
@@ -12,6 +13,7 @@ export type { HandlerContext, HandlerLog, HandlerModule, MountSpec, ResponseLike
 const builtins: Readonly<Record<string, (options: unknown) => HandlerModule>> = {
   'builtin:welcome': welcome,
   'builtin:static': staticFiles,
+  'builtin:door': doorMount,
 }
 
 /**

@@ -68,6 +68,14 @@ export class Connection implements Disposable {
     }
   }
 
+  /** Everything up to what matches, which is then no more to be read; what there is when the connection ends. */
+  async until(pattern: RegExp): Promise<string> {
+    while (!this.#ended && !pattern.test(this.#received)) await this.#more()
+    const text = this.#received
+    this.#received = ''
+    return text
+  }
+
   /** Everything up to the end of the connection. */
   async rest(): Promise<string> {
     while (!this.#ended) await this.#more()
