@@ -27,6 +27,7 @@ export interface Place {
 /** A command line, understood. */
 export type Command =
   | { name: 'run'; config: string | undefined; overrides: ConfigOverrides; check: boolean }
+  | { name: 'check'; config: string | undefined; json: boolean }
   | { name: 'help'; about: CommandName }
   | { name: 'version' }
   | ({ name: 'mounts' | 'status' } & Target)
@@ -86,6 +87,13 @@ function parseRun(args: readonly string[]): Command {
 }
 
 const controlParsers: Readonly<Record<Exclude<CommandName, 'run'>, (args: readonly string[]) => Command>> = {
+  check(args) {
+    const { values } = parse(() =>
+      parseArgs({ args: [...args], options: { ...help, config: text, json: flag } }),
+    )
+    if (values.help === true) return { name: 'help', about: 'check' }
+    return { name: 'check', config: values.config, json: values.json === true }
+  },
   mounts: (args) => parseQuestion('mounts', args),
   status: (args) => parseQuestion('status', args),
   mount(args) {

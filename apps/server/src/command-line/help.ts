@@ -1,4 +1,4 @@
-export const commandNames = ['run', 'mounts', 'mount', 'replace', 'unmount', 'status'] as const
+export const commandNames = ['run', 'check', 'mounts', 'mount', 'replace', 'unmount', 'status'] as const
 export type CommandName = (typeof commandNames)[number]
 
 export function isCommandName(name: string): name is CommandName {
@@ -30,6 +30,7 @@ const deadline = `  --deadline MS    wait this long for requests in progress (de
 const texts: Readonly<Record<CommandName, string>> = {
   run: `Usage:
   x-server [--config FILE] [--host H] [--port N] [--workers N] [--control PATH] [--check]
+  x-server check
   x-server mounts
   x-server mount PREFIX (--module FILE | --static DIR)
   x-server replace PREFIX (--module FILE | --static DIR)
@@ -45,11 +46,22 @@ Options:
   --port N         port to listen at; 0 has the kernel choose
   --workers N      number of worker threads, 1 to 64
   --control PATH   control socket
-  --check          check the configuration and the handlers, and leave
+  --check          as x-server check
   --version        print the version
   -h, --help       print this
 
 Signals: SIGTERM and the first SIGINT let requests in progress end; a second SIGINT leaves at once.
+
+${exitCodes}`,
+  check: `Usage: x-server check [--config FILE] [--json]
+
+Reads the configuration and loads every handler, with its init and its cleanup, in a thread that is thrown away.
+It needs no running server and listens to nothing. All that is wrong is told at once, each with its place.
+
+Options:
+  --config FILE    configuration in JSON (default: the built-in one)
+  --json           print JSON: { "sound", "config", "problems" }
+  -h, --help       print this
 
 ${exitCodes}`,
   mounts: `Usage: x-server mounts [OPTIONS]

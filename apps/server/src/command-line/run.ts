@@ -10,20 +10,15 @@ import { startServer } from '../supervisor/supervisor.ts'
 const interrupted = 130
 
 /**
- * Runs the server until it is stopped, or only checks what it would run.
+ * Runs the server until it is stopped.
  * @returns the exit code.
  */
 export async function runServer(command: {
   config: string | undefined
   overrides: ConfigOverrides
-  check: boolean
 }): Promise<number> {
   const config = loadConfig(command.config, command.overrides)
   await checkHandlers(config.mounts)
-  if (command.check) {
-    process.stdout.write(`${config.file ?? 'The built-in configuration'} is sound.\n`)
-    return 0
-  }
   const log = createLog(config.log.level)
   return serveUntilStopped(startServer(config, log), log)
 }
