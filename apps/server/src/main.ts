@@ -4,6 +4,7 @@ import type { Command } from './command-line/command-line.ts'
 import type { CheckCommand } from './command-line/check.ts'
 import { runMount } from './command-line/mount.ts'
 import { runMounts } from './command-line/mounts.ts'
+import { runReload } from './command-line/reload.ts'
 import { runReplace } from './command-line/replace.ts'
 import { runStatus } from './command-line/status.ts'
 import { runUnmount } from './command-line/unmount.ts'
@@ -29,6 +30,9 @@ async function run(command: Command): Promise<number> {
       break
     case 'mounts':
       await runMounts(command)
+      break
+    case 'reload':
+      await runReload(command)
       break
     case 'status':
       await runStatus(command)

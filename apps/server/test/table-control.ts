@@ -3,6 +3,7 @@ import type { Lease } from '@x/mounttable'
 import type {
   Control,
   MountRequest,
+  ReloadReport,
   ReplaceRequest,
   ServerStatus,
   UnmountRequest,
@@ -40,6 +41,12 @@ export class TableControl implements Control, Disposable {
 
   unmount({ prefix, host, deadline = 30_000 }: UnmountRequest): Promise<void> {
     return this.#table.unmount(prefix, host === undefined ? { deadline } : { host, deadline })
+  }
+
+  async reload(): Promise<ReloadReport> {
+    const before = this.mounts().map(({ prefix }) => prefix)
+    await this.#table.replaceAll([])
+    return { mounted: [], replaced: [], unmounted: before }
   }
 
   status(): ServerStatus {

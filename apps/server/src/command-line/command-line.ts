@@ -30,7 +30,7 @@ export type Command =
   | { name: 'check'; config: string | undefined; json: boolean }
   | { name: 'help'; about: CommandName }
   | { name: 'version' }
-  | ({ name: 'mounts' | 'status' } & Target)
+  | ({ name: 'mounts' | 'status' | 'reload' } & Target)
   | ({ name: 'mount'; place: Place; spec: MountSpec } & Target)
   | ({ name: 'replace'; place: Place; spec: MountSpec; deadline: number | undefined } & Target)
   | ({ name: 'unmount'; place: Place; deadline: number | undefined } & Target)
@@ -96,6 +96,7 @@ const controlParsers: Readonly<Record<Exclude<CommandName, 'run'>, (args: readon
   },
   mounts: (args) => parseQuestion('mounts', args),
   status: (args) => parseQuestion('status', args),
+  reload: (args) => parseQuestion('reload', args),
   mount(args) {
     const options = { ...target, ...handler }
     const { values, positionals } = parse(() =>
@@ -126,7 +127,7 @@ const controlParsers: Readonly<Record<Exclude<CommandName, 'run'>, (args: readon
   },
 }
 
-function parseQuestion(name: 'mounts' | 'status', args: readonly string[]): Command {
+function parseQuestion(name: 'mounts' | 'status' | 'reload', args: readonly string[]): Command {
   const { values } = parse(() => parseArgs({ args: [...args], options: target }))
   if (values.help === true) return { name: 'help', about: name }
   return { name, ...parseTarget(values) }

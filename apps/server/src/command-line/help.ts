@@ -1,4 +1,13 @@
-export const commandNames = ['run', 'check', 'mounts', 'mount', 'replace', 'unmount', 'status'] as const
+export const commandNames = [
+  'run',
+  'check',
+  'mounts',
+  'mount',
+  'replace',
+  'unmount',
+  'reload',
+  'status',
+] as const
 export type CommandName = (typeof commandNames)[number]
 
 export function isCommandName(name: string): name is CommandName {
@@ -35,6 +44,7 @@ const texts: Readonly<Record<CommandName, string>> = {
   x-server mount PREFIX (--module FILE | --static DIR)
   x-server replace PREFIX (--module FILE | --static DIR)
   x-server unmount PREFIX
+  x-server reload
   x-server status
 
 Without a command it runs the server; a command speaks to a running one.
@@ -51,6 +61,7 @@ Options:
   -h, --help       print this
 
 Signals: SIGTERM and the first SIGINT let requests in progress end; a second SIGINT leaves at once.
+SIGHUP reads the configuration again, as x-server reload.
 
 ${exitCodes}`,
   check: `Usage: x-server check [--config FILE] [--json]
@@ -93,6 +104,15 @@ Takes a mount away and waits for its requests to end. After a deadline it goes o
 Options:
   --host H         the mount of this host
 ${deadline}${target}
+${exitCodes}`,
+  reload: `Usage: x-server reload [OPTIONS]
+
+Has the server read its configuration again, try all handlers as x-server check does, and bring its mounts to
+it: all are made anew, so new code takes effect; what is not in the file is unmounted, also what a command has
+mounted. If anything is wrong, nothing changes. Other settings take a start of the server.
+
+Options:
+${target}
 ${exitCodes}`,
   status: `Usage: x-server status [OPTIONS]
 

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
-import type { ConfigOverrides } from '../config/config.ts'
+import { checkConfiguration } from '../check/check-configuration.ts'
+import type { Config, ConfigOverrides } from '../config/config.ts'
 import { loadConfig } from '../config/config.ts'
 import { checkHandlers } from '../handlers/handler-module.ts'
 import { createLog } from '../log.ts'
@@ -20,7 +21,8 @@ export async function runServer(command: {
   const config = loadConfig(command.config, command.overrides)
   await checkHandlers(config.mounts)
   const log = createLog(config.log.level)
-  return serveUntilStopped(startServer(config, log), log)
+  const readAgain = (): Promise<Config> => checkConfiguration(config.file, command.overrides)
+  return serveUntilStopped(startServer(config, log, readAgain), log)
 }
 
 /** Signals count from the start on: one that comes before the server is up stops it once it is. */
@@ -36,6 +38,8 @@ async function serveUntilStopped(starting: Promise<RunningServer>, log: Logger):
       })
   }
   process.on('SIGTERM', stop)
+  // A failure of either is in the log.
+  process.on('SIGHUP', () => void starting.then((started) => started.reload()).catch(() => undefined))
   process.on('SIGINT', (signal) => {
     interrupts++
     if (interrupts === 1) {

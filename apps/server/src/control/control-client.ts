@@ -7,10 +7,17 @@ import {
   errorAnswerSchema,
   mountAnswerSchema,
   mountsAnswerSchema,
+  reloadAnswerSchema,
   statusAnswerSchema,
   unmountAnswerSchema,
 } from './control-protocol.ts'
-import type { MountRequest, ReplaceRequest, ServerStatus, UnmountRequest } from './control-protocol.ts'
+import type {
+  MountRequest,
+  ReloadReport,
+  ReplaceRequest,
+  ServerStatus,
+  UnmountRequest,
+} from './control-protocol.ts'
 import { ControlError, codeOf, messageOf } from '../errors.ts'
 import type { MountRow } from '../status/mount-row.ts'
 
@@ -18,6 +25,8 @@ import type { MountRow } from '../status/mount-row.ts'
 const promptly = 10_000
 /** Milliseconds for a handler to be loaded in all workers. */
 const forLoading = 60_000
+/** Milliseconds for all handlers of a configuration to be tried and then loaded. */
+const forReloading = 600_000
 /** Milliseconds of a drain when the command names none. */
 export const defaultDrain = 30_000
 
@@ -58,6 +67,11 @@ export class ControlClient {
     const { deadline = defaultDrain } = request
     const body = { ...request, deadline }
     await this.#send('POST', '/unmount', body, unmountAnswerSchema, promptly + deadline, signal)
+  }
+
+  /** Resolves once everybody finds the new mounts; the old ones may still drain. */
+  reload(signal?: AbortSignal): Promise<ReloadReport> {
+    return this.#send('POST', '/reload', {}, reloadAnswerSchema, forReloading, signal)
   }
 
   async #send<T>(

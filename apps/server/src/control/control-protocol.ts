@@ -14,6 +14,7 @@ import { show, strictObject, text, wholeNumber } from '../config/strict-object.t
  *   POST /mount    { prefix, host?, spec }              201 { mount: MountRow }
  *   POST /replace  { prefix, host?, spec, deadline? }   200 { mount: MountRow }   once the old one has drained
  *   POST /unmount  { prefix, host?, deadline? }         200 {}                    once it has drained
+ *   POST /reload   {}                                   200 ReloadReport          once all is visible
  *
  * Every refusal is { error: { code, message } } with a status of 400 and above.
  */
@@ -36,6 +37,13 @@ export interface MountRequest {
 
 export interface ReplaceRequest extends UnmountRequest {
   spec: MountSpec
+}
+
+/** What a reload has changed, by the names of mounts as `mountName` gives them. */
+export interface ReloadReport {
+  mounted: string[]
+  replaced: string[]
+  unmounted: string[]
 }
 
 export interface ServerStatus {
@@ -61,6 +69,8 @@ export interface Control {
   replace(request: ReplaceRequest): Promise<{ mount: MountRow; drained: Promise<void> }>
   /** Resolves once the last request has left and the handler is cleaned up. */
   unmount(request: UnmountRequest): Promise<void>
+  /** Brings the table to what the configuration's file says now, or changes nothing. */
+  reload(): Promise<ReloadReport>
   status(): ServerStatus
 }
 
@@ -97,6 +107,8 @@ export const unmountRequestSchema: v.GenericSchema<unknown, UnmountRequest> = st
   deadline: v.exactOptional(deadlineSchema),
 })
 
+export const reloadRequestSchema: v.GenericSchema<unknown, object> = strictObject({})
+
 // Answers are read leniently: a newer server may say more than this client knows.
 export const mountsAnswerSchema: v.GenericSchema<unknown, { mounts: MountRow[] }> = v.object({
   mounts: v.array(mountRowSchema),
@@ -105,6 +117,11 @@ export const mountAnswerSchema: v.GenericSchema<unknown, { mount: MountRow }> = 
   mount: mountRowSchema,
 })
 export const unmountAnswerSchema: v.GenericSchema<unknown, object> = v.object({})
+export const reloadAnswerSchema: v.GenericSchema<unknown, ReloadReport> = v.object({
+  mounted: v.array(v.string()),
+  replaced: v.array(v.string()),
+  unmounted: v.array(v.string()),
+})
 export const statusAnswerSchema: v.GenericSchema<unknown, ServerStatus> = v.object({
   pid: v.number(),
   version: v.string(),

@@ -4,6 +4,7 @@ import * as v from 'valibot'
 import {
   longestBody,
   mountRequestSchema,
+  reloadRequestSchema,
   replaceRequestSchema,
   unmountRequestSchema,
 } from './control-protocol.ts'
@@ -47,6 +48,13 @@ const routes: Readonly<Record<string, { method: 'GET' | 'POST'; run: Route }>> =
       return { status: 200, body: {} }
     },
   },
+  '/reload': {
+    method: 'POST',
+    async run(control, request) {
+      await readBody(request, reloadRequestSchema)
+      return { status: 200, body: await control.reload() }
+    },
+  },
 }
 
 /** A refusal by the protocol itself, before the control is asked. */
@@ -72,6 +80,8 @@ const statuses: Readonly<Record<string, number>> = {
   ERR_MOUNT_TAKEN: 409,
   ERR_MOUNT_DRAINING_LIMIT: 409,
   ERR_MOUNT_NO_PREVIOUS: 409,
+  ERR_CONFIG: 422,
+  ERR_CONFIG_IN_PLACE: 422,
   ERR_HANDLER_MODULE: 422,
   ERR_MOUNT_INIT: 422,
   ERR_MOUNT_PREPARE: 422,

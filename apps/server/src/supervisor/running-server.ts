@@ -6,6 +6,11 @@ export interface RunningServer {
   readonly closed: Promise<number>
   /** Accepts no more, lets the requests in progress end within the drain timeout, and closes. */
   stop(): Promise<void>
+  /**
+   * Reads the configuration's file again and brings the mount table to it, or changes nothing. Either is logged.
+   * @throws {ConfigError} {@link ConfigInPlaceError} MountTableError
+   */
+  reload(): Promise<unknown>
   /** Closes everything at once. */
   kill(): void
 }

@@ -7,6 +7,7 @@ import type { Config } from '../config/config.ts'
 import type {
   Control,
   MountRequest,
+  ReloadReport,
   ReplaceRequest,
   ServerStatus,
   UnmountRequest,
@@ -17,6 +18,7 @@ import type { MountSpec } from '../handler.ts'
 import type { MountedHandler } from '../worker/mounted-handler.ts'
 import { mountRow } from '../status/mount-row.ts'
 import type { MountRow } from '../status/mount-row.ts'
+import { Reload } from './reload.ts'
 import type { RunningServer } from './running-server.ts'
 import { ServerMemory } from '../worker/server-memory.ts'
 import { version } from '../version.ts'
@@ -29,9 +31,16 @@ const PICTURE_WANTED = 5
 /** Milliseconds that a stop leaves to idle connections: a request that is on its way is still answered with a response that closes. */
 const IDLE_GRACE = 250
 
-/** Starts a server. What cannot start leaves nothing behind, and rejects with the reason. */
-export async function startServer(config: Config, log: Logger): Promise<RunningServer> {
-  const server = new Supervisor(config, log)
+/**
+ * Starts a server. What cannot start leaves nothing behind, and rejects with the reason.
+ * @param readAgain reads and checks the configuration for a reload.
+ */
+export async function startServer(
+  config: Config,
+  log: Logger,
+  readAgain: () => Promise<Config>,
+): Promise<RunningServer> {
+  const server = new Supervisor(config, log, readAgain)
   await server.start()
   return server
 }
@@ -39,11 +48,12 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
 /** The control thread: owns the listener, the queue, the table, the workers and the control socket. */
 class Supervisor implements RunningServer, Control {
   readonly closed: Promise<number>
-  readonly #config: Config
+  #config: Config
   readonly #log: Logger
   readonly #queue = new KQueue()
   readonly #memory: ServerMemory
   readonly #table: MountTable<MountSpec, MountedHandler>
+  readonly #reload: Reload
   readonly #started = Date.now()
   readonly #listenerRetired: Promise<void>
   readonly #connectionsGone: Promise<void>
@@ -59,7 +69,7 @@ class Supervisor implements RunningServer, Control {
   #pictures: NodeJS.Timeout | undefined
   #stopping: Promise<void> | undefined
 
-  constructor(config: Config, log: Logger) {
+  constructor(config: Config, log: Logger, readAgain: () => Promise<Config>) {
     this.#config = config
     this.#log = log
     this.#memory = ServerMemory.create(config.workers)
@@ -69,6 +79,7 @@ class Supervisor implements RunningServer, Control {
         this.#showMounts()
       },
     })
+    this.#reload = new Reload({ table: this.#table, log, readAgain })
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve
     })
@@ -156,6 +167,13 @@ class Supervisor implements RunningServer, Control {
   async unmount({ prefix, host, deadline = this.#config.timeouts.drain }: UnmountRequest): Promise<void> {
     await this.#table.unmount(prefix, { ...named(host), deadline })
     this.#log.info({ mount: prefix, host }, 'unmounted')
+  }
+
+  async reload(): Promise<ReloadReport> {
+    const { config, report } = await this.#reload.run(() => this.#config)
+    this.#config = config
+    this.#showMounts()
+    return report
   }
 
   status(): ServerStatus {
