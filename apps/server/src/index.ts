@@ -6,4 +6,5 @@ export type {
   HttpRequest,
   MountSpec,
   ResponseLike,
+  ServerHealth,
 } from './handler.ts'

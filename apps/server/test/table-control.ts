@@ -9,7 +9,7 @@ import type {
   UnmountRequest,
 } from '../src/control/control-protocol.ts'
 import { loadHandler } from '../src/handlers/handler-module.ts'
-import type { HandlerModule, MountSpec } from '../src/handler.ts'
+import type { HandlerModule, MountSpec, ServerHealth } from '../src/handler.ts'
 import { mountRow } from '../src/status/mount-row.ts'
 import type { MountRow } from '../src/status/mount-row.ts'
 
@@ -65,6 +65,14 @@ export class TableControl implements Control, Disposable {
         'worker.2.requests': 4,
       },
     }
+  }
+
+  health(): ServerHealth {
+    return { ready: false, state: 'draining', workers: 1 }
+  }
+
+  metrics(): string {
+    return '# TYPE a gauge\na 1\n'
   }
 
   /** Holds what serves `path`, as a request in progress does. */

@@ -3,6 +3,7 @@ import { messageOf } from '../errors.ts'
 import { loadHandler } from '../handlers/handler-module.ts'
 import { createLog } from '../log.ts'
 import { MountedHandler } from '../worker/mounted-handler.ts'
+import type { HandlerHost } from '../worker/mounted-handler.ts'
 import type { FromTrial, TrialData, TrialStep, TriedMount } from './try-handlers.ts'
 
 const port = parentPort
@@ -13,7 +14,14 @@ const tell = (message: FromTrial): void => {
 }
 
 // What a handler says while it is only tried is not what the server has to say.
-const host = { worker: 0, log: createLog('silent'), mounts: () => [], counters: () => ({}) }
+const host: HandlerHost = {
+  worker: 0,
+  log: createLog('silent'),
+  mounts: () => [],
+  mountsNow: () => Promise.resolve([]),
+  health: () => ({ ready: false, state: 'starting', workers: 0 }),
+  counters: () => ({}),
+}
 
 /** Takes the steps of a handler's life, but for requests; `begin` is called before each. */
 async function live(

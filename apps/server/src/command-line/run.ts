@@ -22,7 +22,7 @@ export async function runServer(command: {
   await checkHandlers(config.mounts)
   const log = createLog(config.log.level)
   const readAgain = (): Promise<Config> => checkConfiguration(config.file, command.overrides)
-  return serveUntilStopped(startServer(config, log, readAgain), log)
+  return serveUntilStopped(startServer(config, log, { readAgain }), log)
 }
 
 /** Signals count from the start on: one that comes before the server is up stops it once it is. */

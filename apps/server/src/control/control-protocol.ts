@@ -1,6 +1,6 @@
 import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
-import type { MountSpec } from '../handler.ts'
+import type { MountSpec, ServerHealth } from '../handler.ts'
 import { hostSchema, prefixSchema } from '../config/mount-name.ts'
 import { mountRowSchema } from '../status/mount-row.ts'
 import type { MountRow } from '../status/mount-row.ts'
@@ -11,6 +11,9 @@ import { show, strictObject, text, wholeNumber } from '../config/strict-object.t
  *
  *   GET  /mounts                                        200 { mounts: MountRow[] }
  *   GET  /status                                        200 ServerStatus
+ *   GET  /metrics                                       200 text for Prometheus
+ *   GET  /healthz                                       200 ServerHealth
+ *   GET  /readyz                                        200 or 503 ServerHealth
  *   POST /mount    { prefix, host?, spec }              201 { mount: MountRow }
  *   POST /replace  { prefix, host?, spec, deadline? }   200 { mount: MountRow }   once the old one has drained
  *   POST /unmount  { prefix, host?, deadline? }         200 {}                    once it has drained
@@ -72,6 +75,9 @@ export interface Control {
   /** Brings the table to what the configuration's file says now, or changes nothing. */
   reload(): Promise<ReloadReport>
   status(): ServerStatus
+  health(): ServerHealth
+  /** In Prometheus' text format. */
+  metrics(): string
 }
 
 const specSchema: v.GenericSchema<unknown, MountSpec> = strictObject({

@@ -11,11 +11,13 @@ import {
 import type { Control } from './control-protocol.ts'
 import { listenPrivately } from './control-socket.ts'
 import { codeOf, messageOf } from '../errors.ts'
+import { expositionType } from '../metrics/exposition.ts'
 import { issueLines } from '../config/strict-object.ts'
 
 interface Answer {
   status: number
-  body: object
+  /** An object goes as JSON; a text needs a Content-Type in the headers. */
+  body: object | string
   headers?: Record<string, string>
 }
 
@@ -24,6 +26,18 @@ type Route = (control: Control, request: IncomingMessage) => Answer | Promise<An
 const routes: Readonly<Record<string, { method: 'GET' | 'POST'; run: Route }>> = {
   '/mounts': { method: 'GET', run: (control) => ({ status: 200, body: { mounts: control.mounts() } }) },
   '/status': { method: 'GET', run: (control) => ({ status: 200, body: control.status() }) },
+  '/metrics': {
+    method: 'GET',
+    run: (control) => ({ status: 200, body: control.metrics(), headers: { 'content-type': expositionType } }),
+  },
+  '/healthz': { method: 'GET', run: (control) => ({ status: 200, body: control.health() }) },
+  '/readyz': {
+    method: 'GET',
+    run(control) {
+      const health = control.health()
+      return { status: health.ready ? 200 : 503, body: health }
+    },
+  },
   '/mount': {
     method: 'POST',
     async run(control, request) {
@@ -140,7 +154,7 @@ export class ControlServer implements AsyncDisposable {
 
 async function answer(control: Control, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { status, body, headers } = await route(control, request).catch(errorAnswer)
-  const bytes = Buffer.from(`${JSON.stringify(body)}\n`)
+  const bytes = Buffer.from(typeof body === 'string' ? body : `${JSON.stringify(body)}\n`)
   // A command a connection: what a refused body leaves unread is never taken for the next request.
   const closing = { 'content-type': 'application/json', 'content-length': bytes.length, connection: 'close' }
   response.writeHead(status, { ...closing, ...headers }).end(bytes)

@@ -2,6 +2,7 @@ import { EVFILT_READ, EV_ADD, EV_DISPATCH, EV_ENABLE, KQueue, NOTE_NODATA } from
 import { abandon, connections, inHand, listen, monotonicNow } from '@x/http1'
 import type { Listener } from '@x/http1'
 import { MountTable } from '@x/mounttable'
+import type { MountInfo } from '@x/mounttable'
 import type { Logger } from 'pino'
 import type { Config } from '../config/config.ts'
 import type {
@@ -14,7 +15,10 @@ import type {
 } from '../control/control-protocol.ts'
 import { ControlServer } from '../control/control-server.ts'
 import { DeadlineTimer, force } from './deadline-timer.ts'
-import type { MountSpec } from '../handler.ts'
+import type { MountSpec, ServerHealth } from '../handler.ts'
+import { ServedBefore } from '../metrics/metrics-base.ts'
+import type { MetricsBase } from '../metrics/metrics-base.ts'
+import { serverMetrics } from '../metrics/server-metrics.ts'
 import type { MountedHandler } from '../worker/mounted-handler.ts'
 import { mountRow } from '../status/mount-row.ts'
 import type { MountRow } from '../status/mount-row.ts'
@@ -31,16 +35,20 @@ const PICTURE_WANTED = 5
 /** Milliseconds that a stop leaves to idle connections: a request that is on its way is still answered with a response that closes. */
 const IDLE_GRACE = 250
 
-/**
- * Starts a server. What cannot start leaves nothing behind, and rejects with the reason.
- * @param readAgain reads and checks the configuration for a reload.
- */
+export interface StartOptions {
+  /** Reads and checks the configuration for a reload. */
+  readonly readAgain: () => Promise<Config>
+  /** What counters begin with; nothing when left out. */
+  readonly metricsBase?: MetricsBase
+}
+
+/** Starts a server. What cannot start leaves nothing behind, and rejects with the reason. */
 export async function startServer(
   config: Config,
   log: Logger,
-  readAgain: () => Promise<Config>,
+  options: StartOptions,
 ): Promise<RunningServer> {
-  const server = new Supervisor(config, log, readAgain)
+  const server = new Supervisor(config, log, options)
   await server.start()
   return server
 }
@@ -53,6 +61,7 @@ class Supervisor implements RunningServer, Control {
   readonly #queue = new KQueue()
   readonly #memory: ServerMemory
   readonly #table: MountTable<MountSpec, MountedHandler>
+  readonly #servedBefore: ServedBefore
   readonly #reload: Reload
   readonly #started = Date.now()
   readonly #listenerRetired: Promise<void>
@@ -69,10 +78,11 @@ class Supervisor implements RunningServer, Control {
   #pictures: NodeJS.Timeout | undefined
   #stopping: Promise<void> | undefined
 
-  constructor(config: Config, log: Logger, readAgain: () => Promise<Config>) {
+  constructor(config: Config, log: Logger, { readAgain, metricsBase }: StartOptions) {
     this.#config = config
     this.#log = log
-    this.#memory = ServerMemory.create(config.workers)
+    this.#memory = ServerMemory.create(config.workers, metricsBase?.counters)
+    this.#servedBefore = new ServedBefore(metricsBase)
     this.#table = new MountTable({
       cleanup: ({ prefix, host, generation }) => {
         log.info({ mount: prefix, host, generation }, 'cleaned up')
@@ -110,10 +120,15 @@ class Supervisor implements RunningServer, Control {
         log: this.#log,
         listenerRetired: this.#settleRetired,
         connectionsGone: this.#settleGone,
+        mountsWanted: () => {
+          this.#showMounts()
+        },
         ready: () => {
+          this.#memory.countWorker(1)
           this.#showMounts()
         },
         died: (worker, consumer) => {
+          if (consumer !== undefined) this.#memory.countWorker(-1)
           this.#release(worker, consumer)
         },
       })
@@ -128,6 +143,7 @@ class Supervisor implements RunningServer, Control {
       this.#queue.kevent([
         { ident: listener.descriptor, filter: EVFILT_READ, flags: EV_ADD | EV_DISPATCH, fflags: NOTE_NODATA },
       ])
+      this.#memory.open()
     } catch (error) {
       await this.#end(1)
       throw error
@@ -146,7 +162,7 @@ class Supervisor implements RunningServer, Control {
   }
 
   mounts(): MountRow[] {
-    return this.#table.list().map(mountRow)
+    return this.#list().map(mountRow)
   }
 
   async mount({ prefix, host, spec }: MountRequest): Promise<MountRow> {
@@ -190,6 +206,22 @@ class Supervisor implements RunningServer, Control {
     return file === undefined ? status : { ...status, config: file }
   }
 
+  health(): ServerHealth {
+    const health = this.#memory.health()
+    // The workers do not know of a stop before the listener is closed.
+    return this.#stopping === undefined ? health : { ...health, ready: false, state: 'draining' }
+  }
+
+  metrics(): string {
+    return serverMetrics({
+      version,
+      health: this.health(),
+      counters: this.#memory.counters(),
+      connections: connections(),
+      mounts: this.mounts(),
+    })
+  }
+
   #url(): string {
     const { host } = this.#config
     return `http://${host.includes(':') ? `[${host}]` : host}:${this.port}/`
@@ -204,7 +236,11 @@ class Supervisor implements RunningServer, Control {
 
   /** The workers' picture of the table: sent at each change, and regularly while a handler shows it. */
   #showMounts(): void {
-    this.#workers?.showMounts(this.#table.list())
+    this.#workers?.showMounts(this.#list())
+  }
+
+  #list(): MountInfo<MountSpec>[] {
+    return this.#servedBefore.added(this.#table.list())
   }
 
   /** What a dead worker held: goes to another, but a request in hand is told, and its connection closed. */

@@ -24,6 +24,8 @@ export interface WorkerPoolParts {
   listenerRetired(): void
   /** The server is closing, and its last connection has ended. */
   connectionsGone(): void
+  /** A worker asks for the mounts of this moment. */
+  mountsWanted(): void
   /** A worker serves. */
   ready(): void
   /** A worker has died; `consumer` is its number in the queue, undefined if it never served. */
@@ -104,6 +106,7 @@ export class WorkerPool {
       thread.on('message', (message: FromWorker) => {
         if (message.type === 'listener-retired') this.#parts.listenerRetired()
         else if (message.type === 'connections-gone') this.#parts.connectionsGone()
+        else if (message.type === 'mounts-wanted') this.#parts.mountsWanted()
         else {
           member.consumer = message.consumer
           this.#parts.ready()

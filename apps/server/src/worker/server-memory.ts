@@ -1,13 +1,16 @@
 import { counterNames } from '@x/http1'
+import type { ServerHealth } from '../handler.ts'
 
 /*
- * What the control thread and its workers share without a message: one line of words, then a stripe of counters
- * for each worker. A stripe has one writer at a time, the thread that serves under its number; it is kept when
+ * What the control thread and its workers share without a message: one line of words, a stripe of what counters
+ * begin with, then a stripe of counters for each worker. A stripe has one writer at a time, the thread that serves under its number; it is kept when
  * that thread is replaced, so that counters never go back.
  */
 const HEADER_BYTES = 64
 const MODE = 0
 const MOUNTS_WANTED = 1
+const OPENED = 2
+const WORKERS = 3
 
 // Whole cache lines, so that no two threads write one.
 const STRIPE_BYTES = Math.ceil((counterNames.length * 8) / 64) * 64
@@ -23,11 +26,14 @@ export class ServerMemory {
   private constructor(buffer: SharedArrayBuffer) {
     this.buffer = buffer
     this.#words = new Int32Array(buffer, 0, HEADER_BYTES / 4)
-    this.#workers = (buffer.byteLength - HEADER_BYTES) / STRIPE_BYTES
+    this.#workers = (buffer.byteLength - HEADER_BYTES) / STRIPE_BYTES - 1
   }
 
-  static create(workers: number): ServerMemory {
-    return new ServerMemory(new SharedArrayBuffer(HEADER_BYTES + workers * STRIPE_BYTES))
+  /** Totals begin with those of `base`, by name. */
+  static create(workers: number, base: Readonly<Record<string, number>> = {}): ServerMemory {
+    const memory = new ServerMemory(new SharedArrayBuffer(HEADER_BYTES + (1 + workers) * STRIPE_BYTES))
+    memory.stripe(0).set(counterNames.map((name) => base[name] ?? 0))
+    return memory
   }
 
   static open(buffer: SharedArrayBuffer): ServerMemory {
@@ -43,6 +49,23 @@ export class ServerMemory {
     Atomics.store(this.#words, MODE, mode.closing)
   }
 
+  /** The server accepts connections from now on. */
+  open(): void {
+    Atomics.store(this.#words, OPENED, 1)
+  }
+
+  /** One more worker serves, or one less. */
+  countWorker(change: 1 | -1): void {
+    Atomics.add(this.#words, WORKERS, change)
+  }
+
+  health(): ServerHealth {
+    const workers = Atomics.load(this.#words, WORKERS)
+    const opened = Atomics.load(this.#words, OPENED) === 1
+    const state = this.closing ? 'draining' : opened ? 'running' : 'starting'
+    return { ready: state === 'running' && workers > 0, state, workers }
+  }
+
   /** Whether somebody has asked for the mount table within the last `seconds`. */
   mountsWanted(seconds: number): boolean {
     return nowInSeconds() - Atomics.load(this.#words, MOUNTS_WANTED) <= seconds
@@ -52,14 +75,17 @@ export class ServerMemory {
     Atomics.store(this.#words, MOUNTS_WANTED, nowInSeconds())
   }
 
-  /** The counters of worker 1 to N, in the order of http1's `counterNames`. */
+  /** The counters of worker 1 to N, in the order of http1's `counterNames`; 0 is what they all begin with. */
   stripe(worker: number): Float64Array {
-    return new Float64Array(this.buffer, HEADER_BYTES + (worker - 1) * STRIPE_BYTES, counterNames.length)
+    return new Float64Array(this.buffer, HEADER_BYTES + worker * STRIPE_BYTES, counterNames.length)
   }
 
   /** Totals by name, and each worker's own as `worker.N.NAME`: see `CounterGroups`. */
   counters(): Record<string, number> {
-    const counters: Record<string, number> = Object.fromEntries(counterNames.map((name) => [name, 0]))
+    const base = this.stripe(0)
+    const counters: Record<string, number> = Object.fromEntries(
+      counterNames.map((name, index) => [name, base[index] ?? 0]),
+    )
     for (let worker = 1; worker <= this.#workers; worker++) {
       const stripe = this.stripe(worker)
       for (const [index, name] of counterNames.entries()) {

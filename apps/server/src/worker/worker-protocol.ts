@@ -26,6 +26,8 @@ export type FromWorker =
   | { readonly type: 'listener-retired' }
   /** The server is closing, and this was its last connection. */
   | { readonly type: 'connections-gone' }
+  /** A handler wants to know what is mounted in this moment. */
+  | { readonly type: 'mounts-wanted' }
 
 /** What the control thread tells a worker. */
 export type ToWorker =

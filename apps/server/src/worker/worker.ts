@@ -25,6 +25,7 @@ const tell = (message: FromWorker): void => {
 const log = createLog(data.logLevel)
 const memory = ServerMemory.open(data.memory)
 let mounts: MountInfo<MountSpec>[] = []
+let mountsWaited: ((mounts: MountInfo<MountSpec>[]) => void)[] = []
 
 const host: HandlerHost = {
   worker: data.worker,
@@ -33,6 +34,11 @@ const host: HandlerHost = {
     memory.wantMounts()
     return mounts
   },
+  mountsNow: () => {
+    tell({ type: 'mounts-wanted' })
+    return new Promise((resolve) => mountsWaited.push(resolve))
+  },
+  health: () => memory.health(),
   counters: () => memory.counters(),
 }
 
@@ -82,6 +88,12 @@ const loop = new ServeLoop({
   },
 })
 
+function showMounts(current: MountInfo<MountSpec>[]): void {
+  mounts = current
+  for (const resolve of mountsWaited) resolve(current)
+  mountsWaited = []
+}
+
 async function leave(): Promise<void> {
   loop.stop()
   // Not before all handlers here are cleaned up.
@@ -93,7 +105,7 @@ async function leave(): Promise<void> {
 }
 
 port.on('message', (message: ToWorker) => {
-  if (message.type === 'mounts') mounts = message.mounts
+  if (message.type === 'mounts') showMounts(message.mounts)
   else void leave()
 })
 
