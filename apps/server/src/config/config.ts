@@ -39,6 +39,12 @@ export interface ConfigTimeouts extends Partial<Timeouts> {
   drain: number
 }
 
+/** Each of http1's that is left out is http1's default. */
+export interface ConfigLimits extends Partial<Limits> {
+  /** Connections at once; without a bound when left out. */
+  connections?: number
+}
+
 export interface ConfigMount {
   prefix: string
   host?: string
@@ -56,7 +62,7 @@ export interface Config {
   control: string
   mounts: ConfigMount[]
   /** Each that is left out is http1's default. */
-  limits: Partial<Limits>
+  limits: ConfigLimits
   timeouts: ConfigTimeouts
   log: { level: LogLevel }
   /** Most requests that a worker takes at a time. */
@@ -191,6 +197,14 @@ export const configSchema = (
 
 // http1 reads a head at once, which bounds what a head and its target may be.
 const limitsSchema = strictObject({
+  connections: described(
+    'connections at once; who comes then waits in the backlog',
+    v.exactOptional(wholeNumber('a number of connections', 1, 1_000_000)),
+  ),
+  requestsPerConnection: described(
+    'requests of one connection; the response to the last one closes it',
+    v.exactOptional(wholeNumber('a number of requests', 1, 2 ** 32 - 1)),
+  ),
   head: described(
     "bytes of a request's head",
     v.exactOptional(wholeNumber('a number of bytes', 1, 32 * 1024)),

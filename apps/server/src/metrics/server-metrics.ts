@@ -56,6 +56,15 @@ function connectionMetrics({ counters, connections }: Measured): MetricFamily[] 
     total('x_server_connections_accepted_total', 'Connections that were accepted.', 'accepted'),
     total('x_server_connections_closed_total', 'Connections that were closed.', 'closed'),
     {
+      name: 'x_server_accept_pauses_total',
+      type: 'counter',
+      help: 'Times that accepting paused: at limits.connections, or for want of descriptors.',
+      samples: [
+        { labels: { reason: 'limit' }, value: counters.acceptPausesLimit ?? 0 },
+        { labels: { reason: 'descriptors' }, value: counters.acceptPausesDescriptors ?? 0 },
+      ],
+    },
+    {
       name: 'x_server_connections',
       type: 'gauge',
       help: 'Open connections, by what they are doing.',

@@ -255,7 +255,15 @@ class Supervisor implements RunningServer, Control {
       abandon(ident)
       this.#log.warn({ worker, descriptor: ident }, 'a connection died with its worker')
     }
+    this.#resumeAccepting()
     this.#noteConnectionsGone()
+  }
+
+  /** Where the listener waits for a connection to end: one has, or nobody may wait any more. */
+  #resumeAccepting(): void {
+    const ident = this.#accepting
+    if (ident === undefined || !this.#memory.resumeAccepting()) return
+    this.#queue.kevent([{ ident, filter: EVFILT_READ, flags: EV_ENABLE, fflags: NOTE_NODATA }])
   }
 
   async #drain(): Promise<void> {
@@ -287,6 +295,7 @@ class Supervisor implements RunningServer, Control {
     const listener = this.#listener
     if (listener === undefined) return
     if (force(this.#queue, listener.descriptor)) {
+      this.#resumeAccepting()
       await orAfter(this.#listenerRetired, limit)
     }
     this.#queue.detach(listener.descriptor)

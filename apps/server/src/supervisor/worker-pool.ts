@@ -93,7 +93,7 @@ export class WorkerPool {
       memory: memory.buffer,
       listener,
       batch: config.batch,
-      limits: config.limits,
+      ...bounds(config),
       timeouts: serving(config),
       logLevel: config.log.level,
     }
@@ -139,6 +139,11 @@ export class WorkerPool {
     }, wait)
     this.#pauses.set(worker, timer)
   }
+}
+
+/** The limits of a connection, and that of their number. */
+function bounds({ limits: { connections, ...limits } }: Config): Pick<WorkerData, 'limits' | 'connections'> {
+  return { limits, connections }
 }
 
 /** Without the one that is a stop's and no connection's. */

@@ -11,9 +11,14 @@ const MODE = 0
 const MOUNTS_WANTED = 1
 const OPENED = 2
 const WORKERS = 3
+const ACCEPT_PAUSED = 4
+
+/** Counters of the server's own, behind http1's in each stripe. */
+const ownNames = ['acceptPausesLimit', 'acceptPausesDescriptors'] as const
+const allNames = [...counterNames, ...ownNames]
 
 // Whole cache lines, so that no two threads write one.
-const STRIPE_BYTES = Math.ceil((counterNames.length * 8) / 64) * 64
+const STRIPE_BYTES = Math.ceil((allNames.length * 8) / 64) * 64
 
 /** What the workers do with connections. */
 export const mode = { serving: 0, closing: 1 } as const
@@ -32,7 +37,7 @@ export class ServerMemory {
   /** Totals begin with those of `base`, by name. */
   static create(workers: number, base: Readonly<Record<string, number>> = {}): ServerMemory {
     const memory = new ServerMemory(new SharedArrayBuffer(HEADER_BYTES + (1 + workers) * STRIPE_BYTES))
-    memory.stripe(0).set(counterNames.map((name) => base[name] ?? 0))
+    memory.#all(0).set(allNames.map((name) => base[name] ?? 0))
     return memory
   }
 
@@ -66,6 +71,24 @@ export class ServerMemory {
     return { ready: state === 'running' && workers > 0, state, workers }
   }
 
+  /** The listener stays out of the queue until somebody gets true from {@link resumeAccepting}. */
+  pauseAccepting(): void {
+    Atomics.store(this.#words, ACCEPT_PAUSED, 1)
+  }
+
+  /** True for the one caller in all threads that has to enable the listener. */
+  resumeAccepting(): boolean {
+    if (Atomics.load(this.#words, ACCEPT_PAUSED) === 0) return false
+    return Atomics.exchange(this.#words, ACCEPT_PAUSED, 0) === 1
+  }
+
+  /** Adds one to a counter of the server's own, in the thread that serves as this worker. */
+  count(worker: number, name: (typeof ownNames)[number]): void {
+    const stripe = this.#all(worker)
+    const index = allNames.indexOf(name)
+    stripe[index] = (stripe[index] ?? 0) + 1
+  }
+
   /** Whether somebody has asked for the mount table within the last `seconds`. */
   mountsWanted(seconds: number): boolean {
     return nowInSeconds() - Atomics.load(this.#words, MOUNTS_WANTED) <= seconds
@@ -82,19 +105,23 @@ export class ServerMemory {
 
   /** Totals by name, and each worker's own as `worker.N.NAME`: see `CounterGroups`. */
   counters(): Record<string, number> {
-    const base = this.stripe(0)
+    const base = this.#all(0)
     const counters: Record<string, number> = Object.fromEntries(
-      counterNames.map((name, index) => [name, base[index] ?? 0]),
+      allNames.map((name, index) => [name, base[index] ?? 0]),
     )
     for (let worker = 1; worker <= this.#workers; worker++) {
-      const stripe = this.stripe(worker)
-      for (const [index, name] of counterNames.entries()) {
+      const stripe = this.#all(worker)
+      for (const [index, name] of allNames.entries()) {
         const value = stripe[index] ?? 0
         counters[name] = (counters[name] ?? 0) + value
         counters[`worker.${worker}.${name}`] = value
       }
     }
     return counters
+  }
+
+  #all(worker: number): Float64Array {
+    return new Float64Array(this.buffer, HEADER_BYTES + worker * STRIPE_BYTES, allNames.length)
   }
 }
 

@@ -14,6 +14,8 @@ export interface WorkerData {
   readonly listener: number
   readonly batch: number
   readonly limits: Partial<Limits>
+  /** Most connections of the process. */
+  readonly connections: number | undefined
   readonly timeouts: Partial<Timeouts>
   readonly logLevel: LogLevel
 }

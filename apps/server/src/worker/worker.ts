@@ -6,6 +6,7 @@ import type { Mount, MountInfo } from '@x/mounttable'
 import type { MountSpec } from '../handler.ts'
 import { loadHandler } from '../handlers/handler-module.ts'
 import { createLog } from '../log.ts'
+import { ConnectionLimit } from './connection-limit.ts'
 import { MountedHandler } from './mounted-handler.ts'
 import type { HandlerHost } from './mounted-handler.ts'
 import { Readiness } from './readiness.ts'
@@ -80,6 +81,7 @@ const loop = new ServeLoop({
   batch: data.batch,
   log,
   memory,
+  limit: new ConnectionLimit(memory, data.worker, data.connections),
   listenerRetired: () => {
     tell({ type: 'listener-retired' })
   },
