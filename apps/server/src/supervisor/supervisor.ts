@@ -1,5 +1,5 @@
 import { EVFILT_READ, EV_ADD, EV_DISPATCH, EV_ENABLE, KQueue, NOTE_NODATA } from '@x/kevent'
-import { abandon, connections, inHand, listen, monotonicNow } from '@x/http1'
+import { abandon, connections, inHand, monotonicNow } from '@x/http1'
 import type { Listener } from '@x/http1'
 import { MountTable } from '@x/mounttable'
 import type { MountInfo } from '@x/mounttable'
@@ -22,9 +22,11 @@ import { serverMetrics } from '../metrics/server-metrics.ts'
 import type { MountedHandler } from '../worker/mounted-handler.ts'
 import { mountRow } from '../status/mount-row.ts'
 import type { MountRow } from '../status/mount-row.ts'
+import { openListener } from './open-listener.ts'
 import { Reload } from './reload.ts'
 import type { RunningServer } from './running-server.ts'
 import { ServerMemory } from '../worker/server-memory.ts'
+import { ServiceManager } from './service-manager.ts'
 import { version } from '../version.ts'
 import { WorkerPool } from './worker-pool.ts'
 
@@ -62,6 +64,7 @@ class Supervisor implements RunningServer, Control {
   readonly #memory: ServerMemory
   readonly #table: MountTable<MountSpec, MountedHandler>
   readonly #servedBefore: ServedBefore
+  readonly #manager: ServiceManager
   readonly #reload: Reload
   readonly #started = Date.now()
   readonly #listenerRetired: Promise<void>
@@ -89,6 +92,7 @@ class Supervisor implements RunningServer, Control {
         this.#showMounts()
       },
     })
+    this.#manager = new ServiceManager(log, () => this.health())
     this.#reload = new Reload({ table: this.#table, log, readAgain })
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve
@@ -105,10 +109,15 @@ class Supervisor implements RunningServer, Control {
     return this.#listener?.port ?? 0
   }
 
+  /** Of a listener that was passed on, the configuration does not tell. */
+  get host(): string {
+    return this.#listener?.address().address ?? this.#config.host
+  }
+
   async start(): Promise<void> {
     const config = this.#config
     try {
-      const listener = listen({ host: config.host, port: config.port })
+      const { listener, keep } = openListener(config)
       this.#listener = listener
       this.#control = await ControlServer.listen(config.control, this)
       this.#workers = new WorkerPool({
@@ -144,15 +153,18 @@ class Supervisor implements RunningServer, Control {
         { ident: listener.descriptor, filter: EVFILT_READ, flags: EV_ADD | EV_DISPATCH, fflags: NOTE_NODATA },
       ])
       this.#memory.open()
+      if (keep) this.#manager.keepListener(listener)
     } catch (error) {
       await this.#end(1)
       throw error
     }
     const { control, file } = config
     this.#log.info({ url: this.#url(), workers: config.workers, control, config: file }, 'serving')
+    this.#manager.ready(`serving at ${this.#url()}`)
   }
 
   stop(): Promise<void> {
+    if (this.#stopping === undefined) this.#manager.stopping(this.#config.timeouts.drain)
     this.#stopping ??= this.#drain()
     return this.#stopping
   }
@@ -186,14 +198,21 @@ class Supervisor implements RunningServer, Control {
   }
 
   async reload(): Promise<ReloadReport> {
-    const { config, report } = await this.#reload.run(() => this.#config)
-    this.#config = config
-    this.#showMounts()
-    return report
+    this.#manager.reloading()
+    try {
+      const { config, report } = await this.#reload.run(() => this.#config)
+      this.#config = config
+      this.#showMounts()
+      return report
+    } finally {
+      // The manager wants to hear of the end of a reload, and nothing else after that of a stop.
+      if (this.#stopping === undefined) this.#manager.ready(`serving at ${this.#url()}`)
+    }
   }
 
   status(): ServerStatus {
-    const { host, file } = this.#config
+    const { host } = this
+    const { file } = this.#config
     const status: ServerStatus = {
       pid: process.pid,
       version,
@@ -223,7 +242,7 @@ class Supervisor implements RunningServer, Control {
   }
 
   #url(): string {
-    const { host } = this.#config
+    const { host } = this
     return `http://${host.includes(':') ? `[${host}]` : host}:${this.port}/`
   }
 
@@ -305,6 +324,7 @@ class Supervisor implements RunningServer, Control {
 
   async #end(code: number): Promise<void> {
     this.#deadlines?.[Symbol.dispose]()
+    this.#manager[Symbol.dispose]()
     clearInterval(this.#pictures)
     await this.#control?.close()
     await this.#workers?.kill()
