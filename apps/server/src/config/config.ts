@@ -64,7 +64,11 @@ export interface Config {
   /** Each that is left out is http1's default. */
   limits: ConfigLimits
   timeouts: ConfigTimeouts
-  log: { level: LogLevel }
+  log: {
+    level: LogLevel
+    /** A line for each request. */
+    requests: boolean
+  }
   /** Most requests that a worker takes at a time. */
   batch: number
 }
@@ -242,6 +246,13 @@ const logSchema = strictObject({
         (issue) => `${show(issue.input)} is not a log level; use ${logLevels.join(', ')}`,
       ),
       'info',
+    ),
+  ),
+  requests: described(
+    'a line for each request, whatever the level',
+    v.optional(
+      v.boolean((issue) => `${show(issue.input)} is not true or false; write one of the two`),
+      false,
     ),
   ),
 })

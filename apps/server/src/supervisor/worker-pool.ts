@@ -96,6 +96,7 @@ export class WorkerPool {
       ...bounds(config),
       timeouts: serving(config),
       logLevel: config.log.level,
+      logRequests: config.log.requests,
     }
     const options = { workerData, transferList: handle.transfer, name: `x-server ${worker}` }
     const thread = new Worker(new URL('../worker/worker.js', import.meta.url), options)

@@ -4,6 +4,7 @@ import { MountTableError } from '@x/mounttable'
 import type { Lease, MountTableMember } from '@x/mounttable'
 import type { Logger } from 'pino'
 import type { MountSpec, ResponseLike } from '../handler.ts'
+import type { AccessLog } from './access-log.ts'
 import type { MountedHandler } from './mounted-handler.ts'
 import type { ServerMemory } from './server-memory.ts'
 
@@ -32,6 +33,7 @@ export class RequestDispatch {
   readonly #engine: Engine
   readonly #memory: ServerMemory
   readonly #log: Logger
+  readonly #accessLog: AccessLog | undefined
   #active = 0
 
   constructor(
@@ -39,7 +41,9 @@ export class RequestDispatch {
     engine: Engine,
     memory: ServerMemory,
     log: Logger,
+    accessLog: AccessLog | undefined,
   ) {
+    this.#accessLog = accessLog
     this.#table = table
     this.#engine = engine
     this.#memory = memory
@@ -52,8 +56,12 @@ export class RequestDispatch {
   }
 
   dispatch(request: HttpRequest): void {
+    this.#accessLog?.begin(request)
     const lease = this.#lookup(request)
-    if (lease === undefined) return
+    if (lease === undefined) {
+      this.#accessLog?.end(request)
+      return
+    }
     const { handler } = lease
     let answer: ResponseLike | Promise<ResponseLike> | undefined
     try {
@@ -61,7 +69,7 @@ export class RequestDispatch {
       answer = handler.module.handle(request, context)
     } catch (error) {
       this.#fail(request, lease, error)
-      lease.release()
+      this.#end(request, lease)
       return
     }
     if (isPromise(answer)) {
@@ -69,8 +77,13 @@ export class RequestDispatch {
       return
     }
     const sending = this.#respond(request, lease, answer)
-    if (sending === undefined) lease.release()
+    if (sending === undefined) this.#end(request, lease)
     else void this.#settle(request, lease, undefined, sending)
+  }
+
+  #end(request: HttpRequest, lease: HandlerLease): void {
+    this.#accessLog?.end(request, lease.mount)
+    lease.release()
   }
 
   /** A lease, or undefined after an answer of the server's own. */
@@ -99,7 +112,7 @@ export class RequestDispatch {
       this.#fail(request, lease, error)
     } finally {
       this.#active--
-      lease.release()
+      this.#end(request, lease)
     }
   }
 
@@ -111,7 +124,9 @@ export class RequestDispatch {
   ): Promise<void> | undefined {
     try {
       if (response === undefined) throw new TypeError('handle() has returned nothing; return a response')
-      return this.#engine.respond(request, this.#memory.closing ? lastResponse(response) : response)
+      const sending = this.#engine.respond(request, this.#memory.closing ? lastResponse(response) : response)
+      this.#accessLog?.answered(request, response.status)
+      return sending
     } catch (error) {
       this.#fail(request, lease, error)
       return undefined
@@ -122,6 +137,7 @@ export class RequestDispatch {
   #answer(request: HttpRequest, response: ResponseLike): void {
     try {
       void this.#engine.respond(request, this.#memory.closing ? lastResponse(response) : response)
+      this.#accessLog?.answered(request, response.status)
     } catch (error) {
       if (!(error instanceof Http1Error && error.code === 'ERR_HTTP_ANSWERED')) throw error
     }

@@ -18,6 +18,8 @@ export interface WorkerData {
   readonly connections: number | undefined
   readonly timeouts: Partial<Timeouts>
   readonly logLevel: LogLevel
+  /** Whether each request is logged. */
+  readonly logRequests: boolean
 }
 
 /** What a worker tells the control thread. */

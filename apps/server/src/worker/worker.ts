@@ -6,6 +6,7 @@ import type { Mount, MountInfo } from '@x/mounttable'
 import type { MountSpec } from '../handler.ts'
 import { loadHandler } from '../handlers/handler-module.ts'
 import { createLog } from '../log.ts'
+import { AccessLog } from './access-log.ts'
 import { ConnectionLimit } from './connection-limit.ts'
 import { MountedHandler } from './mounted-handler.ts'
 import type { HandlerHost } from './mounted-handler.ts'
@@ -58,6 +59,7 @@ async function dispose(handler: MountedHandler): Promise<void> {
   }
 }
 
+const accessLog = data.logRequests ? new AccessLog(data.worker) : undefined
 const queue = KQueue.attach(data.queue)
 const readiness = new Readiness()
 const engine = new Engine({
@@ -75,7 +77,7 @@ const table = await MountTableMember.attach<MountSpec, MountedHandler>(data.tabl
 const loop = new ServeLoop({
   queue,
   engine,
-  dispatch: new RequestDispatch(table, engine, memory, log),
+  dispatch: new RequestDispatch(table, engine, memory, log, accessLog),
   readiness,
   listener: data.listener,
   batch: data.batch,
@@ -102,6 +104,7 @@ async function leave(): Promise<void> {
   await table[Symbol.asyncDispose]()
   readiness.close()
   queue.release()
+  accessLog?.[Symbol.dispose]()
   // A handler may have left timers or sockets that would keep the thread.
   process.exit(0)
 }
