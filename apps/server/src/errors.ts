@@ -29,6 +29,23 @@ export class ConfigError extends Error {
   }
 }
 
+const inPlaceBrand = Symbol.for('@x/server.ConfigInPlaceError')
+
+/** A sound configuration that a running server cannot take, for a setting in it that only a start can change. */
+export class ConfigInPlaceError extends Error {
+  readonly code = 'ERR_CONFIG_IN_PLACE'
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'ConfigInPlaceError'
+    brandWith(this, inPlaceBrand)
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return isBranded(value, inPlaceBrand)
+  }
+}
+
 const handlerModuleBrand = Symbol.for('@x/server.HandlerModuleError')
 
 /** A handler module that cannot be used. The message names the file and the remedy. */

@@ -17,6 +17,15 @@ export interface HandlerLog {
   error(message: string, fields?: Record<string, unknown>): void
 }
 
+/** Whether the server takes requests. */
+export interface ServerHealth {
+  /** It accepts connections, does not stop, and at least one worker serves. */
+  readonly ready: boolean
+  readonly state: 'starting' | 'running' | 'draining'
+  /** Worker threads that serve. */
+  readonly workers: number
+}
+
 /** What a handler knows of its place in the server. */
 export interface HandlerContext {
   /** The prefix that the handler is mounted on. */
@@ -31,7 +40,11 @@ export interface HandlerContext {
   readonly log: HandlerLog
   /** Aborted when the client is gone or the drain was forced. */
   readonly signal?: AbortSignal
+  /** What is mounted, as of half a second ago at most while it is asked for all the time. */
   mounts(): MountInfo<MountSpec>[]
+  /** What is mounted in this moment, asked of the control thread. */
+  mountsNow(): Promise<MountInfo<MountSpec>[]>
+  health(): ServerHealth
   /** The server's counters by name, since it was started; the README lists them. */
   counters(): Record<string, number>
 }

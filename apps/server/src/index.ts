@@ -6,6 +6,7 @@ export type {
   HttpRequest,
   MountSpec,
   ResponseLike,
+  ServerHealth,
 } from './handler.ts'
 export { fromFetch, type FetchHandler } from './handlers/fetch/from-fetch.ts'
 export { fromNodeListener, type NodeListener } from './handlers/node-listener/from-node-listener.ts'

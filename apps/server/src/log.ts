@@ -1,6 +1,6 @@
 import { styleText } from 'node:util'
 import { destination, pino } from 'pino'
-import type { Logger } from 'pino'
+import type { Logger, LoggerOptions } from 'pino'
 import type { LogLevel } from './config/config.ts'
 
 /**
@@ -8,10 +8,15 @@ import type { LogLevel } from './config/config.ts'
  * Written synchronously, so that the last lines before an end are never lost.
  */
 export function createLog(level: LogLevel): Logger {
-  const options = { level, base: { pid: process.pid }, timestamp: isoTime }
+  const options = logOptions(level)
   const output = destination({ fd: 1, sync: true })
   if (!process.stdout.isTTY) return pino(options, output)
   return pino(options, { write: (entry: string) => output.write(readableEntry(entry)) })
+}
+
+/** What all lines have in common. */
+export function logOptions(level: LogLevel): LoggerOptions {
+  return { level, base: { pid: process.pid }, timestamp: isoTime }
 }
 
 function isoTime(): string {

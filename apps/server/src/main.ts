@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 import { parseCommandLine } from './command-line/command-line.ts'
 import type { Command } from './command-line/command-line.ts'
+import type { CheckCommand } from './command-line/check.ts'
 import { runMount } from './command-line/mount.ts'
 import { runMounts } from './command-line/mounts.ts'
+import { runReload } from './command-line/reload.ts'
 import { runReplace } from './command-line/replace.ts'
 import { runRestart } from './command-line/restart.ts'
 import { runStatus } from './command-line/status.ts'
@@ -14,10 +16,13 @@ import { version } from './version.ts'
 async function run(command: Command): Promise<number> {
   switch (command.name) {
     case 'run': {
+      if (command.check) return check({ ...command, json: false })
       // Loaded only here: the commands to a running server need no native code.
       const { runServer } = await import('./command-line/run.ts')
       return runServer(command)
     }
+    case 'check':
+      return check({ ...command, overrides: {} })
     case 'help':
       process.stdout.write(helpText(command.about))
       break
@@ -26,6 +31,9 @@ async function run(command: Command): Promise<number> {
       break
     case 'mounts':
       await runMounts(command)
+      break
+    case 'reload':
+      await runReload(command)
       break
     case 'status':
       await runStatus(command)
@@ -44,6 +52,11 @@ async function run(command: Command): Promise<number> {
       break
   }
   return 0
+}
+
+async function check(command: CheckCommand): Promise<number> {
+  const { runCheck } = await import('./command-line/check.ts')
+  return runCheck(command)
 }
 
 /** Prints what went wrong as one block and tells the exit code for it. */

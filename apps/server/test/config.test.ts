@@ -37,7 +37,7 @@ test('without a file it is the welcome page on port 8080 of this host', () => {
     mounts: [{ prefix: '/', spec: { module: 'builtin:welcome' } }],
     limits: {},
     timeouts: { drain: 30_000 },
-    log: { level: 'info' },
+    log: { level: 'info', requests: false },
     batch: 16,
   })
 })
@@ -99,7 +99,7 @@ test.each([
   [{ timeouts: { drain: 0 } }, ': timeouts.drain: 0 is not a time in milliseconds; use 1 to 2147483647'],
   [
     { limits: { heads: 1 } },
-    ': limits.heads: is not a known key; use head, requestTarget, headers, body, chunkExtensions, drain',
+    ': limits.heads: is not a known key; use connections, requestsPerConnection, head, requestTarget, headers, body, bodyRate, chunkExtensions, drain',
   ],
   [{ mounts: {} }, ': mounts: {} is not a list of mounts; write [ { … } ]'],
   [{ mounts: [{ module: 'builtin:welcome' }] }, ': mounts[0].prefix: is missing; add it'],

@@ -74,6 +74,8 @@ async function answer(
     options: undefined,
     log,
     mounts,
+    mountsNow: () => Promise.resolve(mounts()),
+    health: () => ({ ready: true, state: 'running', workers: 1 }),
     counters,
   }
   const request = {

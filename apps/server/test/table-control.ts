@@ -3,13 +3,14 @@ import type { Lease } from '@x/mounttable'
 import type {
   Control,
   MountRequest,
+  ReloadReport,
   ReplaceRequest,
   RestartRequest,
   ServerStatus,
   UnmountRequest,
 } from '../src/control/control-protocol.ts'
 import { loadHandler } from '../src/handlers/handler-module.ts'
-import type { HandlerModule, MountSpec } from '../src/handler.ts'
+import type { HandlerModule, MountSpec, ServerHealth } from '../src/handler.ts'
 import { mountRow } from '../src/status/mount-row.ts'
 import type { RestartReport } from '../src/take-over/restart-report.ts'
 import type { MountRow } from '../src/status/mount-row.ts'
@@ -49,6 +50,12 @@ export class TableControl implements Control, Disposable {
     return Promise.resolve(wait === true ? { ...report, followed: 1 } : report)
   }
 
+  async reload(): Promise<ReloadReport> {
+    const before = this.mounts().map(({ prefix }) => prefix)
+    await this.#table.replaceAll([])
+    return { mounted: [], replaced: [], unmounted: before }
+  }
+
   status(): ServerStatus {
     return {
       pid: process.pid,
@@ -65,6 +72,14 @@ export class TableControl implements Control, Disposable {
         'worker.2.requests': 4,
       },
     }
+  }
+
+  health(): ServerHealth {
+    return { ready: false, state: 'draining', workers: 1 }
+  }
+
+  metrics(): string {
+    return '# TYPE a gauge\na 1\n'
   }
 
   /** Holds what serves `path`, as a request in progress does. */

@@ -155,6 +155,7 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
     limits.body.trailers = limits.head.head;
     limits.drain = static_cast<uint32_t>(Amount(options, "drain"));
     limits.batch = static_cast<uint32_t>(Amount(options, "batch"));
+    limits.requests = static_cast<uint32_t>(Amount(options, "requestsPerConnection"));
     timeouts.head = static_cast<int64_t>(Amount(options, "headTimeout"));
     timeouts.idle = static_cast<int64_t>(Amount(options, "idleTimeout"));
     timeouts.drain = static_cast<int64_t>(Amount(options, "bodyTimeout"));

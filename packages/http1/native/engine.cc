@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -67,8 +68,10 @@ uint32_t Engine::Accept(int listener, uint32_t most) {
   if (listener != listener_) {
     // A listener that was inherited may lack it; accepted sockets take it over. Not an error for other
     // families.
-    const int on = 1;
+    int on = 1;
     setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    // As may this, and accept4() would then wait for a connection when the backlog is empty.
+    ioctl(listener, FIONBIO, &on);
     listener_ = listener;
   }
   const int64_t deadline = MonotonicMilliseconds() + timeouts_.head;

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,7 @@ struct EngineLimits {
   BodyLimits body;
   uint32_t drain = 64 * 1024;  // bytes of an unread body or behind a refusal that are thrown away
   uint32_t batch = 64;         // records an engine holds at once
+  uint32_t requests = std::numeric_limits<uint32_t>::max();  // of one connection
 };
 
 // Memory that JavaScript allocated and keeps alive while the engine lives.

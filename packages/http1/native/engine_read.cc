@@ -171,7 +171,7 @@ void Engine::KeepPartial(int fd, Connection& connection, const char* data, size_
 void Engine::Deliver(int fd, Connection& connection, const Head& head, uint32_t at,
                      const BodyDecoder::Result& body) {
   connection.owner = id_;
-  connection.keep_alive = head.keep_alive;
+  connection.keep_alive = head.keep_alive && connection.requests + 1 < limits_.requests;
   connection.minor_zero = head.minor_zero;
   connection.head_method = head.method == Method::kHead;
   connection.response_started = false;

@@ -47,6 +47,7 @@ export interface NativeOptions {
   readonly chunkExtensions: number
   readonly drain: number
   readonly batch: number
+  readonly requestsPerConnection: number
   readonly headTimeout: number
   readonly idleTimeout: number
   readonly bodyTimeout: number

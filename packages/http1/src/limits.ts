@@ -20,6 +20,8 @@ export interface Limits {
   readonly chunkExtensions: number
   /** Bytes that are read and thrown away after a response, so that closing does not reset the connection. */
   readonly drain: number
+  /** Requests of a connection: the response to the last one closes it. Without a bound when left out. */
+  readonly requestsPerConnection: number
 }
 
 /** Times in milliseconds after which a client is given up. */
@@ -42,12 +44,18 @@ const defaultLimits: Limits = {
   bodyRate: 240,
   chunkExtensions: 4 * 1024,
   drain: 64 * 1024,
+  requestsPerConnection: 2 ** 32 - 1,
 }
 
 const defaultTimeouts: Timeouts = { head: 10_000, idle: 60_000, body: 30_000, write: 30_000 }
 
 // A head has to fit into the room that is left for one read.
-const greatest: Partial<Record<string, number>> = { head: 32 * 1024, requestTarget: 32 * 1024, headers: 1000 }
+const greatest: Partial<Record<string, number>> = {
+  head: 32 * 1024,
+  requestTarget: 32 * 1024,
+  headers: 1000,
+  requestsPerConnection: 2 ** 32 - 1,
+}
 
 const least: Partial<Record<string, number>> = { bodyRate: 0 }
 

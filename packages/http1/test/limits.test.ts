@@ -5,6 +5,19 @@ import { Server } from './fixtures/server.ts'
 
 const ok = (): { body: string } => ({ body: 'ok' })
 
+describe('requestsPerConnection', () => {
+  it('closes the connection with the response to the last one, and answers none behind it', async () => {
+    const server = new Server(ok, { limits: { requestsPerConnection: 2 } })
+    const client = await Client.open(server.listener.port)
+    await client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(3))
+    expect((await client.next())?.headers.get('connection')).toBeUndefined()
+    expect((await client.next())?.headers.get('connection')).toBe('close')
+    await client.untilClosed()
+    expect(client.rest).toBe('')
+    await server.close()
+  })
+})
+
 describe('limits', () => {
   it.each<[string, Partial<Limits>, string, string, number]>([
     [

@@ -10,6 +10,7 @@ export type { Cleanup, MountHooks } from './mount-hooks.ts'
 export {
   MountTable,
   type MountOptions,
+  type NewMount,
   type Recovery,
   type Replacement,
   type RollbackOptions,

@@ -27,6 +27,13 @@ export interface RollbackOptions extends Limits {
 
 export interface MountOptions<Spec = unknown> extends RollbackOptions, MountHooks<Spec> {}
 
+/** One of the mounts of {@link MountTable.replaceAll}. */
+export interface NewMount<Spec = unknown> extends MountHooks<Spec> {
+  readonly prefix: string
+  readonly host?: string
+  readonly spec: Spec
+}
+
 export interface UnmountOptions extends DrainOptions {
   readonly host?: string
 }
@@ -188,6 +195,36 @@ export class MountTable<Spec = unknown, Handler = unknown> {
     const where = this.#locate('replace', prefix, options, MOUNT_OPTIONS)
     const content = this.#content('replace', spec, options)
     return this.#replacement(await this.#succession.replace(where, content, options))
+  }
+
+  /**
+   * Puts these mounts in the place of everything that is mounted: all are prepared in all threads, and become visible
+   * with one change; or nothing changes. What has the same host and prefix is replaced, what is not named is unmounted.
+   *
+   * @throws MountTableError ERR_MOUNT_TAKEN when two of them are for the same host and prefix; ERR_MOUNT_NOT_FOUND when
+   *   one of them was unmounted meanwhile; else as mount() and replace().
+   */
+  async replaceAll(
+    mounts: readonly NewMount<Spec>[],
+    options: Limits = {},
+  ): Promise<{ readonly mounts: MountInfo<Spec>[]; readonly drained: Promise<void> }> {
+    this.#refuseIfClosed('replaceAll')
+    checkOptions('replaceAll', options, ['deadline', 'signal'])
+    const seen = new Set<string>()
+    const wanted = mounts.map(({ prefix, spec, ...others }) => {
+      const where = this.#locate('replaceAll', prefix, others, ['host', 'init', 'cleanup'])
+      if (seen.has(label(where))) {
+        throw new MountTableError('ERR_MOUNT_TAKEN', 'replaceAll', `${label(where)} is named twice`)
+      }
+      seen.add(label(where))
+      return { where, content: this.#content('replaceAll', spec, others) }
+    })
+    const { generations, old } = await this.#succession.replaceAll(wanted, options)
+    // The replaced ones drain since they were; these were only taken out of what lookups find.
+    for (const generation of old) if (generation.drainingSince === 0) this.#generations.drain(generation)
+    const drained = Promise.all(old.map(({ gone }) => gone)).then(() => undefined)
+    drained.catch(() => undefined)
+    return { mounts: generations.map((generation) => this.#generations.describe(generation)), drained }
   }
 
   /**

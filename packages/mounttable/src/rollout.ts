@@ -16,6 +16,19 @@ import type { SharedTable } from './shared-table.ts'
 /** The event of a generation that has become the current one. */
 export type Committed = 'mounted' | 'replaced' | 'rolledBack'
 
+/** What is to become of one mount point. */
+export interface Step<Spec> {
+  readonly event: Committed
+  readonly point: MountPoint<Spec>
+  readonly content: Content<Spec>
+}
+
+/** What has become of it. */
+export interface Rolled<Spec> {
+  readonly generation: Generation<Spec>
+  readonly old: Generation<Spec> | undefined
+}
+
 /** Brings changes to all threads: prepared in all or in none, and published in one order. */
 export class Rollout<Spec, Handler> {
   readonly #shared: SharedTable
@@ -59,33 +72,58 @@ export class Rollout<Spec, Handler> {
     point: MountPoint<Spec>,
     content: Content<Spec>,
     limits: Limits,
-  ): Promise<{ generation: Generation<Spec>; old: Generation<Spec> | undefined }> {
-    const generation = this.#generations.begin(syscall, point, point.lineage, content)
-    const preparation = new Preparation(syscall, generation)
-    point.preparation = preparation
-    this.#points.set(point.key, point)
-    publishEvent('preparing', { mount: generation.mount })
+  ): Promise<Rolled<Spec>> {
+    const [rolled] = await this.rollAll(syscall, [{ event, point, content }], limits)
+    return rolled as Rolled<Spec>
+  }
+
+  /**
+   * As roll() for many points: all are prepared before any is found, and then one publication has all of them, and
+   * takes away what `withdrawn` tells in that moment.
+   */
+  async rollAll(
+    syscall: string,
+    steps: readonly Step<Spec>[],
+    limits: Limits,
+    withdrawn: () => Generation<Spec>[] = () => [],
+  ): Promise<Rolled<Spec>[]> {
+    const preparations: Preparation<Spec>[] = []
     let committed = false
     try {
-      this.#begin(preparation)
-      await within(preparation.done, limits, () => late(preparation))
+      for (const { point, content } of steps) preparations.push(this.#start(syscall, point, content))
+      for (const preparation of preparations) this.#begin(preparation)
+      const done = Promise.all(preparations.map((preparation) => preparation.done))
+      await within(done, limits, () => late(syscall, preparations))
       // stop() may have come after the last answer and before this line.
-      if (preparation.cancelled !== undefined) throw preparation.cancelled
+      for (const { cancelled } of preparations) if (cancelled !== undefined) throw cancelled
       committed = true
-      return { generation, old: this.#commit(event, point, generation) }
+      return this.#commit(steps, preparations, withdrawn())
     } catch (error) {
       // What has begun to be published is in use, however the rest of that went.
-      if (!committed) this.#generations.abort(generation, error)
+      if (!committed) for (const { generation } of preparations) this.#generations.abort(generation, error)
       throw error
     } finally {
-      point.preparation = undefined
-      preparation.finish()
-      this.forgetIfUnused(point.host, point.prefix)
+      for (const [index, preparation] of preparations.entries()) {
+        const { point } = steps[index] as Step<Spec>
+        point.preparation = undefined
+        preparation.finish()
+        this.forgetIfUnused(point.host, point.prefix)
+      }
     }
   }
 
   /** Takes mount points out of what lookups find, and cancels what is being prepared for them. */
   withdraw(
+    points: readonly MountPoint<Spec>[],
+    reason: (syscall: string) => MountTableError,
+  ): Generation<Spec>[] {
+    const removed = this.detachCurrent(points, reason)
+    if (removed.length > 0) this.#publish([], removed)
+    return removed
+  }
+
+  /** Of withdraw(), all but the publication. */
+  detachCurrent(
     points: readonly MountPoint<Spec>[],
     reason: (syscall: string) => MountTableError,
   ): Generation<Spec>[] {
@@ -95,7 +133,6 @@ export class Rollout<Spec, Handler> {
       if (point.current !== undefined) removed.push(point.current)
       point.current = undefined
     }
-    if (removed.length > 0) this.#publish([], removed)
     return removed
   }
 
@@ -130,6 +167,16 @@ export class Rollout<Spec, Handler> {
   forgetIfUnused(host: string | undefined, prefix: string): void {
     const point = this.point(host, prefix)
     if (point?.unused === true) this.#points.delete(point.key)
+  }
+
+  /** Gives the point a generation to prepare. */
+  #start(syscall: string, point: MountPoint<Spec>, content: Content<Spec>): Preparation<Spec> {
+    const generation = this.#generations.begin(syscall, point, point.lineage, content)
+    const preparation = new Preparation(syscall, generation)
+    point.preparation = preparation
+    this.#points.set(point.key, point)
+    publishEvent('preparing', { mount: generation.mount })
+    return preparation
   }
 
   /** Runs the mount's init hook, and then asks all members. */
@@ -176,18 +223,27 @@ export class Rollout<Spec, Handler> {
   }
 
   #commit(
-    event: Committed,
-    point: MountPoint<Spec>,
-    generation: Generation<Spec>,
-  ): Generation<Spec> | undefined {
-    const old = point.current
-    this.#generations.activate(generation)
-    point.current = generation
-    point.lineage.previous = old?.content
-    this.#publish([generation], [])
-    publishEvent(event, { mount: generation.mount })
-    if (old !== undefined) this.#generations.drain(old)
-    return old
+    steps: readonly Step<Spec>[],
+    preparations: readonly Preparation<Spec>[],
+    removed: readonly Generation<Spec>[],
+  ): Rolled<Spec>[] {
+    const rolled = preparations.map(({ generation }, index) => {
+      const { point } = steps[index] as Step<Spec>
+      const old = point.current
+      this.#generations.activate(generation)
+      point.current = generation
+      point.lineage.previous = old?.content
+      return { generation, old }
+    })
+    this.#publish(
+      preparations.map(({ generation }) => generation),
+      removed,
+    )
+    for (const [index, { generation, old }] of rolled.entries()) {
+      publishEvent((steps[index] as Step<Spec>).event, { mount: generation.mount })
+      if (old !== undefined) this.#generations.drain(old)
+    }
+    return rolled
   }
 
   /**
@@ -245,11 +301,14 @@ function initFailed({ syscall, generation }: Failing, cause: unknown): MountTabl
   })
 }
 
-function late({ syscall, asked, waiting }: Failing): MountTableError {
-  if (!asked) return new MountTableError('ERR_MOUNT_INIT', syscall, 'init had not ended at the deadline')
+function late(syscall: string, preparations: readonly Failing[]): MountTableError {
+  if (preparations.some(({ asked }) => !asked)) {
+    return new MountTableError('ERR_MOUNT_INIT', syscall, 'init had not ended at the deadline')
+  }
+  const waiting = new Set(preparations.flatMap((preparation) => preparation.waiting))
   return new MountTableError(
     'ERR_MOUNT_PREPARE',
     syscall,
-    `not prepared before the deadline by members ${waiting.join(', ')}`,
+    `not prepared before the deadline by members ${[...waiting].join(', ')}`,
   )
 }

@@ -4,12 +4,15 @@ import { within, type Limits } from './limits.ts'
 import type { Content } from './mount-hooks.ts'
 import { MountPoint } from './mount-point.ts'
 import { label, type Place } from './place.ts'
-import type { Committed, Rollout } from './rollout.ts'
+import type { Committed, Rolled, Rollout, Step } from './rollout.ts'
 import { CLOSED, RUNNING, type SharedTable } from './shared-table.ts'
 
-export interface Successor<Spec> {
-  readonly generation: Generation<Spec>
-  readonly old: Generation<Spec> | undefined
+export type Successor<Spec> = Rolled<Spec>
+
+/** What is to be mounted at a place. */
+export interface Wanted<Spec> {
+  readonly where: Place
+  readonly content: Content<Spec>
 }
 
 /** How one generation of a mount point follows another: as the first, as a replacement, or as the one before. */
@@ -54,6 +57,47 @@ export class Succession<Spec, Handler> {
         'rollback',
         `nothing was replaced at ${label(where)} since it was mounted`,
       )
+    })
+  }
+
+  /** Puts all these in the place of everything that is mounted. Tells the new generations and those that drain. */
+  async replaceAll(
+    wanted: readonly Wanted<Spec>[],
+    limits: Limits,
+  ): Promise<{ generations: Generation<Spec>[]; old: Generation<Spec>[] }> {
+    const places = new Map(wanted.map((each) => [MountPoint.key(each.where.host, each.where.prefix), each]))
+    const started = performance.now()
+    this.refuseUnlessRunning('replaceAll')
+    for (let busy = this.#busy(places); busy.length > 0; busy = this.#busy(places)) {
+      await within(Promise.all(busy), remaining(limits, started), () => lateTurn('replaceAll'))
+      this.refuseUnlessRunning('replaceAll')
+    }
+    const steps = [...places.values()].map(({ where, content }): Step<Spec> => {
+      const known = this.#rollout.point(where.host, where.prefix)
+      const point = known ?? new MountPoint<Spec>(where.host, where.prefix)
+      if (point.lineage.draining().length > 0) this.#checkLimit('replaceAll', point)
+      return { event: point.current === undefined ? 'mounted' : 'replaced', point, content }
+    })
+    let removed: Generation<Spec>[] = []
+    const withdraw = (): Generation<Spec>[] => {
+      const left = this.#rollout
+        .points()
+        .filter(({ current, key }) => current !== undefined && !places.has(key))
+      removed = this.#rollout.detachCurrent(left, replacedByOthers)
+      return removed
+    }
+    const rolled = await this.#rollout.rollAll('replaceAll', steps, remaining(limits, started), withdraw)
+    return {
+      generations: rolled.map(({ generation }) => generation),
+      old: [...rolled.flatMap(({ old }) => (old === undefined ? [] : [old])), ...removed],
+    }
+  }
+
+  /** The ends of what is being prepared at these places. */
+  #busy(places: ReadonlyMap<string, Wanted<Spec>>): Promise<void>[] {
+    return [...places.values()].flatMap(({ where: { host, prefix } }) => {
+      const preparation = this.#rollout.point(host, prefix)?.preparation
+      return preparation === undefined ? [] : [preparation.finished]
     })
   }
 
@@ -117,6 +161,9 @@ export const stopping = (syscall: string): MountTableError =>
     syscall,
     'the table is stopping; start() it after stop() has resolved',
   )
+
+const replacedByOthers = (syscall: string): MountTableError =>
+  new MountTableError('ERR_MOUNT_NOT_FOUND', syscall, 'it was unmounted by replaceAll()')
 
 const lateTurn = (syscall: string): MountTableError =>
   new MountTableError('ERR_MOUNT_PREPARE', syscall, 'the deadline passed while an earlier replace() went on')

@@ -33,9 +33,10 @@ export type Command =
       check: boolean
       takeOver: boolean
     }
+  | { name: 'check'; config: string | undefined; json: boolean }
   | { name: 'help'; about: CommandName }
   | { name: 'version' }
-  | ({ name: 'mounts' | 'status' } & Target)
+  | ({ name: 'mounts' | 'status' | 'reload' } & Target)
   | ({ name: 'restart'; wait: boolean } & Target)
   | ({ name: 'mount'; place: Place; spec: MountSpec } & Target)
   | ({ name: 'replace'; place: Place; spec: MountSpec; deadline: number | undefined } & Target)
@@ -95,6 +96,13 @@ function parseRun(args: readonly string[]): Command {
 }
 
 const controlParsers: Readonly<Record<Exclude<CommandName, 'run'>, (args: readonly string[]) => Command>> = {
+  check(args) {
+    const { values } = parse(() =>
+      parseArgs({ args: [...args], options: { ...help, config: text, json: flag } }),
+    )
+    if (values.help === true) return { name: 'help', about: 'check' }
+    return { name: 'check', config: values.config, json: values.json === true }
+  },
   mounts: (args) => parseQuestion('mounts', args),
   status: (args) => parseQuestion('status', args),
   restart(args) {
@@ -103,6 +111,7 @@ const controlParsers: Readonly<Record<Exclude<CommandName, 'run'>, (args: readon
     if (values.help === true) return { name: 'help', about: 'restart' }
     return { name: 'restart', wait: values.wait === true, ...parseTarget(values) }
   },
+  reload: (args) => parseQuestion('reload', args),
   mount(args) {
     const options = { ...target, ...handler }
     const { values, positionals } = parse(() =>
@@ -133,7 +142,7 @@ const controlParsers: Readonly<Record<Exclude<CommandName, 'run'>, (args: readon
   },
 }
 
-function parseQuestion(name: 'mounts' | 'status', args: readonly string[]): Command {
+function parseQuestion(name: 'mounts' | 'status' | 'reload', args: readonly string[]): Command {
   const { values } = parse(() => parseArgs({ args: [...args], options: target }))
   if (values.help === true) return { name: 'help', about: name }
   return { name, ...parseTarget(values) }

@@ -1,4 +1,14 @@
-export const commandNames = ['run', 'mounts', 'mount', 'replace', 'unmount', 'status', 'restart'] as const
+export const commandNames = [
+  'run',
+  'check',
+  'mounts',
+  'mount',
+  'replace',
+  'unmount',
+  'reload',
+  'restart',
+  'status',
+] as const
 export type CommandName = (typeof commandNames)[number]
 
 export function isCommandName(name: string): name is CommandName {
@@ -30,10 +40,12 @@ const deadline = `  --deadline MS    wait this long for requests in progress (de
 const texts: Readonly<Record<CommandName, string>> = {
   run: `Usage:
   x-server [--config FILE] [--host H] [--port N] [--workers N] [--control PATH] [--check]
+  x-server check
   x-server mounts
   x-server mount PREFIX (--module FILE | --static DIR)
   x-server replace PREFIX (--module FILE | --static DIR)
   x-server unmount PREFIX
+  x-server reload
   x-server status
   x-server restart
 
@@ -46,13 +58,24 @@ Options:
   --port N         port to listen at; 0 has the kernel choose
   --workers N      number of worker threads, 1 to 64
   --control PATH   control socket
-  --check          check the configuration and the handlers, and leave
+  --check          as x-server check
   --take-over      take the listener and all connections over from the server that has the control socket
   --version        print the version
   -h, --help       print this
 
-Signals: SIGTERM and the first SIGINT let requests in progress end; a second SIGINT, and SIGQUIT, leave at once;
-SIGUSR2 restarts as \`x-server restart\` does.
+Signals: SIGTERM and the first SIGINT let requests in progress end; a second SIGINT, and SIGQUIT, leave at once.
+SIGHUP reads the configuration again, as x-server reload; SIGUSR2 restarts, as x-server restart.
+
+${exitCodes}`,
+  check: `Usage: x-server check [--config FILE] [--json]
+
+Reads the configuration and loads every handler, with its init and its cleanup, in a thread that is thrown away.
+It needs no running server and listens to nothing. All that is wrong is told at once, each with its place.
+
+Options:
+  --config FILE    configuration in JSON (default: the built-in one)
+  --json           print JSON: { "sound", "config", "problems" }
+  -h, --help       print this
 
 ${exitCodes}`,
   mounts: `Usage: x-server mounts [OPTIONS]
@@ -94,6 +117,15 @@ serves on, and the exit code is 1.
 
 Options:
   --wait           until the old process has answered what it had in hand, too
+${target}
+${exitCodes}`,
+  reload: `Usage: x-server reload [OPTIONS]
+
+Has the server read its configuration again, try all handlers as x-server check does, and bring its mounts to
+it: all are made anew, so new code takes effect; what is not in the file is unmounted, also what a command has
+mounted. If anything is wrong, nothing changes. Other settings take a start of the server.
+
+Options:
 ${target}
 ${exitCodes}`,
   status: `Usage: x-server status [OPTIONS]

@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import type { Logger } from 'pino'
-import type { ConfigOverrides } from '../config/config.ts'
+import { checkConfiguration } from '../check/check-configuration.ts'
+import type { Config, ConfigOverrides } from '../config/config.ts'
 import { loadConfig } from '../config/config.ts'
 import { checkHandlers } from '../handlers/handler-module.ts'
 import { createLog } from '../log.ts'
@@ -11,23 +12,20 @@ import { startServer } from '../supervisor/supervisor.ts'
 const interrupted = 130
 
 /**
- * Runs the server until it is stopped, or only checks what it would run.
+ * Runs the server until it is stopped.
  * @returns the exit code.
  */
 export async function runServer(command: {
   config: string | undefined
   overrides: ConfigOverrides
-  check: boolean
   takeOver: boolean
 }): Promise<number> {
   const config = loadConfig(command.config, command.overrides)
   await checkHandlers(config.mounts)
-  if (command.check) {
-    process.stdout.write(`${config.file ?? 'The built-in configuration'} is sound.\n`)
-    return 0
-  }
   const log = createLog(config.log.level)
-  return serveUntilStopped(startServer(config, log, { takeOver: command.takeOver, spawnSuccessor }), log)
+  const readAgain = (): Promise<Config> => checkConfiguration(config.file, command.overrides)
+  const options = { takeOver: command.takeOver, spawnSuccessor, readAgain }
+  return serveUntilStopped(startServer(config, log, options), log)
 }
 
 /** The same program with the same arguments, as it is on disk by now. Its log goes where this one's goes. */
@@ -37,7 +35,12 @@ function spawnSuccessor(): ChildProcess {
   const successor: ChildProcess = spawn(
     process.execPath,
     [...process.execArgv, program, ...args, '--take-over'],
-    { detached: true, stdio: ['ignore', 'inherit', 'inherit'] },
+    // The watchdog is to be fed by whoever serves.
+    {
+      detached: true,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      env: { ...process.env, WATCHDOG_PID: undefined },
+    },
   )
   successor.unref()
   return successor
@@ -60,10 +63,9 @@ async function serveUntilStopped(starting: Promise<RunningServer>, log: Logger):
     server?.kill()
     process.exit(1)
   })
-  process.on('SIGUSR2', () => {
-    // What has failed is in the log already.
-    starting.then((started) => started.restart()).catch(() => undefined)
-  })
+  // A failure of either is in the log.
+  process.on('SIGUSR2', () => void starting.then((started) => started.restart()).catch(() => undefined))
+  process.on('SIGHUP', () => void starting.then((started) => started.reload()).catch(() => undefined))
   process.on('SIGINT', (signal) => {
     interrupts++
     if (interrupts === 1) {

@@ -9,7 +9,7 @@ import type { MountSpec } from '../handler.ts'
 import { staticFilesSettings } from './static-files-options.ts'
 import { findJsonSyntaxProblem } from './json-syntax.ts'
 import { hostSchema, mountName, prefixSchema } from './mount-name.ts'
-import { issueLines, show, strictObject, text, wholeNumber } from './strict-object.ts'
+import { described, issueLines, show, strictObject, text, wholeNumber } from './strict-object.ts'
 
 /** Bytes of `sun_path` that a name may take: 108 less the terminating NUL (unix(7)). */
 const longestSocketPath = 107
@@ -39,6 +39,12 @@ export interface ConfigTimeouts extends Partial<Timeouts> {
   drain: number
 }
 
+/** Each of http1's that is left out is http1's default. */
+export interface ConfigLimits extends Partial<Limits> {
+  /** Connections at once; without a bound when left out. */
+  connections?: number
+}
+
 export interface ConfigMount {
   prefix: string
   host?: string
@@ -56,9 +62,13 @@ export interface Config {
   control: string
   mounts: ConfigMount[]
   /** Each that is left out is http1's default. */
-  limits: Partial<Limits>
+  limits: ConfigLimits
   timeouts: ConfigTimeouts
-  log: { level: LogLevel }
+  log: {
+    level: LogLevel
+    /** A line for each request. */
+    requests: boolean
+  }
   /** Most requests that a worker takes at a time. */
   batch: number
 }
@@ -79,7 +89,23 @@ export function loadConfig(file: string | undefined, overrides: ConfigOverrides 
     const name = path === undefined ? 'built-in configuration' : displayName(path)
     throw new ConfigError(issueLines(result.issues).map((line) => `${name}: ${line}`))
   }
-  return { file: path, ...result.output, ...overrides }
+  const { $schema, ...settings } = result.output
+  return { file: path, ...settings, ...overrides }
+}
+
+/**
+ * The mounts of a file that are sound by themselves, whatever else is wrong in it, each with its place; none when
+ * the file cannot be read. For who wants to know of their handlers as well.
+ */
+export function soundMounts(file: string): { place: string; mount: ConfigMount }[] {
+  const path = resolve(file)
+  const list = v.safeParse(v.object({ mounts: v.array(v.unknown()) }), readJsonIfAny(path))
+  if (!list.success) return []
+  const schema = mountSchema(dirname(path))
+  return list.output.mounts.flatMap((raw, index) => {
+    const mount = v.safeParse(schema, raw)
+    return mount.success ? [{ place: `${displayName(path)}: mounts[${index}]`, mount: mount.output }] : []
+  })
 }
 
 /** The control socket's path when nobody names one: in the user's runtime folder, else in /tmp. */
@@ -100,6 +126,14 @@ export function controlPathSchema(base: string): v.GenericSchema<unknown, string
         `${show(issue.input)} has more than ${longestSocketPath} bytes, the most that a socket's path may have; use a shorter one`,
     ),
   )
+}
+
+function readJsonIfAny(path: string): unknown {
+  try {
+    return readJson(path)
+  } catch {
+    return undefined
+  }
 }
 
 function readJson(path: string): unknown {
@@ -133,42 +167,97 @@ function displayName(path: string): string {
   return short.length < path.length && !short.startsWith('..') ? short : path
 }
 
-// Every key is optional, and an empty object is the built-in configuration.
-const configSchema = (base: string) =>
+/**
+ * The schema of a file in the folder `base`. Every key is optional, and an empty object is the built-in
+ * configuration. What depends on the machine is a function, so that a JSON schema does not name it as a default.
+ */
+export const configSchema = (
+  base: string,
+): v.GenericSchema<unknown, Omit<Config, 'file'> & { $schema?: string }> =>
   strictObject({
-    host: v.optional(addressSchema, '127.0.0.1'),
-    port: v.optional(portSchema, 8080),
-    workers: v.optional(workersSchema, Math.min(availableParallelism(), 8)),
-    control: v.optional(controlPathSchema(base), defaultControlPath()),
-    mounts: v.optional(mountsSchema(base), [{ prefix: '/', module: 'builtin:welcome' }]),
-    limits: v.optional(limitsSchema, {}),
-    timeouts: v.optional(timeoutsSchema, {}),
-    log: v.optional(logSchema, {}),
-    batch: v.optional(wholeNumber('a batch size', 1, 256), 16),
+    $schema: v.exactOptional(text('the address of a JSON schema')),
+    host: described('IP address to listen at', v.optional(addressSchema, '127.0.0.1')),
+    port: described('TCP port; 0 has the kernel choose', v.optional(portSchema, 8080)),
+    workers: described(
+      'worker threads; the number of processors, at most 8, when left out',
+      v.optional(workersSchema, () => Math.min(availableParallelism(), 8)),
+    ),
+    control: described(
+      'path of the control socket; x-server-UID.sock in $XDG_RUNTIME_DIR or /tmp when left out',
+      v.optional(controlPathSchema(base), defaultControlPath),
+    ),
+    mounts: described(
+      'what is served where',
+      v.optional(mountsSchema(base), [{ prefix: '/', module: 'builtin:welcome' }]),
+    ),
+    limits: described('what a client may use', v.optional(limitsSchema, {})),
+    timeouts: described('how long what may last, in milliseconds', v.optional(timeoutsSchema, {})),
+    log: described('what is written to the log', v.optional(logSchema, {})),
+    batch: described(
+      'requests that a worker takes at a time',
+      v.optional(wholeNumber('a batch size', 1, 256), 16),
+    ),
   })
 
 // http1 reads a head at once, which bounds what a head and its target may be.
 const limitsSchema = strictObject({
-  head: v.exactOptional(wholeNumber('a number of bytes', 1, 32 * 1024)),
-  requestTarget: v.exactOptional(wholeNumber('a number of bytes', 1, 32 * 1024)),
-  headers: v.exactOptional(wholeNumber('a number of header fields', 1, 1000)),
-  body: v.exactOptional(bytes),
-  chunkExtensions: v.exactOptional(bytes),
-  drain: v.exactOptional(bytes),
+  connections: described(
+    'connections at once; who comes then waits in the backlog',
+    v.exactOptional(wholeNumber('a number of connections', 1, 1_000_000)),
+  ),
+  requestsPerConnection: described(
+    'requests of one connection; the response to the last one closes it',
+    v.exactOptional(wholeNumber('a number of requests', 1, 2 ** 32 - 1)),
+  ),
+  head: described(
+    "bytes of a request's head",
+    v.exactOptional(wholeNumber('a number of bytes', 1, 32 * 1024)),
+  ),
+  requestTarget: described(
+    "bytes of a request's target",
+    v.exactOptional(wholeNumber('a number of bytes', 1, 32 * 1024)),
+  ),
+  headers: described(
+    'header fields of a request',
+    v.exactOptional(wholeNumber('a number of header fields', 1, 1000)),
+  ),
+  body: described("bytes of a request's body", v.exactOptional(bytes)),
+  bodyRate: described(
+    'bytes a second of a body that is waited for; 0: any',
+    v.exactOptional(wholeNumber('a number of bytes a second', 0, Number.MAX_SAFE_INTEGER)),
+  ),
+  chunkExtensions: described('bytes of chunk extensions in one body', v.exactOptional(bytes)),
+  drain: described('bytes read and thrown away after a response before closing', v.exactOptional(bytes)),
 })
 
 const timeoutsSchema = strictObject({
-  head: v.exactOptional(milliseconds),
-  idle: v.exactOptional(milliseconds),
-  body: v.exactOptional(milliseconds),
-  write: v.exactOptional(milliseconds),
-  drain: v.optional(milliseconds, 30_000),
+  head: described(
+    "from a head's first byte to its last, and from accept to the first",
+    v.exactOptional(milliseconds),
+  ),
+  idle: described('between two requests of a connection', v.exactOptional(milliseconds)),
+  body: described('without a byte of the body that is being read', v.exactOptional(milliseconds)),
+  write: described('without the client taking a byte of the response', v.exactOptional(milliseconds)),
+  drain: described('that a stop waits for requests in progress', v.optional(milliseconds, 30_000)),
 })
 
 const logSchema = strictObject({
-  level: v.optional(
-    v.picklist(logLevels, (issue) => `${show(issue.input)} is not a log level; use ${logLevels.join(', ')}`),
-    'info',
+  level: described(
+    'the least level that is written',
+    v.optional(
+      v.picklist(
+        logLevels,
+        (issue) => `${show(issue.input)} is not a log level; use ${logLevels.join(', ')}`,
+      ),
+      'info',
+    ),
+  ),
+  requests: described(
+    'a line for each request, whatever the level',
+    v.optional(
+      v.boolean((issue) => `${show(issue.input)} is not true or false; write one of the two`),
+      false,
+    ),
   ),
 })
 
@@ -198,13 +287,16 @@ function mountsSchema(base: string): v.GenericSchema<unknown, ConfigMount[]> {
 /** `{ prefix, host?, module, options? }`, or `{ prefix, host?, static, options? }` for a folder of files. */
 function mountSchema(base: string): v.GenericSchema<unknown, ConfigMount> {
   return v.pipe(
-    strictObject({
-      prefix: prefixSchema,
-      host: v.exactOptional(hostSchema),
-      module: v.exactOptional(moduleSchema(base)),
-      static: v.exactOptional(folderSchema(base)),
-      options: v.exactOptional(v.unknown()),
-    }),
+    strictObject(
+      {
+        prefix: described('whole segments of the path; the longest one wins', prefixSchema),
+        host: described('only requests to this host, without its port', v.exactOptional(hostSchema)),
+        module: described('file of a handler module, or builtin:NAME', v.exactOptional(moduleSchema(base))),
+        static: described('folder whose files are served', v.exactOptional(folderSchema(base))),
+        options: described('whatever the handler takes', v.exactOptional(v.unknown())),
+      },
+      { exactlyOneOf: ['module', 'static'] },
+    ),
     v.rawTransform(({ dataset, addIssue, NEVER }) => {
       const { prefix, host, module, static: folder, options } = dataset.value
       const place = host === undefined ? { prefix } : { prefix, host }

@@ -7,26 +7,50 @@ export function show(value: unknown): string {
   return text.length <= 60 ? text : `${text.slice(0, 57)}...`
 }
 
+/** What a JSON schema says of a schema that valibot itself cannot tell, as it is written in code. */
+export interface JsonSchemaFacts {
+  /** The keys of an object. */
+  readonly entries?: v.ObjectEntries
+  /** The least and the most of a whole number. */
+  readonly range?: readonly [number, number]
+  /** Keys of an object of which exactly one is given. */
+  readonly exactlyOneOf?: readonly string[]
+}
+
+/** Metadata of a schema for its JSON schema. */
+function jsonSchemaFacts<T>(facts: JsonSchemaFacts): v.MetadataAction<T, { jsonSchema: JsonSchemaFacts }> {
+  return v.metadata({ jsonSchema: facts })
+}
+
+/** The same entry of an object, with what an editor shows for its key. */
+export function described<Entry extends v.GenericSchema>(description: string, entry: Entry): Entry {
+  // A pipe keeps the type of what it begins with, and that is how valibot tells what may be left out.
+  return v.pipe(entry, v.description(description)) as unknown as Entry
+}
+
 /**
  * An object with exactly these keys. Unlike valibot's own, it reports every unknown key and not the first one
- * only, and says which keys there are.
+ * only, and says which keys there are; but not those that start with `$`, which are for tools.
  */
 export function strictObject<const Entries extends v.ObjectEntries>(
   entries: Entries,
+  facts: Pick<JsonSchemaFacts, 'exactlyOneOf'> = {},
 ): v.GenericSchema<unknown, v.InferOutput<v.ObjectSchema<Entries, undefined>>> {
   const known = Object.keys(entries)
+  const shown = known.filter((key) => !key.startsWith('$')).join(', ')
   return v.pipe(
     v.custom<object>(
       (input) => typeof input === 'object' && input !== null && !Array.isArray(input),
-      (issue) => `${show(issue.input)} is not an object; write { … } with the keys ${known.join(', ')}`,
+      (issue) => `${show(issue.input)} is not an object; write { … } with the keys ${shown}`,
     ),
+    jsonSchemaFacts({ entries, ...facts }),
     v.looseObject(entries, 'is missing; add it'),
     v.rawCheck(({ dataset, addIssue }) => {
       const value: unknown = dataset.value
       if (typeof value !== 'object' || value === null) return
       for (const [key, input] of Object.entries(value)) {
         if (known.includes(key)) continue
-        const message = `is not a known key; use ${known.join(', ')}`
+        const message = `is not a known key; use ${shown}`
         addIssue({
           message,
           path: [{ type: 'object', origin: 'key', input: { ...value }, key, value: input }],
@@ -43,6 +67,7 @@ export function wholeNumber(what: string, least: number, most: number): v.Generi
   return v.pipe(
     v.number(message),
     v.check((value) => Number.isInteger(value) && value >= least && value <= most, message),
+    jsonSchemaFacts({ range: [least, most] }),
   )
 }
 

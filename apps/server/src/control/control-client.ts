@@ -7,12 +7,14 @@ import {
   errorAnswerSchema,
   mountAnswerSchema,
   mountsAnswerSchema,
+  reloadAnswerSchema,
   restartAnswerSchema,
   statusAnswerSchema,
   unmountAnswerSchema,
 } from './control-protocol.ts'
 import type {
   MountRequest,
+  ReloadReport,
   ReplaceRequest,
   RestartRequest,
   ServerStatus,
@@ -28,6 +30,8 @@ const promptly = 10_000
 const forLoading = 60_000
 /** Milliseconds for the requests that the old process of a restart has in hand: it has a limit of its own. */
 const longestWait = 24 * 60 * 60 * 1000
+/** Milliseconds for all handlers of a configuration to be tried and then loaded. */
+const forReloading = 600_000
 /** Milliseconds of a drain when the command names none. */
 export const defaultDrain = 30_000
 
@@ -74,6 +78,11 @@ export class ControlClient {
   restart(request: RestartRequest = {}, signal?: AbortSignal): Promise<RestartReport> {
     const limit = forLoading + promptly + (request.wait === true ? longestWait : 0)
     return this.#send('POST', '/restart', request, restartAnswerSchema, limit, signal)
+  }
+
+  /** Resolves once everybody finds the new mounts; the old ones may still drain. */
+  reload(signal?: AbortSignal): Promise<ReloadReport> {
+    return this.#send('POST', '/reload', {}, reloadAnswerSchema, forReloading, signal)
   }
 
   async #send<T>(

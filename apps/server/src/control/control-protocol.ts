@@ -1,6 +1,6 @@
 import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
-import type { MountSpec } from '../handler.ts'
+import type { MountSpec, ServerHealth } from '../handler.ts'
 import { hostSchema, prefixSchema } from '../config/mount-name.ts'
 import type { RestartReport } from '../take-over/restart-report.ts'
 import { mountRowSchema } from '../status/mount-row.ts'
@@ -12,9 +12,13 @@ import { show, strictObject, text, wholeNumber } from '../config/strict-object.t
  *
  *   GET  /mounts                                        200 { mounts: MountRow[] }
  *   GET  /status                                        200 ServerStatus
+ *   GET  /metrics                                       200 text for Prometheus
+ *   GET  /healthz                                       200 ServerHealth
+ *   GET  /readyz                                        200 or 503 ServerHealth
  *   POST /mount    { prefix, host?, spec }              201 { mount: MountRow }
  *   POST /replace  { prefix, host?, spec, deadline? }   200 { mount: MountRow }   once the old one has drained
  *   POST /unmount  { prefix, host?, deadline? }         200 {}                    once it has drained
+ *   POST /reload   {}                                   200 ReloadReport          once all is visible
  *   POST /restart  { wait? }                            200 RestartReport         once a new process serves
  *
  * Every refusal is { error: { code, message } } with a status of 400 and above.
@@ -45,6 +49,13 @@ export interface RestartRequest {
   wait?: boolean
 }
 
+/** What a reload has changed, by the names of mounts as `mountName` gives them. */
+export interface ReloadReport {
+  mounted: string[]
+  replaced: string[]
+  unmounted: string[]
+}
+
 export interface ServerStatus {
   pid: number
   version: string
@@ -68,9 +79,14 @@ export interface Control {
   replace(request: ReplaceRequest): Promise<{ mount: MountRow; drained: Promise<void> }>
   /** Resolves once the last request has left and the handler is cleaned up. */
   unmount(request: UnmountRequest): Promise<void>
+  /** Brings the table to what the configuration's file says now, or changes nothing. */
+  reload(): Promise<ReloadReport>
   status(): ServerStatus
   /** Resolves when a new process has taken over; rejects when it has not, and this one serves on. */
   restart(request: RestartRequest): Promise<RestartReport>
+  health(): ServerHealth
+  /** In Prometheus' text format. */
+  metrics(): string
 }
 
 const specSchema: v.GenericSchema<unknown, MountSpec> = strictObject({
@@ -106,6 +122,8 @@ export const unmountRequestSchema: v.GenericSchema<unknown, UnmountRequest> = st
   deadline: v.exactOptional(deadlineSchema),
 })
 
+export const reloadRequestSchema: v.GenericSchema<unknown, object> = strictObject({})
+
 // Answers are read leniently: a newer server may say more than this client knows.
 export const mountsAnswerSchema: v.GenericSchema<unknown, { mounts: MountRow[] }> = v.object({
   mounts: v.array(mountRowSchema),
@@ -114,6 +132,11 @@ export const mountAnswerSchema: v.GenericSchema<unknown, { mount: MountRow }> = 
   mount: mountRowSchema,
 })
 export const unmountAnswerSchema: v.GenericSchema<unknown, object> = v.object({})
+export const reloadAnswerSchema: v.GenericSchema<unknown, ReloadReport> = v.object({
+  mounted: v.array(v.string()),
+  replaced: v.array(v.string()),
+  unmounted: v.array(v.string()),
+})
 export const statusAnswerSchema: v.GenericSchema<unknown, ServerStatus> = v.object({
   pid: v.number(),
   version: v.string(),

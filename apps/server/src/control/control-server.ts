@@ -5,6 +5,7 @@ import * as v from 'valibot'
 import {
   longestBody,
   mountRequestSchema,
+  reloadRequestSchema,
   replaceRequestSchema,
   restartRequestSchema,
   unmountRequestSchema,
@@ -12,11 +13,13 @@ import {
 import type { Control } from './control-protocol.ts'
 import { inodeOf, listenBeside, listenPrivately, removeOwn } from './control-socket.ts'
 import { codeOf, messageOf } from '../errors.ts'
+import { expositionType } from '../metrics/exposition.ts'
 import { issueLines } from '../config/strict-object.ts'
 
 interface Answer {
   status: number
-  body: object
+  /** An object goes as JSON; a text needs a Content-Type in the headers. */
+  body: object | string
   headers?: Record<string, string>
 }
 
@@ -25,6 +28,18 @@ type Route = (control: Control, request: IncomingMessage) => Answer | Promise<An
 const routes: Readonly<Record<string, { method: 'GET' | 'POST'; run: Route }>> = {
   '/mounts': { method: 'GET', run: (control) => ({ status: 200, body: { mounts: control.mounts() } }) },
   '/status': { method: 'GET', run: (control) => ({ status: 200, body: control.status() }) },
+  '/metrics': {
+    method: 'GET',
+    run: (control) => ({ status: 200, body: control.metrics(), headers: { 'content-type': expositionType } }),
+  },
+  '/healthz': { method: 'GET', run: (control) => ({ status: 200, body: control.health() }) },
+  '/readyz': {
+    method: 'GET',
+    run(control) {
+      const health = control.health()
+      return { status: health.ready ? 200 : 503, body: health }
+    },
+  },
   '/mount': {
     method: 'POST',
     async run(control, request) {
@@ -55,6 +70,13 @@ const routes: Readonly<Record<string, { method: 'GET' | 'POST'; run: Route }>> =
       return { status: 200, body: {} }
     },
   },
+  '/reload': {
+    method: 'POST',
+    async run(control, request) {
+      await readBody(request, reloadRequestSchema)
+      return { status: 200, body: await control.reload() }
+    },
+  },
 }
 
 /** A refusal by the protocol itself, before the control is asked. */
@@ -80,6 +102,8 @@ const statuses: Readonly<Record<string, number>> = {
   ERR_MOUNT_TAKEN: 409,
   ERR_MOUNT_DRAINING_LIMIT: 409,
   ERR_MOUNT_NO_PREVIOUS: 409,
+  ERR_CONFIG: 422,
+  ERR_CONFIG_IN_PLACE: 422,
   ERR_HANDLER_MODULE: 422,
   ERR_MOUNT_INIT: 422,
   ERR_MOUNT_PREPARE: 422,
@@ -187,7 +211,7 @@ const serverOf = (control: Control): Server =>
 
 async function answer(control: Control, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { status, body, headers } = await route(control, request).catch(errorAnswer)
-  const bytes = Buffer.from(`${JSON.stringify(body)}\n`)
+  const bytes = Buffer.from(typeof body === 'string' ? body : `${JSON.stringify(body)}\n`)
   // A command a connection: what a refused body leaves unread is never taken for the next request.
   const closing = { 'content-type': 'application/json', 'content-length': bytes.length, connection: 'close' }
   response.writeHead(status, { ...closing, ...headers }).end(bytes)

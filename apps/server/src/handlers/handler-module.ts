@@ -4,6 +4,8 @@ import { pathToFileURL } from 'node:url'
 import { HandlerModuleError, messageOf } from '../errors.ts'
 import type { HandlerModule, MountSpec } from '../handler.ts'
 import { doorMount } from './door/door-mount.ts'
+import { health } from './health/health.ts'
+import { metrics } from './metrics/metrics.ts'
 import { staticFiles } from './static-files/static-files.ts'
 import { welcome } from './welcome/welcome.ts'
 import { mountName } from '../config/mount-name.ts'
@@ -14,6 +16,8 @@ const builtins: Readonly<Record<string, (options: unknown) => HandlerModule>> = 
   'builtin:welcome': welcome,
   'builtin:static': staticFiles,
   'builtin:door': doorMount,
+  'builtin:metrics': metrics,
+  'builtin:health': health,
 }
 
 /**
@@ -49,16 +53,18 @@ export async function checkHandlers(
 function builtin(spec: MountSpec): HandlerModule {
   const make = builtins[spec.module]
   if (make === undefined) {
-    throw new HandlerModuleError(
-      spec.module,
-      `there is no such handler; use ${Object.keys(builtins).join(' or ')}`,
-    )
+    throw new HandlerModuleError(spec.module, `there is no such handler; use ${builtinNames()}`)
   }
   try {
     return make(spec.options ?? {})
   } catch (error) {
     throw new HandlerModuleError(spec.module, messageOf(error), { cause: error })
   }
+}
+
+function builtinNames(): string {
+  const names = Object.keys(builtins)
+  return `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`
 }
 
 async function importFile(file: string, generation: number): Promise<object> {

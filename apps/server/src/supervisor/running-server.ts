@@ -10,6 +10,11 @@ export interface RunningServer {
   stop(): Promise<void>
   /** Has a new process take over. Rejects when that comes to nothing; this one serves on then. */
   restart(): Promise<RestartReport>
+  /**
+   * Reads the configuration's file again and brings the mount table to it, or changes nothing. Either is logged.
+   * @throws {ConfigError} {@link ConfigInPlaceError} MountTableError
+   */
+  reload(): Promise<unknown>
   /** Closes everything at once. */
   kill(): void
 }

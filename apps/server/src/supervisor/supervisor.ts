@@ -5,7 +5,6 @@ import {
   adoptListener,
   connections,
   inHand,
-  listen,
   monotonicNow,
   releaseConnection,
   setHandingOver,
@@ -13,11 +12,13 @@ import {
 import type { Listener } from '@x/http1'
 import type { ChildProcess } from 'node:child_process'
 import { MountTable } from '@x/mounttable'
+import type { MountInfo } from '@x/mounttable'
 import type { Logger } from 'pino'
 import type { Config } from '../config/config.ts'
 import type {
   Control,
   MountRequest,
+  ReloadReport,
   ReplaceRequest,
   RestartRequest,
   ServerStatus,
@@ -25,8 +26,11 @@ import type {
 } from '../control/control-protocol.ts'
 import { ControlServer } from '../control/control-server.ts'
 import { DeadlineTimer, force } from './deadline-timer.ts'
-import type { MountSpec } from '../handler.ts'
+import type { MountSpec, ServerHealth } from '../handler.ts'
 import { ControlError } from '../errors.ts'
+import { metricsBase, ServedBefore } from '../metrics/metrics-base.ts'
+import type { MetricsBase } from '../metrics/metrics-base.ts'
+import { serverMetrics } from '../metrics/server-metrics.ts'
 import { Departure } from '../take-over/departure.ts'
 import { HandOver } from '../take-over/hand-over.ts'
 import type { RestartReport } from '../take-over/restart-report.ts'
@@ -35,8 +39,11 @@ import { TakeOver } from '../take-over/take-over.ts'
 import type { MountedHandler } from '../worker/mounted-handler.ts'
 import { mountRow } from '../status/mount-row.ts'
 import type { MountRow } from '../status/mount-row.ts'
+import { openListener } from './open-listener.ts'
+import { Reload } from './reload.ts'
 import type { RunningServer } from './running-server.ts'
 import { ServerMemory } from '../worker/server-memory.ts'
+import { ServiceManager } from './service-manager.ts'
 import { version } from '../version.ts'
 import { WorkerPool } from './worker-pool.ts'
 
@@ -48,6 +55,8 @@ const PICTURE_WANTED = 5
 const IDLE_GRACE = 250
 
 export interface StartOptions {
+  /** Reads and checks the configuration for a reload. */
+  readonly readAgain: () => Promise<Config>
   /** Takes over from the server that has this control socket, with its connections. */
   readonly takeOver?: boolean
   /** Starts a process that takes over from this one; without it there is no restart by command. */
@@ -58,7 +67,7 @@ export interface StartOptions {
 export async function startServer(
   config: Config,
   log: Logger,
-  options: StartOptions = {},
+  options: StartOptions,
 ): Promise<RunningServer> {
   const server = new Supervisor(config, log, options)
   await server.start()
@@ -68,12 +77,15 @@ export async function startServer(
 /** The control thread: owns the listener, the queue, the table, the workers and the control socket. */
 class Supervisor implements RunningServer, Control {
   readonly closed: Promise<number>
-  readonly #config: Config
+  #config: Config
   readonly #log: Logger
   readonly #options: StartOptions
   readonly #queue = new KQueue()
   readonly #memory: ServerMemory
   readonly #table: MountTable<MountSpec, MountedHandler>
+  readonly #servedBefore = new ServedBefore()
+  readonly #manager: ServiceManager
+  readonly #reload: Reload
   readonly #started = Date.now()
   readonly #connectionsGone: Promise<void>
   #settleRetired: (() => void) | undefined
@@ -102,6 +114,8 @@ class Supervisor implements RunningServer, Control {
         this.#showMounts()
       },
     })
+    this.#manager = new ServiceManager(log, () => this.health())
+    this.#reload = new Reload({ table: this.#table, log, readAgain: options.readAgain })
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve
     })
@@ -114,16 +128,23 @@ class Supervisor implements RunningServer, Control {
     return this.#listener?.port ?? 0
   }
 
+  /** Of a listener that was passed on, the configuration does not tell. */
+  get host(): string {
+    return this.#listener?.address().address ?? this.#config.host
+  }
+
   async start(): Promise<void> {
     const config = this.#config
     const takeOver =
       this.#options.takeOver === true ? await TakeOver.begin(config.control, config) : undefined
     try {
-      await this.#prepare(takeOver)
+      const keep = await this.#prepare(takeOver)
       if (takeOver !== undefined) await this.#takeOver(takeOver)
       // Last: whoever has connected so far waits in the backlog and now finds all in place.
       this.#accept()
+      this.#memory.open()
       this.#allowRestart()
+      if (keep && this.#listener !== undefined) this.#manager.keepListener(this.#listener)
     } catch (error) {
       await takeOver?.abort(error)
       await this.#end(1)
@@ -131,13 +152,17 @@ class Supervisor implements RunningServer, Control {
     }
     const { control, file } = config
     this.#log.info({ url: this.#url(), workers: config.workers, control, config: file }, 'serving')
+    this.#manager.ready(`serving at ${this.#url()}`)
   }
 
-  /** All but to serve. */
-  async #prepare(takeOver: TakeOver | undefined): Promise<void> {
+  /** All but to serve. Whether the service manager may keep the listener. */
+  async #prepare(takeOver: TakeOver | undefined): Promise<boolean> {
     const config = this.#config
-    const { control, host, port } = config
-    const listener = takeOver === undefined ? listen({ host, port }) : adoptListener(takeOver.listener)
+    const { control } = config
+    const { listener, keep } =
+      takeOver === undefined
+        ? openListener(config)
+        : { listener: adoptListener(takeOver.listener), keep: false }
     this.#listener = listener
     this.#control = await (takeOver === undefined
       ? ControlServer.listen(control, this)
@@ -154,10 +179,15 @@ class Supervisor implements RunningServer, Control {
         this.#noteConnectionsGone()
       },
       yielded: () => this.#departure?.changed(),
+      mountsWanted: () => {
+        this.#showMounts()
+      },
       ready: () => {
+        this.#memory.countWorker(1)
         this.#showMounts()
       },
       died: (worker, consumer) => {
+        if (consumer !== undefined) this.#memory.countWorker(-1)
         this.#release(worker, consumer)
       },
     })
@@ -167,6 +197,7 @@ class Supervisor implements RunningServer, Control {
     }
     this.#showMounts()
     this.#startTimers()
+    return keep
   }
 
   /** From the first moment on nobody serves, until it returns. What fails before the commit has not been. */
@@ -177,7 +208,7 @@ class Supervisor implements RunningServer, Control {
         adoptConnection(descriptor, state)
         taken.push(descriptor)
       })
-      this.#memory.setEarlier(await takeOver.commit())
+      this.#goOn(await takeOver.commit())
     } catch (error) {
       // They are open in the old process, which goes on with them.
       for (const descriptor of taken) releaseConnection(descriptor)
@@ -196,14 +227,20 @@ class Supervisor implements RunningServer, Control {
         adoptConnection(descriptor, state)
         serveAgain(this.#queue, [descriptor])
       },
-      (counters) => {
-        this.#memory.setEarlier(counters)
+      (counted) => {
+        this.#goOn(counted)
       },
     )
     this.#log.info(
       { from: takeOver.pid, connections: followed },
       'the old process has let go of its last connection',
     )
+  }
+
+  /** Counters begin with what the old process has counted. */
+  #goOn(base: MetricsBase): void {
+    this.#memory.setEarlier(base.counters)
+    this.#servedBefore.set(base)
   }
 
   #accept(): void {
@@ -223,6 +260,7 @@ class Supervisor implements RunningServer, Control {
       listener: listener.descriptor,
       host: this.#config.host,
       port: listener.port,
+      counted: () => metricsBase(this.#memory.counters(), this.#list()),
       stopping: () => this.#stopping !== undefined,
       retireListener: () => this.#retireListener(this.#config.timeouts.drain),
       acceptAgain: () => {
@@ -267,6 +305,7 @@ class Supervisor implements RunningServer, Control {
   }
 
   stop(): Promise<void> {
+    if (this.#stopping === undefined) this.#manager.stopping(this.#config.timeouts.drain)
     this.#stopping ??= this.#drain()
     return this.#stopping
   }
@@ -276,7 +315,7 @@ class Supervisor implements RunningServer, Control {
   }
 
   mounts(): MountRow[] {
-    return this.#table.list().map(mountRow)
+    return this.#list().map(mountRow)
   }
 
   async mount({ prefix, host, spec }: MountRequest): Promise<MountRow> {
@@ -299,8 +338,22 @@ class Supervisor implements RunningServer, Control {
     this.#log.info({ mount: prefix, host }, 'unmounted')
   }
 
+  async reload(): Promise<ReloadReport> {
+    this.#manager.reloading()
+    try {
+      const { config, report } = await this.#reload.run(() => this.#config)
+      this.#config = config
+      this.#showMounts()
+      return report
+    } finally {
+      // The manager wants to hear of the end of a reload, and nothing else after that of a stop.
+      if (this.#stopping === undefined) this.#manager.ready(`serving at ${this.#url()}`)
+    }
+  }
+
   status(): ServerStatus {
-    const { host, file } = this.#config
+    const { host } = this
+    const { file } = this.#config
     const status: ServerStatus = {
       pid: process.pid,
       version,
@@ -313,8 +366,24 @@ class Supervisor implements RunningServer, Control {
     return file === undefined ? status : { ...status, config: file }
   }
 
+  health(): ServerHealth {
+    const health = this.#memory.health()
+    // The workers do not know of a stop before the listener is closed.
+    return this.#stopping === undefined ? health : { ...health, ready: false, state: 'draining' }
+  }
+
+  metrics(): string {
+    return serverMetrics({
+      version,
+      health: this.health(),
+      counters: this.#memory.counters(),
+      connections: connections(),
+      mounts: this.mounts(),
+    })
+  }
+
   #url(): string {
-    const { host } = this.#config
+    const { host } = this
     return `http://${host.includes(':') ? `[${host}]` : host}:${this.port}/`
   }
 
@@ -327,7 +396,11 @@ class Supervisor implements RunningServer, Control {
 
   /** The workers' picture of the table: sent at each change, and regularly while a handler shows it. */
   #showMounts(): void {
-    this.#workers?.showMounts(this.#table.list())
+    this.#workers?.showMounts(this.#list())
+  }
+
+  #list(): MountInfo<MountSpec>[] {
+    return this.#servedBefore.added(this.#table.list())
   }
 
   /** What a dead worker held: goes to another, but a request in hand is told, and its connection closed. */
@@ -342,7 +415,15 @@ class Supervisor implements RunningServer, Control {
       abandon(ident)
       this.#log.warn({ worker, descriptor: ident }, 'a connection died with its worker')
     }
+    this.#resumeAccepting()
     this.#noteConnectionsGone()
+  }
+
+  /** Where the listener waits for a connection to end: one has, or nobody may wait any more. */
+  #resumeAccepting(): void {
+    const ident = this.#accepting
+    if (ident === undefined || !this.#memory.resumeAccepting()) return
+    this.#queue.kevent([{ ident, filter: EVFILT_READ, flags: EV_ENABLE, fflags: NOTE_NODATA }])
   }
 
   async #drain(): Promise<void> {
@@ -394,13 +475,17 @@ class Supervisor implements RunningServer, Control {
     const retired = new Promise<void>((resolve) => {
       this.#settleRetired = resolve
     })
-    if (force(this.#queue, accepting)) await orAfter(retired, limit)
+    if (force(this.#queue, accepting)) {
+      this.#resumeAccepting()
+      await orAfter(retired, limit)
+    }
     this.#queue.detach(accepting)
     this.#accepting = undefined
   }
 
   async #end(code: number): Promise<void> {
     this.#deadlines?.[Symbol.dispose]()
+    this.#manager[Symbol.dispose]()
     clearInterval(this.#pictures)
     this.#handOver?.close()
     await (this.#departed ? this.#control?.leave() : this.#control?.close())

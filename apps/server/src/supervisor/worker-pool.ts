@@ -26,6 +26,8 @@ export interface WorkerPoolParts {
   connectionsGone(): void
   /** Connections are out of service, to go to another process. */
   yielded(): void
+  /** A worker asks for the mounts of this moment. */
+  mountsWanted(): void
   /** A worker serves. */
   ready(): void
   /** A worker has died; `consumer` is its number in the queue, undefined if it never served. */
@@ -93,9 +95,10 @@ export class WorkerPool {
       memory: memory.buffer,
       listener,
       batch: config.batch,
-      limits: config.limits,
+      ...bounds(config),
       timeouts: serving(config),
       logLevel: config.log.level,
+      logRequests: config.log.requests,
     }
     const options = { workerData, transferList: handle.transfer, name: `x-server ${worker}` }
     const thread = new Worker(new URL('../worker/worker.js', import.meta.url), options)
@@ -107,6 +110,7 @@ export class WorkerPool {
         if (message.type === 'listener-retired') this.#parts.listenerRetired()
         else if (message.type === 'connections-gone') this.#parts.connectionsGone()
         else if (message.type === 'yielded') this.#parts.yielded()
+        else if (message.type === 'mounts-wanted') this.#parts.mountsWanted()
         else {
           member.consumer = message.consumer
           this.#parts.ready()
@@ -139,6 +143,11 @@ export class WorkerPool {
     }, wait)
     this.#pauses.set(worker, timer)
   }
+}
+
+/** The limits of a connection, and that of their number. */
+function bounds({ limits: { connections, ...limits } }: Config): Pick<WorkerData, 'limits' | 'connections'> {
+  return { limits, connections }
 }
 
 /** Without the one that is a stop's and no connection's. */

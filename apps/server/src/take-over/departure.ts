@@ -1,6 +1,7 @@
 import { connections, releaseConnection, setHandingOver, yielded } from '@x/http1'
 import type { KQueue } from '@x/kevent'
 import type { DeadlineTimer } from '../supervisor/deadline-timer.ts'
+import type { MetricsBase } from '../metrics/metrics-base.ts'
 import type { ServerMemory } from '../worker/server-memory.ts'
 import type { Departing } from './hand-over.ts'
 import { serveAgain } from './serve-again.ts'
@@ -17,6 +18,7 @@ export interface DepartureParts {
   readonly listener: number
   readonly host: string
   readonly port: number
+  counted(): MetricsBase
   stopping(): boolean
   /** Nobody accepts any more when it resolves. */
   retireListener(): Promise<void>
@@ -62,8 +64,8 @@ export class Departure implements Departing {
     return connections().open
   }
 
-  counters(): Record<string, number> {
-    return this.#parts.memory.counters()
+  counted(): MetricsBase {
+    return this.#parts.counted()
   }
 
   async suspend(): Promise<void> {

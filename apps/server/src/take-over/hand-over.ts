@@ -3,6 +3,7 @@ import { connectionState } from '@x/http1'
 import type { Logger } from 'pino'
 import * as v from 'valibot'
 import { messageOf } from '../errors.ts'
+import type { MetricsBase } from '../metrics/metrics-base.ts'
 import { version } from '../version.ts'
 import {
   decode,
@@ -26,7 +27,8 @@ export interface Departing {
   readonly stopping: boolean
   /** Connections that are open. */
   connections(): number
-  counters(): Record<string, number>
+  /** What has been counted so far. */
+  counted(): MetricsBase
   /** Takes the listener, and all connections that wait for a request, out of service; resolves when they are. */
   suspend(): Promise<void>
   /** The next that are out of service, and in no queue: at most so many. */
@@ -234,7 +236,7 @@ export class HandOver {
     const states = fds.map((descriptor) => connectionState(descriptor) ?? Buffer.alloc(0))
     this.#sent.push(...fds)
     const sizes = states.map(({ length }) => length)
-    const head = { sizes, rest: this.#departing.hasMore(), counters: this.#departing.counters() }
+    const head = { sizes, rest: this.#departing.hasMore(), counted: this.#departing.counted() }
     return { reply: { data: encode(head, states), fds }, count: fds.length }
   }
 
@@ -250,7 +252,7 @@ export class HandOver {
     const report = { pid, version: running, connections: this.#handed, stall }
     this.#log.info(report, 'a new process has taken over')
     this.#waiting?.(report)
-    return encode({ counters: this.#departing.counters() })
+    return encode({ counted: this.#departing.counted() })
   }
 
   /** Connections whose request has been answered since. To ask again says that the last ones have arrived. */

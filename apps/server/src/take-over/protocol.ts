@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { ControlError } from '../errors.ts'
+import type { MetricsBase } from '../metrics/metrics-base.ts'
 
 /*
  * How a new process takes over from an old one: calls of a door of the old one. docs/restart.md tells what they mean.
@@ -55,8 +56,12 @@ export const requestSchema: v.GenericSchema<unknown, Request> = v.variant('step'
   v.strictObject({ step: v.literal('abort'), reason: v.string() }),
 ])
 
-type Counters = Record<string, number>
-const counters: v.GenericSchema<unknown, Counters> = v.record(v.string(), v.pipe(v.number(), v.finite()))
+const countedSchema: v.GenericSchema<unknown, MetricsBase> = v.strictObject({
+  counters: v.record(v.string(), v.pipe(v.number(), v.finite())),
+  mounts: v.array(
+    v.strictObject({ prefix: v.string(), host: v.exactOptional(v.string()), served: v.number() }),
+  ),
+})
 
 /** The listener goes along. */
 export interface Begun {
@@ -74,14 +79,17 @@ export const begunSchema: v.GenericSchema<unknown, Begun> = v.strictObject({
 export interface Connections {
   readonly sizes: number[]
   readonly rest: boolean
-  readonly counters: Counters
+  /** What the old process has counted so far. */
+  readonly counted: MetricsBase
 }
 export const connectionsSchema: v.GenericSchema<unknown, Connections> = v.strictObject({
   sizes: v.array(v.number()),
   rest: v.boolean(),
-  counters,
+  counted: countedSchema,
 })
-export const committedSchema: v.GenericSchema<unknown, { counters: Counters }> = v.strictObject({ counters })
+export const committedSchema: v.GenericSchema<unknown, { counted: MetricsBase }> = v.strictObject({
+  counted: countedSchema,
+})
 const errorSchema = v.strictObject({ error: v.strictObject({ code: v.string(), message: v.string() }) })
 
 export interface Message {

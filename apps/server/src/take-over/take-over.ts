@@ -2,6 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { openDoor, type DoorClient, type Response } from '@x/doors'
 import * as v from 'valibot'
 import { codeOf, ControlError, messageOf } from '../errors.ts'
+import type { MetricsBase } from '../metrics/metrics-base.ts'
 import { version } from '../version.ts'
 import {
   answerOf,
@@ -67,14 +68,14 @@ export class TakeOver {
   }
 
   /** From now on they are this process's. Returns what the old one has counted so far. */
-  async commit(): Promise<Record<string, number>> {
+  async commit(): Promise<MetricsBase> {
     try {
       using response = await ask(this.#door, { step: 'commit' }, patience.takeOver)
-      return answerOf(response.data, committedSchema).json.counters
+      return answerOf(response.data, committedSchema).json.counted
     } catch (error) {
       if (codeOf(error) !== 'EINTR') throw error
       // It has died in the call; all that it had is here.
-      return {}
+      return { counters: {}, mounts: [] }
     }
   }
 
@@ -85,7 +86,7 @@ export class TakeOver {
       for (;;) {
         using response = await this.#door.call(encode({ step: 'late' }))
         const { json, bytes } = answerOf(response.data, connectionsSchema)
-        counted(json.counters)
+        counted(json.counted)
         if (json.sizes.length === 0) return count
         count += adoptAll(response, json, bytes, adopt)
       }
@@ -111,7 +112,7 @@ export class TakeOver {
 }
 
 /** Is told what the old process has counted, in all. */
-export type Counted = (counters: Record<string, number>) => void
+export type Counted = (counted: MetricsBase) => void
 
 async function openOf(control: string): Promise<DoorClient> {
   const path = doorPath(control)

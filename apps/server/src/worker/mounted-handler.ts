@@ -1,12 +1,14 @@
 import type { MountInfo, Mount } from '@x/mounttable'
 import type { Logger } from 'pino'
-import type { HandlerContext, HandlerLog, HandlerModule, MountSpec } from '../handler.ts'
+import type { HandlerContext, HandlerLog, HandlerModule, MountSpec, ServerHealth } from '../handler.ts'
 
 /** What the whole thread gives to its handlers. */
 export interface HandlerHost {
   readonly worker: number
   readonly log: Logger
   mounts(): MountInfo<MountSpec>[]
+  mountsNow(): Promise<MountInfo<MountSpec>[]>
+  health(): ServerHealth
   counters(): Record<string, number>
 }
 
@@ -64,6 +66,12 @@ class RequestContext implements HandlerContext {
   }
   mounts(): MountInfo<MountSpec>[] {
     return this.#handler.host.mounts()
+  }
+  mountsNow(): Promise<MountInfo<MountSpec>[]> {
+    return this.#handler.host.mountsNow()
+  }
+  health(): ServerHealth {
+    return this.#handler.host.health()
   }
   counters(): Record<string, number> {
     return this.#handler.host.counters()

@@ -4,6 +4,7 @@ import { MountTableError } from '@x/mounttable'
 import type { Lease, MountTableMember } from '@x/mounttable'
 import type { Logger } from 'pino'
 import type { MountSpec, ResponseLike } from '../handler.ts'
+import type { AccessLog } from './access-log.ts'
 import type { MountedHandler } from './mounted-handler.ts'
 import type { ServerMemory } from './server-memory.ts'
 
@@ -34,6 +35,7 @@ export class RequestDispatch {
   readonly #engine: Engine
   readonly #memory: ServerMemory
   readonly #log: Logger
+  readonly #accessLog: AccessLog | undefined
   #active = 0
 
   constructor(
@@ -41,7 +43,9 @@ export class RequestDispatch {
     engine: Engine,
     memory: ServerMemory,
     log: Logger,
+    accessLog: AccessLog | undefined,
   ) {
+    this.#accessLog = accessLog
     this.#table = table
     this.#engine = engine
     this.#memory = memory
@@ -54,8 +58,12 @@ export class RequestDispatch {
   }
 
   dispatch(request: HttpRequest): void {
+    this.#accessLog?.begin(request)
     const lease = this.#lookup(request)
-    if (lease === undefined) return
+    if (lease === undefined) {
+      this.#accessLog?.end(request)
+      return
+    }
     const { handler } = lease
     let answer: ResponseLike | Promise<ResponseLike> | undefined
     try {
@@ -63,7 +71,7 @@ export class RequestDispatch {
       answer = handler.module.handle(request, context)
     } catch (error) {
       this.#fail(request, lease, error)
-      lease.release()
+      this.#end(request, lease)
       return
     }
     if (isPromise(answer)) {
@@ -71,8 +79,13 @@ export class RequestDispatch {
       return
     }
     const sending = this.#respond(request, lease, answer)
-    if (sending === undefined) lease.release()
+    if (sending === undefined) this.#end(request, lease)
     else void this.#settle(request, lease, undefined, sending)
+  }
+
+  #end(request: HttpRequest, lease: HandlerLease): void {
+    this.#accessLog?.end(request, lease.mount)
+    lease.release()
   }
 
   /** A lease, or undefined after an answer of the server's own. */
@@ -106,7 +119,7 @@ export class RequestDispatch {
       this.#fail(request, lease, error)
     } finally {
       this.#active--
-      lease.release()
+      this.#end(request, lease)
     }
   }
 
@@ -118,7 +131,9 @@ export class RequestDispatch {
   ): Promise<void> | undefined {
     try {
       if (response === undefined) throw new TypeError('handle() has returned nothing; return a response')
-      return this.#engine.respond(request, this.#memory.closing ? lastResponse(response) : response)
+      const sending = this.#engine.respond(request, this.#memory.closing ? lastResponse(response) : response)
+      this.#accessLog?.answered(request, response.status)
+      return sending
     } catch (error) {
       this.#fail(request, lease, error)
       return undefined
@@ -129,6 +144,7 @@ export class RequestDispatch {
   #answer(request: HttpRequest, response: ResponseLike): void {
     try {
       void this.#engine.respond(request, this.#memory.closing ? lastResponse(response) : response)
+      this.#accessLog?.answered(request, response.status)
     } catch (error) {
       if (!(error instanceof Http1Error && error.code === 'ERR_HTTP_ANSWERED')) throw error
     }

@@ -16,6 +16,7 @@ import type { Engine } from '@x/http1'
 import type { Logger } from 'pino'
 import type { Readiness } from './readiness.ts'
 import type { RequestDispatch } from './request-dispatch.ts'
+import type { ConnectionLimit } from './connection-limit.ts'
 import type { ServerMemory } from './server-memory.ts'
 
 /** Most connections accepted for one event of the listener. */
@@ -32,6 +33,7 @@ export interface ServeLoopParts {
   readonly batch: number
   readonly log: Logger
   readonly memory: ServerMemory
+  readonly limit: ConnectionLimit
   /** The listener was forced out of the queue, and nobody waits in it any more. */
   listenerRetired(): void
   /** Connections were closed while the server is closing, or hands over. */
@@ -151,8 +153,11 @@ export class ServeLoop {
   }
 
   #accept(retiring: boolean): void {
-    const { engine, listener } = this.#parts
-    let accepted = engine.accept(listener, ACCEPT)
+    const { engine, limit, listener } = this.#parts
+    // Whoever waits when the server stops is accepted all the same: the listener is closed next.
+    const room = retiring ? ACCEPT : limit.room(ACCEPT)
+    if (room === 0) return
+    let accepted = engine.accept(listener, room)
     for (;;) {
       for (let index = 0; index < accepted; index++) this.#add(engine.accepted[index] as number)
       if (!retiring || accepted < ACCEPT) break
@@ -163,6 +168,7 @@ export class ServeLoop {
       return
     }
     if (engine.acceptErrno !== 0) {
+      limit.countNoDescriptors()
       this.#parts.log.warn({ errno: engine.acceptErrno }, 'no descriptors left: accepting is paused')
       setTimeout(() => {
         this.#change(listener, EV_ENABLE, NOTE_NODATA)
@@ -170,7 +176,7 @@ export class ServeLoop {
       }, ACCEPT_PAUSE)
       return
     }
-    this.#change(listener, EV_ENABLE, accepted < ACCEPT ? NOTE_NODATA | NOTE_DRAINED : NOTE_NODATA)
+    this.#change(listener, EV_ENABLE, accepted < room ? NOTE_NODATA | NOTE_DRAINED : NOTE_NODATA)
   }
 
   /** Runs the handlers of `count` requests, writes, and goes on with those that were pipelined behind. */
@@ -203,6 +209,7 @@ export class ServeLoop {
     }
     if (engine.closingCount === 0) return
     engine.closeListed()
+    if (memory.resumeAccepting()) this.#change(this.#parts.listener, EV_ENABLE, NOTE_NODATA)
     if (memory.closing || memory.handingOver) this.#parts.closed()
   }
 

@@ -1,16 +1,24 @@
 import { counterNames } from '@x/http1'
+import type { ServerHealth } from '../handler.ts'
 
 /*
- * What the control thread and its workers share without a message: one line of words, then a stripe of counters
- * for each worker, and one for what processes before this one have counted. A stripe has one writer at a time, the thread that serves under its number; it is kept when
+ * What the control thread and its workers share without a message: one line of words, a stripe of what counters
+ * begin with, then a stripe of counters for each worker. A stripe has one writer at a time, the thread that serves under its number; it is kept when
  * that thread is replaced, so that counters never go back.
  */
 const HEADER_BYTES = 64
 const MODE = 0
 const MOUNTS_WANTED = 1
+const OPENED = 2
+const WORKERS = 3
+const ACCEPT_PAUSED = 4
+
+/** Counters of the server's own, behind http1's in each stripe. */
+const ownNames = ['acceptPausesLimit', 'acceptPausesDescriptors'] as const
+const allNames = [...counterNames, ...ownNames]
 
 // Whole cache lines, so that no two threads write one.
-const STRIPE_BYTES = Math.ceil((counterNames.length * 8) / 64) * 64
+const STRIPE_BYTES = Math.ceil((allNames.length * 8) / 64) * 64
 
 /** What the workers do with connections. */
 export const mode = { serving: 0, closing: 1, handingOver: 2 } as const
@@ -27,7 +35,7 @@ export class ServerMemory {
   }
 
   static create(workers: number): ServerMemory {
-    return new ServerMemory(new SharedArrayBuffer(HEADER_BYTES + (workers + 1) * STRIPE_BYTES))
+    return new ServerMemory(new SharedArrayBuffer(HEADER_BYTES + (1 + workers) * STRIPE_BYTES))
   }
 
   static open(buffer: SharedArrayBuffer): ServerMemory {
@@ -57,6 +65,41 @@ export class ServerMemory {
     Atomics.store(this.#words, MODE, mode.serving)
   }
 
+  /** The server accepts connections from now on. */
+  open(): void {
+    Atomics.store(this.#words, OPENED, 1)
+  }
+
+  /** One more worker serves, or one less. */
+  countWorker(change: 1 | -1): void {
+    Atomics.add(this.#words, WORKERS, change)
+  }
+
+  health(): ServerHealth {
+    const workers = Atomics.load(this.#words, WORKERS)
+    const opened = Atomics.load(this.#words, OPENED) === 1
+    const state = this.closing ? 'draining' : opened ? 'running' : 'starting'
+    return { ready: state === 'running' && workers > 0, state, workers }
+  }
+
+  /** The listener stays out of the queue until somebody gets true from {@link resumeAccepting}. */
+  pauseAccepting(): void {
+    Atomics.store(this.#words, ACCEPT_PAUSED, 1)
+  }
+
+  /** True for the one caller in all threads that has to enable the listener. */
+  resumeAccepting(): boolean {
+    if (Atomics.load(this.#words, ACCEPT_PAUSED) === 0) return false
+    return Atomics.exchange(this.#words, ACCEPT_PAUSED, 0) === 1
+  }
+
+  /** Adds one to a counter of the server's own, in the thread that serves as this worker. */
+  count(worker: number, name: (typeof ownNames)[number]): void {
+    const stripe = this.#all(worker)
+    const index = allNames.indexOf(name)
+    stripe[index] = (stripe[index] ?? 0) + 1
+  }
+
   /** Whether somebody has asked for the mount table within the last `seconds`. */
   mountsWanted(seconds: number): boolean {
     return nowInSeconds() - Atomics.load(this.#words, MOUNTS_WANTED) <= seconds
@@ -66,29 +109,35 @@ export class ServerMemory {
     Atomics.store(this.#words, MOUNTS_WANTED, nowInSeconds())
   }
 
-  /** The counters of worker 1 to N, in the order of http1's `counterNames`. */
+  /** The counters of worker 1 to N, in the order of http1's `counterNames`; 0 is what they all begin with. */
   stripe(worker: number): Float64Array {
-    return new Float64Array(this.buffer, HEADER_BYTES + (worker - 1) * STRIPE_BYTES, counterNames.length)
+    return new Float64Array(this.buffer, HEADER_BYTES + worker * STRIPE_BYTES, counterNames.length)
   }
 
   /** What processes before this one have counted, of which this goes on. */
   setEarlier(counters: Readonly<Record<string, number>>): void {
-    const stripe = this.stripe(this.#workers + 1)
-    for (const [index, name] of counterNames.entries()) stripe[index] = counters[name] ?? 0
+    this.#all(0).set(allNames.map((name) => counters[name] ?? 0))
   }
 
   /** Totals by name, and each worker's own as `worker.N.NAME`: see `CounterGroups`. */
   counters(): Record<string, number> {
-    const counters: Record<string, number> = Object.fromEntries(counterNames.map((name) => [name, 0]))
-    for (let worker = 1; worker <= this.#workers + 1; worker++) {
-      const stripe = this.stripe(worker)
-      for (const [index, name] of counterNames.entries()) {
+    const base = this.#all(0)
+    const counters: Record<string, number> = Object.fromEntries(
+      allNames.map((name, index) => [name, base[index] ?? 0]),
+    )
+    for (let worker = 1; worker <= this.#workers; worker++) {
+      const stripe = this.#all(worker)
+      for (const [index, name] of allNames.entries()) {
         const value = stripe[index] ?? 0
         counters[name] = (counters[name] ?? 0) + value
-        if (worker <= this.#workers) counters[`worker.${worker}.${name}`] = value
+        counters[`worker.${worker}.${name}`] = value
       }
     }
     return counters
+  }
+
+  #all(worker: number): Float64Array {
+    return new Float64Array(this.buffer, HEADER_BYTES + worker * STRIPE_BYTES, allNames.length)
   }
 }
 

@@ -14,8 +14,12 @@ export interface WorkerData {
   readonly listener: number
   readonly batch: number
   readonly limits: Partial<Limits>
+  /** Most connections of the process. */
+  readonly connections: number | undefined
   readonly timeouts: Partial<Timeouts>
   readonly logLevel: LogLevel
+  /** Whether each request is logged. */
+  readonly logRequests: boolean
 }
 
 /** What a worker tells the control thread. */
@@ -28,6 +32,8 @@ export type FromWorker =
   | { readonly type: 'connections-gone' }
   /** Connections are out of service, to go to another process. */
   | { readonly type: 'yielded' }
+  /** A handler wants to know what is mounted in this moment. */
+  | { readonly type: 'mounts-wanted' }
 
 /** What the control thread tells a worker. */
 export type ToWorker =

@@ -6,6 +6,8 @@ import type { Mount, MountInfo } from '@x/mounttable'
 import type { MountSpec } from '../handler.ts'
 import { loadHandler } from '../handlers/handler-module.ts'
 import { createLog } from '../log.ts'
+import { AccessLog } from './access-log.ts'
+import { ConnectionLimit } from './connection-limit.ts'
 import { MountedHandler } from './mounted-handler.ts'
 import type { HandlerHost } from './mounted-handler.ts'
 import { Readiness } from './readiness.ts'
@@ -25,6 +27,7 @@ const tell = (message: FromWorker): void => {
 const log = createLog(data.logLevel)
 const memory = ServerMemory.open(data.memory)
 let mounts: MountInfo<MountSpec>[] = []
+let mountsWaited: ((mounts: MountInfo<MountSpec>[]) => void)[] = []
 
 const host: HandlerHost = {
   worker: data.worker,
@@ -33,6 +36,11 @@ const host: HandlerHost = {
     memory.wantMounts()
     return mounts
   },
+  mountsNow: () => {
+    tell({ type: 'mounts-wanted' })
+    return new Promise((resolve) => mountsWaited.push(resolve))
+  },
+  health: () => memory.health(),
   counters: () => memory.counters(),
 }
 
@@ -51,6 +59,7 @@ async function dispose(handler: MountedHandler): Promise<void> {
   }
 }
 
+const accessLog = data.logRequests ? new AccessLog(data.worker) : undefined
 const queue = KQueue.attach(data.queue)
 const readiness = new Readiness()
 const engine = new Engine({
@@ -68,12 +77,13 @@ const table = await MountTableMember.attach<MountSpec, MountedHandler>(data.tabl
 const loop = new ServeLoop({
   queue,
   engine,
-  dispatch: new RequestDispatch(table, engine, memory, log),
+  dispatch: new RequestDispatch(table, engine, memory, log, accessLog),
   readiness,
   listener: data.listener,
   batch: data.batch,
   log,
   memory,
+  limit: new ConnectionLimit(memory, data.worker, data.connections),
   listenerRetired: () => {
     tell({ type: 'listener-retired' })
   },
@@ -85,18 +95,25 @@ const loop = new ServeLoop({
   },
 })
 
+function showMounts(current: MountInfo<MountSpec>[]): void {
+  mounts = current
+  for (const resolve of mountsWaited) resolve(current)
+  mountsWaited = []
+}
+
 async function leave(): Promise<void> {
   loop.stop()
   // Not before all handlers here are cleaned up.
   await table[Symbol.asyncDispose]()
   readiness.close()
   queue.release()
+  accessLog?.[Symbol.dispose]()
   // A handler may have left timers or sockets that would keep the thread.
   process.exit(0)
 }
 
 port.on('message', (message: ToWorker) => {
-  if (message.type === 'mounts') mounts = message.mounts
+  if (message.type === 'mounts') showMounts(message.mounts)
   else void leave()
 })
 

@@ -32,12 +32,20 @@ export class ServerProcess implements AsyncDisposable {
   readonly #taken: number[] = []
   readonly #child: ChildProcess
   readonly #folder: string
+  readonly #file: string
   readonly #exit: Promise<number | null>
   #port = 0
   #control = ''
   #waiting: { matches: (entry: LogEntry) => boolean; resolve: (entry: LogEntry) => void }[] = []
 
-  private constructor(folder: string, file: string, descriptors: number | undefined) {
+  private constructor(
+    folder: string,
+    file: string,
+    descriptors: number | undefined,
+    config: Record<string, unknown>,
+  ) {
+    this.#file = file
+    this.configure(config)
     const program = [process.execPath, main, '--config', file]
     const limit = descriptors === undefined ? '' : `ulimit -n ${descriptors} && `
     const child = spawn('/bin/sh', ['-c', `${limit}exec "$@"`, 'sh', ...program], {
@@ -55,8 +63,7 @@ export class ServerProcess implements AsyncDisposable {
   static async start(config: Record<string, unknown>, descriptors?: number): Promise<ServerProcess> {
     const folder = mkdtempSync(join(tmpdir(), 'x-server-'))
     const file = join(folder, 'x-server.json')
-    writeFileSync(file, JSON.stringify({ port: 0, workers: 2, control: 'control.sock', ...config }))
-    const server = new ServerProcess(folder, file, descriptors)
+    const server = new ServerProcess(folder, file, descriptors, config)
     const serving = await Promise.race([
       server.logged(({ msg }) => msg === 'serving'),
       server.exited().then((code) => {
@@ -72,12 +79,26 @@ export class ServerProcess implements AsyncDisposable {
     return this.#port
   }
 
+  /** Path of the control socket. */
+  get control(): string {
+    return this.#control
+  }
+
   get pid(): number {
     return this.#child.pid as number
   }
 
   url(path = '/'): string {
     return `http://127.0.0.1:${this.port}${path}`
+  }
+
+  /** Writes the configuration's file anew, in whose folder relative paths are. */
+  configure(config: Record<string, unknown>): void {
+    this.configureText(JSON.stringify({ port: 0, workers: 2, control: 'control.sock', ...config }))
+  }
+
+  configureText(content: string): void {
+    writeFileSync(this.#file, content)
   }
 
   /** The first log entry, past or to come, that matches. */
@@ -119,11 +140,6 @@ export class ServerProcess implements AsyncDisposable {
   /** The process that serves: after restarts another one than the first. */
   get serving(): number {
     return this.#taken.at(-1) ?? this.pid
-  }
-
-  /** The control socket's path. */
-  get control(): string {
-    return this.#control
   }
 
   /** The folder with the configuration. */
