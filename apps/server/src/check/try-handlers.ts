@@ -54,10 +54,11 @@ function tryFrom(data: TrialData, problems: HandlerProblem[], patience: number):
   thread.stderr.pipe(process.stderr, { end: false })
   let at = data.first
   let step: TrialStep = 'loading'
-  let failure: string | undefined
+  // Put into words at the exit: only then all that the thread has told is known, and so the step that it was in.
+  let failure = (): string => `${step} ends its thread; a handler must not call process.exit()`
   let limit: NodeJS.Timeout | undefined
   const refuse = (reason: string): void => {
-    failure = reason
+    failure = () => reason
     void thread.terminate()
   }
   thread.on('message', (message: FromTrial) => {
@@ -73,16 +74,13 @@ function tryFrom(data: TrialData, problems: HandlerProblem[], patience: number):
     else if (message.problem !== undefined) problems.push({ index: message.index, message: message.problem })
   })
   thread.on('error', (error: unknown) => {
-    failure = `${step} leaves an error that nobody catches: ${messageOf(error)}`
+    failure = () => `${step} leaves an error that nobody catches: ${messageOf(error)}`
   })
   return new Promise((resolve) => {
     thread.on('exit', () => {
       clearTimeout(limit)
       const mount = data.mounts[at]
-      if (mount !== undefined) {
-        const why = failure ?? `${step} ends its thread; a handler must not call process.exit()`
-        problems.push({ index: at, message: `${mount.spec.module}: ${why}` })
-      }
+      if (mount !== undefined) problems.push({ index: at, message: `${mount.spec.module}: ${failure()}` })
       resolve(at + 1)
     })
   })
