@@ -245,10 +245,8 @@ export class ListenerResponse extends ServerResponse<ListenerRequest> {
   #finish(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#stub.rest()
     this.detachSocket(this.#stub as unknown as Socket)
     this.emit('finish')
-    ListenerRequest.over(this.req)
     this.#close()
   }
 
@@ -266,6 +264,8 @@ export class ListenerResponse extends ServerResponse<ListenerRequest> {
   #close(): void {
     if (this._closed) return
     this.#closed = true
+    this.#stub.rest()
+    ListenerRequest.over(this.req)
     this.destroyed = true
     this._closed = true
     this.emit('close')
@@ -288,8 +288,8 @@ function isChunk(chunk: unknown): chunk is string | Uint8Array {
 }
 
 // Callers give null for what they leave out, too.
-function functionOf(argument: unknown): (() => void) | undefined {
-  return typeof argument === 'function' ? (argument as () => void) : undefined
+function functionOf(argument: unknown): Callback | undefined {
+  return typeof argument === 'function' ? (argument as Callback) : undefined
 }
 
 function encodingOf(argument: unknown): BufferEncoding | undefined {
