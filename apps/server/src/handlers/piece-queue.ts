@@ -8,9 +8,12 @@ export interface PieceQueueOwner {
   gone(): void
 }
 
+/** Called when the socket has a piece, or with the reason why it never will. */
+type Taken = (error?: Error) => void
+
 interface Piece {
   readonly bytes: Uint8Array
-  readonly taken: (() => void) | undefined
+  readonly taken: Taken | undefined
 }
 
 // What has gathered is sent as one piece up to this size.
@@ -49,8 +52,11 @@ export class PieceQueue implements AsyncIterableIterator<Uint8Array> {
   }
 
   /** Returns whether more should be pushed before the owner is told that the queue is drained. */
-  push(bytes: Uint8Array, taken?: () => void): boolean {
-    if (this.#over) return false
+  push(bytes: Uint8Array, taken?: Taken): boolean {
+    if (this.#over) {
+      if (taken !== undefined) process.nextTick(taken, new Error('The response is over.'))
+      return false
+    }
     this.#waiting.push({ bytes, taken })
     this.#size += bytes.length
     this.#needsDrain ||= this.#size >= this.#highWaterMark
@@ -73,8 +79,11 @@ export class PieceQueue implements AsyncIterableIterator<Uint8Array> {
     this.#settle()
     for (;;) {
       if (this.#failure !== undefined) {
-        this.#over = true
-        throw this.#failure.error
+        const { error } = this.#failure
+        this.#drop(
+          error instanceof Error ? error : new Error('The response was broken off.', { cause: error }),
+        )
+        throw error
       }
       if (this.#waiting.length > 0) return { done: false, value: this.#take() }
       if (this.#ended) {
@@ -91,7 +100,7 @@ export class PieceQueue implements AsyncIterableIterator<Uint8Array> {
 
   return(): Promise<IteratorResult<Uint8Array, undefined>> {
     if (!this.#over) {
-      this.#over = true
+      this.#drop(new Error('The client is gone.'))
       this.#owner.gone()
     }
     return Promise.resolve({ done: true, value: undefined })
@@ -99,6 +108,11 @@ export class PieceQueue implements AsyncIterableIterator<Uint8Array> {
 
   [Symbol.asyncIterator](): this {
     return this
+  }
+
+  #drop(reason: Error): void {
+    this.#over = true
+    for (const { taken } of [...this.#sending.splice(0), ...this.#waiting.splice(0)]) taken?.(reason)
   }
 
   /** The piece that was taken last is with the socket. */

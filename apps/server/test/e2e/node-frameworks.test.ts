@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Connection } from './connection.ts'
 import { ServerProcess, handlerFile, run } from './server-process.ts'
 
 const example = (name: string): string => fileURLToPath(new URL(`../../examples/${name}.js`, import.meta.url))
@@ -51,7 +52,15 @@ describe.each(['express', 'fastify'])('%s', (name) => {
     const upload = (bytes: number): Promise<Response> =>
       ask(`/${name}/upload`, { method: 'POST', headers, body: randomBytes(bytes) })
     expect(await (await upload(5 * 1024 * 1024)).text()).toBe(String(5 * 1024 * 1024))
-    expect((await upload(7 * 1024 * 1024)).status).toBe(413)
+    // Express reads what it refuses to its end, and Fastify refuses before there is anything to read.
+    if (name === 'express') {
+      expect((await upload(7 * 1024 * 1024)).status).toBe(413)
+      return
+    }
+    using connection = await Connection.open(server.port)
+    const type = 'Content-Type: application/octet-stream'
+    connection.send(`POST /${name}/upload HTTP/1.1\r\nHost: a\r\n${type}\r\nContent-Length: 7340032\r\n\r\n`)
+    expect((await connection.response())?.status).toBe(413)
   })
 
   test('streams a file', async () => {

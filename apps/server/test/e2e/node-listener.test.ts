@@ -214,6 +214,8 @@ describe('what goes wrong', () => {
     await expect
       .poll(async () => seen())
       .toMatchObject({ closed: before.closed + 1, aborted: before.aborted + 1 })
+    // What was written and not sent is told of as well.
+    expect((await seen()).untaken).toBeGreaterThan(0)
     await expect.poll(() => server.references()).toEqual([0, 0])
   })
 

@@ -112,7 +112,7 @@ export class ListenerResponse extends ServerResponse<ListenerRequest> {
       return true
     }
     const goOn = this.#pieces.push(bytesOf(chunk, coding), then)
-    if (!goOn) this.#needsDrain(true)
+    if (!goOn) this.#set(needDrain, true)
     return goOn
   }
 
@@ -123,7 +123,11 @@ export class ListenerResponse extends ServerResponse<ListenerRequest> {
     const then = functionOf(chunk) ?? functionOf(encoding) ?? functionOf(callback)
     const coding = encodingOf(encoding)
     const last = typeof chunk === 'function' ? undefined : (chunk ?? undefined)
-    if (this.writableEnded) return super.end(last, coding ?? 'utf8', then)
+    if (this.writableEnded) {
+      if (last !== undefined || then === undefined || this.writableFinished)
+        return super.end(last, coding ?? 'utf8', then)
+      return this.once('finish', then)
+    }
     // It throws what says so.
     if (last !== undefined && !isChunk(last)) super.write(last, coding ?? 'utf8')
     if (then !== undefined) this.once('finish', then)
@@ -185,7 +189,7 @@ export class ListenerResponse extends ServerResponse<ListenerRequest> {
     }
     const owner = {
       drained: () => {
-        this.#needsDrain(false)
+        this.#set(needDrain, false)
         if (!this.writableEnded) this.emit('drain')
       },
       finished: () => {
@@ -232,8 +236,8 @@ export class ListenerResponse extends ServerResponse<ListenerRequest> {
       this.appendHeader(pairs[at] as string, pairs[at + 1] as string)
   }
 
-  #needsDrain(needs: boolean): void {
-    if (needDrain !== undefined) (this as unknown as Record<symbol, boolean>)[needDrain] = needs
+  #set(state: symbol | undefined, value: boolean): void {
+    if (state !== undefined) (this as unknown as Record<symbol, boolean>)[state] = value
   }
 
   #pending(): number {
@@ -245,10 +249,9 @@ export class ListenerResponse extends ServerResponse<ListenerRequest> {
   #finish(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#stub.rest()
     this.detachSocket(this.#stub as unknown as Socket)
+    this.#set(writableFinished, true)
     this.emit('finish')
-    ListenerRequest.over(this.req)
     this.#close()
   }
 
@@ -266,6 +269,8 @@ export class ListenerResponse extends ServerResponse<ListenerRequest> {
   #close(): void {
     if (this._closed) return
     this.#closed = true
+    this.#stub.rest()
+    ListenerRequest.over(this.req)
     this.destroyed = true
     this._closed = true
     this.emit('close')
@@ -278,18 +283,21 @@ const replacements = Object.fromEntries(
   ),
 )
 
-// What `writableNeedDrain` looks at; without it that says false, and only the result of write() tells.
-const needDrain = Object.getOwnPropertySymbols(new OutgoingMessage()).find(
-  ({ description }) => description === 'kNeedDrain',
-)
+// What the getters `writableNeedDrain`, and since Node 24 `writableFinished`, look at.
+const needDrain = stateOf('kNeedDrain')
+const writableFinished = stateOf('kWritableFinished')
+
+function stateOf(name: string): symbol | undefined {
+  return Object.getOwnPropertySymbols(new OutgoingMessage()).find(({ description }) => description === name)
+}
 
 function isChunk(chunk: unknown): chunk is string | Uint8Array {
   return typeof chunk === 'string' || chunk instanceof Uint8Array
 }
 
 // Callers give null for what they leave out, too.
-function functionOf(argument: unknown): (() => void) | undefined {
-  return typeof argument === 'function' ? (argument as () => void) : undefined
+function functionOf(argument: unknown): Callback | undefined {
+  return typeof argument === 'function' ? (argument as Callback) : undefined
 }
 
 function encodingOf(argument: unknown): BufferEncoding | undefined {

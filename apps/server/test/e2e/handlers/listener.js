@@ -5,7 +5,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { fromNodeListener } from '@x/server'
 
-const seen = { drains: 0, pressed: 0, closed: 0, finished: 0, aborted: 0, errors: [] }
+const seen = { drains: 0, pressed: 0, closed: 0, finished: 0, aborted: 0, untaken: 0, errors: [] }
 const piece = Buffer.alloc(64 * 1024, 'x')
 
 const routes = {
@@ -71,7 +71,8 @@ const routes = {
       goOn?.()
     })
     while (!response.destroyed) {
-      if (response.write(piece)) continue
+      const told = (error) => error && seen.untaken++
+      if (response.write(piece, told)) continue
       await new Promise((resolve) => {
         goOn = resolve
       })
