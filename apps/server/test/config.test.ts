@@ -39,6 +39,7 @@ test('without a file it is the welcome page on port 8080 of this host', () => {
     timeouts: { drain: 30_000 },
     log: { level: 'info', requests: false },
     batch: 16,
+    selfTest: [],
   })
 })
 
@@ -91,6 +92,7 @@ test.each([
     ': host: "localhost" is not an IP address; write one such as "127.0.0.1", "0.0.0.0" or "::"',
   ],
   [{ workers: 0 }, ': workers: 0 is not a number of workers; use 1 to 64'],
+  [{ selfTest: ['a b'] }, ': selfTest[0]: "a b" is not a path; begin it with / and encode it'],
   [{ batch: 0 }, ': batch: 0 is not a batch size; use 1 to 256'],
   [
     { log: { level: 'loud' } },

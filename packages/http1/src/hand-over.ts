@@ -22,6 +22,18 @@ export function connectionState(descriptor: number): Buffer | undefined {
   return binding.exportState(descriptor)
 }
 
+/** Of the state's head: the letters "x1h", and its version. */
+const MAGIC = 0x01683178
+const HEAD = 48
+
+/** The state of a connection that has not sent anything yet, and has so many milliseconds to do so. */
+export function newConnectionState(milliseconds: number): Buffer {
+  const state = Buffer.alloc(HEAD)
+  state.writeUInt32LE(MAGIC, 0)
+  state.writeBigInt64LE(BigInt(milliseconds), 8)
+  return state
+}
+
 /**
  * Makes a descriptor that was received a connection of this process, yielded until {@link reinstate}. It is owned from now
  * on. Throws EINVAL for a state that cannot be, EEXIST, EMFILE, ENOMEM; the descriptor is then still the caller's.

@@ -7,6 +7,7 @@ export { fileBody, type FileBody } from './file-body.ts'
 export {
   adoptConnection,
   connectionState,
+  newConnectionState,
   reinstate,
   releaseConnection,
   setHandingOver,

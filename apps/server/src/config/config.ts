@@ -71,6 +71,8 @@ export interface Config {
   }
   /** Most requests that a worker takes at a time. */
   batch: number
+  /** Targets that a new process asks its own handlers for before it takes over. */
+  selfTest: string[]
 }
 
 /** Values of the command line, which win over the file's. */
@@ -197,7 +199,22 @@ export const configSchema = (
       'requests that a worker takes at a time',
       v.optional(wholeNumber('a batch size', 1, 256), 16),
     ),
+    selfTest: described(
+      'paths that a new process asks its own handlers for before it takes over; each has to answer 2xx or 3xx',
+      v.optional(
+        v.array(pathSchema, (issue) => `${show(issue.input)} is not a list of paths; write [ "/…" ]`),
+        [],
+      ),
+    ),
   })
+
+const pathSchema = v.pipe(
+  text('a path'),
+  v.regex(
+    /^\/[\x21-\x7e]*$/u,
+    (issue) => `${show(issue.input)} is not a path; begin it with / and encode it`,
+  ),
+)
 
 // http1 reads a head at once, which bounds what a head and its target may be.
 const limitsSchema = strictObject({

@@ -11,6 +11,7 @@ import {
 } from '@x/http1'
 import type { Listener } from '@x/http1'
 import type { ChildProcess } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { MountTable } from '@x/mounttable'
 import type { MountInfo } from '@x/mounttable'
 import type { Logger } from 'pino'
@@ -34,6 +35,7 @@ import { serverMetrics } from '../metrics/server-metrics.ts'
 import { Departure } from '../take-over/departure.ts'
 import { HandOver } from '../take-over/hand-over.ts'
 import type { RestartReport } from '../take-over/restart-report.ts'
+import { tryPath, warmUp } from '../take-over/self-test.ts'
 import { serveAgain } from '../take-over/serve-again.ts'
 import { TakeOver } from '../take-over/take-over.ts'
 import type { MountedHandler } from '../worker/mounted-handler.ts'
@@ -51,6 +53,10 @@ import { WorkerPool } from './worker-pool.ts'
 const PICTURE_INTERVAL = 500
 /** Seconds for which a question counts. */
 const PICTURE_WANTED = 5
+/** Mounts that the self-test makes, and takes away. */
+const selfTestPrefix = '/.x-server-self-test-'
+/** Milliseconds for its last request to end. */
+const SELF_TEST_END = 5000
 /** Milliseconds that a stop leaves to idle connections: a request that is on its way is still answered with a response that closes. */
 const IDLE_GRACE = 250
 
@@ -110,7 +116,7 @@ class Supervisor implements RunningServer, Control {
     this.#memory = ServerMemory.create(config.workers)
     this.#table = new MountTable({
       cleanup: ({ prefix, host, generation }) => {
-        log.info({ mount: prefix, host, generation }, 'cleaned up')
+        if (!prefix.startsWith(selfTestPrefix)) log.info({ mount: prefix, host, generation }, 'cleaned up')
         this.#showMounts()
       },
     })
@@ -139,7 +145,10 @@ class Supervisor implements RunningServer, Control {
       this.#options.takeOver === true ? await TakeOver.begin(config.control, config) : undefined
     try {
       const keep = await this.#prepare(takeOver)
-      if (takeOver !== undefined) await this.#takeOver(takeOver)
+      if (takeOver !== undefined) {
+        await this.#selfTest()
+        await this.#takeOver(takeOver)
+      }
       // Last: whoever has connected so far waits in the backlog and now finds all in place.
       this.#accept()
       this.#memory.open()
@@ -198,6 +207,22 @@ class Supervisor implements RunningServer, Control {
     this.#showMounts()
     this.#startTimers()
     return keep
+  }
+
+  /**
+   * Has the workers answer as they will: what is broken is found while the old process serves, and the first requests do
+   * not wait for their code to be compiled.
+   */
+  async #selfTest(): Promise<void> {
+    const path = `${selfTestPrefix}${randomUUID()}`
+    await this.#table.mount(path, { module: 'builtin:health' })
+    try {
+      await warmUp(this.#queue, path)
+      for (const each of this.#config.selfTest) await tryPath(this.#queue, each)
+    } finally {
+      await this.#table.unmount(path, { deadline: SELF_TEST_END })
+    }
+    this.#memory.forget()
   }
 
   /** From the first moment on nobody serves, until it returns. What fails before the commit has not been. */

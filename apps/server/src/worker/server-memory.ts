@@ -114,6 +114,11 @@ export class ServerMemory {
     return new Float64Array(this.buffer, HEADER_BYTES + worker * STRIPE_BYTES, counterNames.length)
   }
 
+  /** Nothing has been counted here, while nobody serves. */
+  forget(): void {
+    for (let worker = 1; worker <= this.#workers; worker++) this.#all(worker).fill(0)
+  }
+
   /** What processes before this one have counted, of which this goes on. */
   setEarlier(counters: Readonly<Record<string, number>>): void {
     this.#all(0).set(allNames.map((name) => counters[name] ?? 0))

@@ -186,6 +186,19 @@ describe('a restart that fails', () => {
     expect(pidOf(await connection.get('/'))).toBe(pid)
   })
 
+  test('by a path of the self-test that its handlers refuse', async () => {
+    const module = join(mkdtempSync(join(folder, 'handler-')), 'handler.mjs')
+    const handle = (status: number): string =>
+      `export const handle = () => ({ status: ${status}, body: \`pid=\${process.pid}\` })`
+    writeFileSync(module, handle(200))
+    await using server = await start({ mounts: [{ prefix: '/', module }], selfTest: ['/health?deep'] })
+    writeFileSync(module, handle(500))
+    const { code, stderr } = await server.command('restart')
+    expect(code).toBe(1)
+    expect(stderr).toContain('the self-test has got 500 from /health?deep')
+    expect(await (await fetch(server.url())).text()).toBe(`pid=${server.pid}`)
+  })
+
   test('by kill -9 of the new process after each of its steps: nothing is lost, and all stay where they are', async () => {
     await using server = await start()
     const successor = fileURLToPath(new URL('programs/successor.js', import.meta.url))
