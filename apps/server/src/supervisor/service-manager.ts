@@ -44,6 +44,17 @@ export class ServiceManager implements Disposable {
     this.#tell({ stopping: true, status: 'requests in progress may end', extendTimeoutUsec })
   }
 
+  /** Another process of this service is the main one from now on: the manager watches that one, and this may end. */
+  succeeded(mainPid: number): void {
+    clearInterval(this.#timer)
+    this.#tell({ mainPid })
+  }
+
+  /** Resolves when all has been said, or could not be. */
+  async told(): Promise<void> {
+    await this.#told
+  }
+
   /** Has the manager keep the socket, for the process that it starts after this one has died. */
   keepListener(listener: Listener): void {
     this.#do(() => fdStore.put(keptName, [listener.descriptor]))

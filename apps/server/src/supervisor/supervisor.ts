@@ -291,15 +291,21 @@ class Supervisor implements RunningServer, Control {
       acceptAgain: () => {
         this.#accept()
       },
-      depart: () => {
+      depart: (successor) => {
         this.#departed = true
+        this.#manager.succeeded(successor)
         this.#stopping ??= this.#leave()
       },
       released: () => {
         this.#noteConnectionsGone()
       },
     })
-    this.#handOver = new HandOver(this.#departure, this.#config.control, this.#log)
+    try {
+      this.#handOver = new HandOver(this.#departure, this.#config.control, this.#log)
+    } catch (error) {
+      // It serves all the same.
+      this.#log.warn({ err: error }, 'this server cannot be restarted by a new process: its door has no name')
+    }
   }
 
   async restart({ wait }: RestartRequest = {}): Promise<RestartReport> {
@@ -511,6 +517,7 @@ class Supervisor implements RunningServer, Control {
   async #end(code: number): Promise<void> {
     this.#deadlines?.[Symbol.dispose]()
     this.#manager[Symbol.dispose]()
+    if (this.#departed) await this.#manager.told()
     clearInterval(this.#pictures)
     this.#handOver?.close()
     await (this.#departed ? this.#control?.leave() : this.#control?.close())

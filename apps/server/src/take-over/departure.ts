@@ -23,8 +23,8 @@ export interface DepartureParts {
   /** Nobody accepts any more when it resolves. */
   retireListener(): Promise<void>
   acceptAgain(): void
-  /** The listener and the names are another process's. */
-  depart(): void
+  /** The listener and the names are the successor's. */
+  depart(successor: number): void
   /** Connections are another process's. */
   released(): void
 }
@@ -132,8 +132,8 @@ export class Departure implements Departing {
     this.#parts.released()
   }
 
-  depart(): void {
-    this.#parts.depart()
+  depart(successor: number): void {
+    this.#parts.depart(successor)
   }
 
   /** Connections were taken out of service, or are gone. */

@@ -41,8 +41,8 @@ export interface Departing {
   resume(): void
   /** They are another process's. */
   release(descriptors: readonly number[]): void
-  /** The listener and the names are another process's. What runs may end. */
-  depart(): void
+  /** The listener and the names are the successor's. What runs may end. */
+  depart(successor: number): void
 }
 
 /** Descriptors that a server needs beside its connections. */
@@ -246,8 +246,8 @@ export class HandOver {
     clearTimeout(this.#late)
     this.#releaseSent()
     this.#door.detach()
-    this.#departing.depart()
     const { pid = 0, version: running = '' } = this.#successor ?? {}
+    this.#departing.depart(pid)
     const stall = performance.now() - this.#suspendedAt
     const report = { pid, version: running, connections: this.#handed, stall }
     this.#log.info(report, 'a new process has taken over')

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { FdSocket } from '@x/fdpass'
 import { expect, onTestFinished, test } from 'vitest'
@@ -79,6 +80,24 @@ test('the manager is told of the start, of reloads and of the stop, and the watc
   child.kill('SIGTERM')
   expect(await manager.hears('STOPPING=1')).toContain('EXTEND_TIMEOUT_USEC=35000000')
   expect(await exit).toEqual([0, null])
+})
+
+test('after a restart the manager watches the new process', async () => {
+  const manager = new Manager()
+  const file = writeConfig(manager.folder)
+  const child = start([process.execPath, main, '--config', file], {
+    NOTIFY_SOCKET: manager.path,
+    WATCHDOG_USEC: '200000',
+  })
+  const exited = once(child, 'exit')
+  await manager.hears('READY=1')
+  const restart = start([process.execPath, main, 'restart', '--json', '--config', file], {})
+  const [report] = (await once(restart.stdout as Readable, 'data')) as [Buffer]
+  const { pid } = JSON.parse(report.toString()) as { pid: number }
+  onTestFinished(() => void process.kill(pid, 'SIGKILL'))
+  await manager.hears(`MAINPID=${pid}`)
+  await exited
+  await manager.hears('WATCHDOG=1')
 })
 
 test('a watchdog is not fed when no worker serves', async () => {
