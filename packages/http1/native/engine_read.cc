@@ -91,6 +91,12 @@ void Engine::ReadRequest(int fd, Connection& connection) {
   const size_t kept = connection.input.size();
   if (!HasRoom(kept + kLeastAsked)) {
     connection.drained = false;
+    if (connection.unparsed) {
+      // No event would tell of it again. Relaxed: it cannot change while this thread has the connection.
+      connection.unparsed = false;
+      postponed_.push_back({fd, connection.generation.load(std::memory_order_relaxed)});
+      return;
+    }
     Rearm(fd, connection);
     return;
   }

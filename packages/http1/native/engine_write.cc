@@ -200,7 +200,8 @@ void Engine::SendDeferred(const std::vector<Name>& names) {
   for (const Name& name : names) {
     Connection* const connection = ConnectionTable::Shared().Find(name.fd, name.generation);
     if (connection == nullptr || connection->deferred_round == round_) continue;
-    if (connection->CurrentPhase() != Phase::kHandling) continue;
+    // It may have been handed over since, and be in another thread's hands again.
+    if (connection->owner != id_ || connection->CurrentPhase() != Phase::kHandling) continue;
     // What the socket does not take now goes with the next response. That one is not held back when the peer
     // is lost, so that no more requests are handled for nobody.
     if (SendWaiting(name.fd, *connection, false) == Sent::kGone) connection->close_after = true;

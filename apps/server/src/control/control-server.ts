@@ -161,7 +161,8 @@ export class ControlServer implements AsyncDisposable {
 
   /** Takes the commands from now on. */
   claim(): void {
-    this.#claim?.()
+    if (this.#claim === undefined) return
+    this.#claim()
     this.#claim = undefined
     this.#inode = inodeOf(this.path)
   }

@@ -4,6 +4,7 @@ import {
   adoptConnection,
   adoptListener,
   connections,
+  connectionState,
   inHand,
   monotonicNow,
   releaseConnection,
@@ -28,7 +29,7 @@ import type {
 import { ControlServer } from '../control/control-server.ts'
 import { DeadlineTimer, force } from './deadline-timer.ts'
 import type { MountSpec, ServerHealth } from '../handler.ts'
-import { ControlError } from '../errors.ts'
+import { ControlError, messageOf } from '../errors.ts'
 import { metricsBase, ServedBefore } from '../metrics/metrics-base.ts'
 import type { MetricsBase } from '../metrics/metrics-base.ts'
 import { serverMetrics } from '../metrics/server-metrics.ts'
@@ -53,6 +54,8 @@ import { WorkerPool } from './worker-pool.ts'
 const PICTURE_INTERVAL = 500
 /** Seconds for which a question counts. */
 const PICTURE_WANTED = 5
+/** Milliseconds between two looks whether accepting is paused, while it is to end. */
+const PAUSED_AGAIN = 20
 /** Mounts that the self-test makes, and takes away. */
 const selfTestPrefix = '/.x-server-self-test-'
 /** Milliseconds for its last request to end. */
@@ -108,6 +111,8 @@ class Supervisor implements RunningServer, Control {
   #departure: Departure | undefined
   #handOver: HandOver | undefined
   #departed = false
+  /** While connections of the process before still come. */
+  #following: Promise<void> | undefined
 
   constructor(config: Config, log: Logger, options: StartOptions) {
     this.#config = config
@@ -240,9 +245,16 @@ class Supervisor implements RunningServer, Control {
       throw error
     }
     serveAgain(this.#queue, taken)
-    this.#control?.claim()
+    try {
+      this.#control?.claim()
+    } catch (error) {
+      this.#log.error(
+        { err: error },
+        'commands cannot reach this server: its control socket cannot be put in place',
+      )
+    }
     this.#log.info({ from: takeOver.pid, connections: taken.length }, 'taken over')
-    void this.#follow(takeOver)
+    this.#following = this.#follow(takeOver).finally(() => (this.#following = undefined))
   }
 
   /** Takes what the old process has still to answer, as it does. */
@@ -287,8 +299,14 @@ class Supervisor implements RunningServer, Control {
       port: listener.port,
       counted: () => metricsBase(this.#memory.counters(), this.#list()),
       stopping: () => this.#stopping !== undefined,
+      following: () => this.#following !== undefined,
       retireListener: () => this.#retireListener(this.#config.timeouts.drain),
       acceptAgain: () => {
+        const settle = this.#settleRetired
+        this.#settleRetired = undefined
+        settle?.()
+        // A knote that was forced stays so, whatever is added to it.
+        if (this.#accepting !== undefined) this.#queue.detach(this.#accepting)
         this.#accept()
       },
       depart: (successor) => {
@@ -317,22 +335,39 @@ class Supervisor implements RunningServer, Control {
         'this server cannot start its successor; start it with --take-over',
       )
     }
-    if (handOver.busy)
+    if (handOver.busy || handOver.expected)
       throw new ControlError('ERR_RESTART_BUSY', 'another restart is going on; wait for it to end')
+    // Nobody would ask for those any more.
+    if (this.#following !== undefined) await orAfter(this.#following, this.#config.timeouts.drain)
     const outcome = handOver.outcome()
-    const successor = spawn()
-    successor.once('error', (error) => {
-      handOver.failed(error.message)
-    })
-    successor.once('exit', (code, signal) => {
-      handOver.failed(`the new process has ended with ${signal ?? `exit code ${code}`}; its log says why`)
-    })
-    // One that hangs does so for ever.
-    outcome.catch(() => successor.kill('SIGKILL'))
+    try {
+      this.#watch(spawn(), handOver, outcome)
+    } catch (error) {
+      handOver.failed(messageOf(error))
+    }
     const report = await outcome
     if (wait !== true) return report
     await orAfter(this.#connectionsGone, this.#config.timeouts.drain)
     return { ...report, followed: handOver.followed }
+  }
+
+  #watch(successor: ChildProcess, handOver: HandOver, outcome: Promise<unknown>): void {
+    let over = false
+    successor.once('error', (error) => {
+      if (!over) handOver.failed(error.message, successor.pid)
+    })
+    successor.once('exit', (code, signal) => {
+      const how = signal ?? `exit code ${code}`
+      if (!over) handOver.failed(`the new process has ended with ${how}; its log says why`, successor.pid)
+    })
+    outcome.then(
+      () => (over = true),
+      () => {
+        over = true
+        // One that hangs does so for ever.
+        successor.kill('SIGKILL')
+      },
+    )
   }
 
   stop(): Promise<void> {
@@ -438,6 +473,11 @@ class Supervisor implements RunningServer, Control {
   #release(worker: number, consumer: number | undefined): void {
     if (consumer === undefined) return
     for (const { ident, filter } of this.#queue.held(consumer)) {
+      // Out of service: the departure's, and in no queue.
+      if (connectionState(ident) !== undefined) {
+        this.#queue.detach(ident)
+        continue
+      }
       if (ident === this.#accepting || !inHand(ident)) {
         this.#queue.kevent([{ ident, filter, flags: EV_ENABLE, fflags: NOTE_NODATA }])
         continue
@@ -503,13 +543,21 @@ class Supervisor implements RunningServer, Control {
   async #retireListener(limit: number): Promise<void> {
     const accepting = this.#accepting
     if (accepting === undefined) return
-    const retired = new Promise<void>((resolve) => {
-      this.#settleRetired = resolve
-    })
+    let settle: (() => void) | undefined
+    const retired = new Promise<void>((resolve) => (settle = resolve))
+    this.#settleRetired = settle
     if (force(this.#queue, accepting)) {
       this.#resumeAccepting()
+      // A worker may pause only now.
+      const again = setInterval(() => {
+        this.#resumeAccepting()
+      }, PAUSED_AGAIN)
       await orAfter(retired, limit)
+      clearInterval(again)
     }
+    // It was given up meanwhile, and is in the queue for good.
+    if (this.#settleRetired !== settle) return
+    this.#settleRetired = undefined
     this.#queue.detach(accepting)
     this.#accepting = undefined
   }
@@ -519,7 +567,11 @@ class Supervisor implements RunningServer, Control {
     this.#manager[Symbol.dispose]()
     if (this.#departed) await this.#manager.told()
     clearInterval(this.#pictures)
-    this.#handOver?.close()
+    try {
+      this.#handOver?.close()
+    } catch (error) {
+      this.#log.warn({ err: error }, 'the name of the door for restarts cannot be taken away')
+    }
     await (this.#departed ? this.#control?.leave() : this.#control?.close())
     await this.#workers?.kill()
     this.#queue.close()

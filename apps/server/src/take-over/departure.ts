@@ -20,6 +20,7 @@ export interface DepartureParts {
   readonly port: number
   counted(): MetricsBase
   stopping(): boolean
+  following(): boolean
   /** Nobody accepts any more when it resolves. */
   retireListener(): Promise<void>
   acceptAgain(): void
@@ -38,6 +39,8 @@ export class Departure implements Departing {
   /** Of those, the ones that nobody has been told of. */
   #fresh: number[] = []
   #handingOver = false
+  /** Counts hand-overs, so that what waits for one does not go on in the next. */
+  #attempt = 0
   #waiting: (() => void)[] = []
 
   constructor(parts: DepartureParts) {
@@ -60,6 +63,10 @@ export class Departure implements Departing {
     return this.#parts.stopping()
   }
 
+  get following(): boolean {
+    return this.#parts.following()
+  }
+
   connections(): number {
     return connections().open
   }
@@ -72,7 +79,9 @@ export class Departure implements Departing {
     this.#handingOver = true
     setHandingOver(true)
     this.#parts.memory.startHandingOver()
+    const attempt = ++this.#attempt
     await this.#parts.retireListener()
+    if (attempt !== this.#attempt) return
     // Most are let go of at the first time; one that has just been read a part of is forced again.
     const again = setInterval(() => {
       this.changed()
@@ -80,7 +89,7 @@ export class Departure implements Departing {
     }, AGAIN)
     this.#forceAll()
     const until = performance.now() + PATIENCE
-    while (waiting() > 0 && performance.now() < until) await this.#change()
+    while (attempt === this.#attempt && waiting() > 0 && performance.now() < until) await this.#change()
     clearInterval(again)
   }
 
@@ -117,6 +126,7 @@ export class Departure implements Departing {
   }
 
   resume(): void {
+    this.#attempt++
     this.#handingOver = false
     this.#parts.memory.startServing()
     setHandingOver(false)
@@ -147,11 +157,13 @@ export class Departure implements Departing {
 
   /** Of a hand-over that was given up: whatever has been yielded, and whoever has been told of it. */
   #serveAll(): void {
-    this.#seen.clear()
     this.#fresh = []
-    const descriptors = this.#look()
-    this.#seen.clear()
-    serveAgain(this.#parts.queue, descriptors)
+    for (;;) {
+      this.#seen.clear()
+      const descriptors = this.#look()
+      if (descriptors.length === 0) return
+      serveAgain(this.#parts.queue, descriptors)
+    }
   }
 
   /** In the far future, every connection that waits for a request is past its deadline. */

@@ -25,6 +25,8 @@ export interface Departing {
   readonly host: string
   readonly port: number
   readonly stopping: boolean
+  /** Connections of the process before this one still come. */
+  readonly following: boolean
   /** Connections that are open. */
   connections(): number
   /** What has been counted so far. */
@@ -94,6 +96,7 @@ export class HandOver {
 
   /** Resolves when a new process has taken over; rejects when it has not, with the reason. */
   outcome(): Promise<RestartReport> {
+    if (this.#state === 'idle') this.#expectWithin(patience.prepare, 'the new process did not begin in time')
     return new Promise((resolve, reject) => {
       this.#waiting = (outcome) => {
         this.#waiting = undefined
@@ -103,9 +106,20 @@ export class HandOver {
     })
   }
 
-  /** The new process has come to nothing, for a reason that it could not tell itself. */
-  failed(reason: string): void {
-    if (this.#state !== 'departed') this.#rollBack(reason)
+  /** Somebody waits for the outcome of a restart. */
+  get expected(): boolean {
+    return this.#waiting !== undefined
+  }
+
+  /**
+   * The new process has come to nothing, for a reason that it could not tell itself. `pid`: of whom that is said; of
+   * another one than the successor it ends nothing.
+   */
+  failed(reason: string, pid?: number): void {
+    if (this.#state === 'departed') return
+    const successor = this.#successor?.pid
+    if (pid !== undefined && successor !== undefined && successor !== pid) return
+    this.#rollBack(reason)
   }
 
   close(): void {
@@ -181,6 +195,8 @@ export class HandOver {
         'ERR_CONTROL_PROTOCOL',
         'a restart begins with a call that lasts as long as the new process',
       )
+    if (departing.following)
+      return refusal('ERR_RESTART_BUSY', 'connections of the restart before still follow; wait for it to end')
     if (departing.stopping) return refusal('ERR_MOUNT_STOPPING', 'the server is stopping')
     if (host !== departing.host || (port !== departing.port && port !== 0)) {
       const message = `the server listens at ${departing.host} port ${departing.port}, and the new configuration says ${host} port ${port}; a restart keeps its listener, so stop the server and start it`
@@ -206,7 +222,7 @@ export class HandOver {
       signal.addEventListener('abort', () => {
         if (this.#watcher !== pid) return
         this.#watcher = undefined
-        this.failed('the new process has ended')
+        if (this.#successor?.pid === pid) this.failed('the new process has ended')
       })
     })
   }
@@ -216,9 +232,11 @@ export class HandOver {
       this.#state = 'suspended'
       this.#suspendedAt = performance.now()
       this.#expectWithin(patience.takeOver, 'the new process did not take over in time')
+      const successor = this.#successor
       await this.#departing.suspend()
       // It may have ended meanwhile.
-      if (!this.#is('suspended')) return refusal('ERR_RESTART_FAILED', 'the restart was given up')
+      if (!this.#is('suspended') || this.#successor !== successor)
+        return refusal('ERR_RESTART_FAILED', 'the restart was given up')
     }
     if (this.#state !== 'suspended') return refusal('ERR_CONTROL_PROTOCOL', 'there is nothing to take now')
     const { reply, count } = this.#connections()
@@ -242,10 +260,11 @@ export class HandOver {
 
   #commit(): Reply {
     if (this.#state !== 'suspended') return refusal('ERR_CONTROL_PROTOCOL', 'there is nothing to commit now')
+    // May throw: nothing has happened yet.
+    this.#door.detach()
     this.#state = 'departed'
     clearTimeout(this.#late)
     this.#releaseSent()
-    this.#door.detach()
     const { pid = 0, version: running = '' } = this.#successor ?? {}
     this.#departing.depart(pid)
     const stall = performance.now() - this.#suspendedAt
@@ -288,7 +307,7 @@ export class HandOver {
     this.#ended?.()
     this.#ended = undefined
     if (was === 'suspended') this.#departing.resume()
-    if (was !== 'idle')
+    if (was !== 'idle' || this.expected)
       this.#log.error(
         { successor: this.#successor?.pid, reason },
         'the restart has failed; this process serves on',

@@ -12,6 +12,7 @@ const CONNECTIONS = 8
 const REQUESTS = 200
 /** Milliseconds for all of it, and for one path. */
 const PATIENCE = 30_000
+const PATIENCE_AT_END = 1000
 
 /** Asks the workers of this process for `path`, which answers with 204, over connections that nobody else knows of. */
 export async function warmUp(queue: KQueue, path: string): Promise<void> {
@@ -69,8 +70,12 @@ function connect(queue: KQueue): Socket {
 }
 
 async function end(socket: Socket): Promise<void> {
+  if (socket.closed) return
   const closed = new Promise((resolve) => socket.on('error', () => undefined).once('close', resolve))
   socket.end()
   socket.resume()
+  // A handler may not have come to an end.
+  const late = setTimeout(() => socket.destroy(), PATIENCE_AT_END)
   await closed
+  clearTimeout(late)
 }

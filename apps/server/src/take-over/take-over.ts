@@ -27,6 +27,7 @@ export class TakeOver {
   /** The old process. */
   readonly pid: number
   readonly #door: DoorClient
+  #counted: MetricsBase = { counters: {}, mounts: [] }
 
   private constructor(door: DoorClient, listener: number, pid: number) {
     this.#door = door
@@ -62,6 +63,7 @@ export class TakeOver {
     for (;;) {
       using response = await ask(this.#door, { step: 'take' }, patience.takeOver)
       const { json, bytes } = answerOf(response.data, connectionsSchema)
+      this.#counted = json.counted
       count += adoptAll(response, json, bytes, adopt)
       if (!json.rest) return count
     }
@@ -70,12 +72,13 @@ export class TakeOver {
   /** From now on they are this process's. Returns what the old one has counted so far. */
   async commit(): Promise<MetricsBase> {
     try {
-      using response = await ask(this.#door, { step: 'commit' }, patience.takeOver)
+      // Without a deadline: the old process has one, and to give up here would leave both in doubt.
+      using response = await this.#door.call(encode({ step: 'commit' }))
       return answerOf(response.data, committedSchema).json.counted
     } catch (error) {
       if (codeOf(error) !== 'EINTR') throw error
       // It has died in the call; all that it had is here.
-      return { counters: {}, mounts: [] }
+      return this.#counted
     }
   }
 

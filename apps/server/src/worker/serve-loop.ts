@@ -154,6 +154,11 @@ export class ServeLoop {
 
   #accept(retiring: boolean): void {
     const { engine, limit, listener } = this.#parts
+    // Who waits is the successor's.
+    if (retiring && this.#parts.memory.handingOver) {
+      this.#parts.listenerRetired()
+      return
+    }
     // Whoever waits when the server stops is accepted all the same: the listener is closed next.
     const room = retiring ? ACCEPT : limit.room(ACCEPT)
     if (room === 0) return
