@@ -1,38 +1,9 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
-import { describe, expect, onTestFinished, test } from 'vitest'
-import { TemporaryFolder } from './temporary-folder.ts'
+import { describe, expect, test } from 'vitest'
+import { run, type Outcome } from './program.ts'
+import { temporaryFolder, type TemporaryFolder } from './temporary-folder.ts'
 
-const main = fileURLToPath(new URL('../dist/main.js', import.meta.url))
-
-interface Outcome {
-  code: number | null
-  out: string
-  err: string
-}
-
-async function check(folder: TemporaryFolder, ...args: string[]): Promise<Outcome> {
-  const child = spawn(process.execPath, [main, 'check', ...args], {
-    cwd: folder.path,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  const [out, err, [code]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, 'exit') as Promise<[number | null]>,
-  ])
-  return { code, out, err }
-}
-
-function temporaryFolder(): TemporaryFolder {
-  const folder = new TemporaryFolder()
-  onTestFinished(() => {
-    folder[Symbol.dispose]()
-  })
-  return folder
-}
+const check = (folder: TemporaryFolder, ...args: string[]): Promise<Outcome> =>
+  run(['check', ...args], folder.path)
 
 const handle = 'export function handle() {}\n'
 

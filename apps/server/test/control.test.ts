@@ -12,17 +12,9 @@ import { ControlClient } from '../src/control/control-client.ts'
 import { ControlServer } from '../src/control/control-server.ts'
 import { ControlError } from '../src/errors.ts'
 import { TableControl } from './table-control.ts'
-import { TemporaryFolder } from './temporary-folder.ts'
+import { temporaryFolder } from './temporary-folder.ts'
 
 const welcome = { module: 'builtin:welcome' }
-
-function temporaryFolder(): TemporaryFolder {
-  const folder = new TemporaryFolder()
-  onTestFinished(() => {
-    folder[Symbol.dispose]()
-  })
-  return folder
-}
 
 /** As the kernel tells it: process.umask() sets the mask to read it. */
 function currentUmask(): string | undefined {

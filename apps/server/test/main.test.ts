@@ -2,45 +2,14 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { isMainThread } from 'node:worker_threads'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { ControlServer } from '../src/control/control-server.ts'
 import { helpText } from '../src/command-line/help.ts'
+import { main, run } from './program.ts'
 import { TableControl } from './table-control.ts'
-import { TemporaryFolder } from './temporary-folder.ts'
-
-const main = fileURLToPath(new URL('../dist/main.js', import.meta.url))
-
-interface Outcome {
-  code: number | null
-  out: string
-  err: string
-}
-
-/** Runs the built program in a folder of its own, without a terminal. */
-async function run(args: readonly string[], cwd = '/', env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
-  const child = spawn(process.execPath, [main, ...args], {
-    cwd,
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  const [out, err, [code]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, 'exit') as Promise<[number | null]>,
-  ])
-  return { code, out, err }
-}
-
-function temporaryFolder(): TemporaryFolder {
-  const folder = new TemporaryFolder()
-  onTestFinished(() => {
-    folder[Symbol.dispose]()
-  })
-  return folder
-}
+import { temporaryFolder, TemporaryFolder } from './temporary-folder.ts'
 
 describe('the command line', () => {
   test('--help and --version', async () => {

@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { onTestFinished } from 'vitest'
 
 /** A folder that is gone with its scope. */
 export class TemporaryFolder implements Disposable {
@@ -17,4 +18,13 @@ export class TemporaryFolder implements Disposable {
   [Symbol.dispose](): void {
     rmSync(this.path, { recursive: true, force: true })
   }
+}
+
+/** One that is gone with its test. */
+export function temporaryFolder(): TemporaryFolder {
+  const folder = new TemporaryFolder()
+  onTestFinished(() => {
+    folder[Symbol.dispose]()
+  })
+  return folder
 }

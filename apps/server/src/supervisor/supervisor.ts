@@ -12,7 +12,6 @@ import {
 } from '@x/http1'
 import type { Listener } from '@x/http1'
 import type { ChildProcess } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
 import { MountTable } from '@x/mounttable'
 import type { MountInfo } from '@x/mounttable'
 import type { Logger } from 'pino'
@@ -29,14 +28,15 @@ import type {
 import { ControlServer } from '../control/control-server.ts'
 import { DeadlineTimer, force } from './deadline-timer.ts'
 import type { MountSpec, ServerHealth } from '../handler.ts'
-import { ControlError, messageOf } from '../errors.ts'
+import { ControlError } from '../errors.ts'
 import { metricsBase, ServedBefore } from '../metrics/metrics-base.ts'
 import type { MetricsBase } from '../metrics/metrics-base.ts'
 import { serverMetrics } from '../metrics/server-metrics.ts'
 import { Departure } from '../take-over/departure.ts'
 import { HandOver } from '../take-over/hand-over.ts'
 import type { RestartReport } from '../take-over/restart-report.ts'
-import { tryPath, warmUp } from '../take-over/self-test.ts'
+import { isSelfTest, selfTest } from '../take-over/self-test.ts'
+import { succeed } from '../take-over/successor.ts'
 import { serveAgain } from '../take-over/serve-again.ts'
 import { TakeOver } from '../take-over/take-over.ts'
 import type { MountedHandler } from '../worker/mounted-handler.ts'
@@ -56,10 +56,6 @@ const PICTURE_INTERVAL = 500
 const PICTURE_WANTED = 5
 /** Milliseconds between two looks whether accepting is paused, while it is to end. */
 const PAUSED_AGAIN = 20
-/** Mounts that the self-test makes, and takes away. */
-const selfTestPrefix = '/.x-server-self-test-'
-/** Milliseconds for its last request to end. */
-const SELF_TEST_END = 5000
 /** Milliseconds that a stop leaves to idle connections: a request that is on its way is still answered with a response that closes. */
 const IDLE_GRACE = 250
 
@@ -121,7 +117,7 @@ class Supervisor implements RunningServer, Control {
     this.#memory = ServerMemory.create(config.workers)
     this.#table = new MountTable({
       cleanup: ({ prefix, host, generation }) => {
-        if (!prefix.startsWith(selfTestPrefix)) log.info({ mount: prefix, host, generation }, 'cleaned up')
+        if (!isSelfTest(prefix)) log.info({ mount: prefix, host, generation }, 'cleaned up')
         this.#showMounts()
       },
     })
@@ -151,7 +147,8 @@ class Supervisor implements RunningServer, Control {
     try {
       const keep = await this.#prepare(takeOver)
       if (takeOver !== undefined) {
-        await this.#selfTest()
+        await selfTest(this.#queue, this.#table, config.selfTest)
+        this.#memory.forget()
         await this.#takeOver(takeOver)
       }
       // Last: whoever has connected so far waits in the backlog and now finds all in place.
@@ -214,22 +211,6 @@ class Supervisor implements RunningServer, Control {
     return keep
   }
 
-  /**
-   * Has the workers answer as they will: what is broken is found while the old process serves, and the first requests do
-   * not wait for their code to be compiled.
-   */
-  async #selfTest(): Promise<void> {
-    const path = `${selfTestPrefix}${randomUUID()}`
-    await this.#table.mount(path, { module: 'builtin:health' })
-    try {
-      await warmUp(this.#queue, path)
-      for (const each of this.#config.selfTest) await tryPath(this.#queue, each)
-    } finally {
-      await this.#table.unmount(path, { deadline: SELF_TEST_END })
-    }
-    this.#memory.forget()
-  }
-
   /** From the first moment on nobody serves, until it returns. What fails before the commit has not been. */
   async #takeOver(takeOver: TakeOver): Promise<void> {
     const taken: number[] = []
@@ -288,38 +269,36 @@ class Supervisor implements RunningServer, Control {
   }
 
   #allowRestart(): void {
-    const { listener, deadlines } = { listener: this.#listener, deadlines: this.#deadlines }
+    const [listener, deadlines] = [this.#listener, this.#deadlines]
     if (listener === undefined || deadlines === undefined) return
-    this.#departure = new Departure({
+    const departure = new Departure({
       queue: this.#queue,
       memory: this.#memory,
       deadlines,
-      listener: listener.descriptor,
-      host: this.#config.host,
-      port: listener.port,
-      counted: () => metricsBase(this.#memory.counters(), this.#list()),
-      stopping: () => this.#stopping !== undefined,
-      following: () => this.#following !== undefined,
       retireListener: () => this.#retireListener(this.#config.timeouts.drain),
       acceptAgain: () => {
-        const settle = this.#settleRetired
-        this.#settleRetired = undefined
-        settle?.()
-        // A knote that was forced stays so, whatever is added to it.
-        if (this.#accepting !== undefined) this.#queue.detach(this.#accepting)
-        this.#accept()
-      },
-      depart: (successor) => {
-        this.#departed = true
-        this.#manager.succeeded(successor)
-        this.#stopping ??= this.#leave()
+        this.#acceptAgain()
       },
       released: () => {
         this.#noteConnectionsGone()
       },
     })
+    const departing = {
+      listener: listener.descriptor,
+      host: this.#config.host,
+      port: listener.port,
+      stopping: () => this.#stopping !== undefined,
+      following: () => this.#following !== undefined,
+      counted: () => metricsBase(this.#memory.counters(), this.#list()),
+      depart: (successor: number) => {
+        this.#departed = true
+        this.#manager.succeeded(successor)
+        this.#stopping ??= this.#leave()
+      },
+    }
+    this.#departure = departure
     try {
-      this.#handOver = new HandOver(this.#departure, this.#config.control, this.#log)
+      this.#handOver = new HandOver(departing, departure, this.#config.control, this.#log)
     } catch (error) {
       // It serves all the same.
       this.#log.warn({ err: error }, 'this server cannot be restarted by a new process: its door has no name')
@@ -339,35 +318,10 @@ class Supervisor implements RunningServer, Control {
       throw new ControlError('ERR_RESTART_BUSY', 'another restart is going on; wait for it to end')
     // Nobody would ask for those any more.
     if (this.#following !== undefined) await orAfter(this.#following, this.#config.timeouts.drain)
-    const outcome = handOver.outcome()
-    try {
-      this.#watch(spawn(), handOver, outcome)
-    } catch (error) {
-      handOver.failed(messageOf(error))
-    }
-    const report = await outcome
+    const report = await succeed(handOver, spawn)
     if (wait !== true) return report
     await orAfter(this.#connectionsGone, this.#config.timeouts.drain)
     return { ...report, followed: handOver.followed }
-  }
-
-  #watch(successor: ChildProcess, handOver: HandOver, outcome: Promise<unknown>): void {
-    let over = false
-    successor.once('error', (error) => {
-      if (!over) handOver.failed(error.message, successor.pid)
-    })
-    successor.once('exit', (code, signal) => {
-      const how = signal ?? `exit code ${code}`
-      if (!over) handOver.failed(`the new process has ended with ${how}; its log says why`, successor.pid)
-    })
-    outcome.then(
-      () => (over = true),
-      () => {
-        over = true
-        // One that hangs does so for ever.
-        successor.kill('SIGKILL')
-      },
-    )
   }
 
   stop(): Promise<void> {
@@ -537,6 +491,16 @@ class Supervisor implements RunningServer, Control {
   #noteConnectionsGone(): void {
     this.#departure?.changed()
     if ((this.#memory.closing || this.#departed) && connections().open === 0) this.#settleGone()
+  }
+
+  /** Of a hand-over that was given up, also while the listener is being retired. */
+  #acceptAgain(): void {
+    const settle = this.#settleRetired
+    this.#settleRetired = undefined
+    settle?.()
+    // A knote that was forced stays so, whatever is added to it.
+    if (this.#accepting !== undefined) this.#queue.detach(this.#accepting)
+    this.#accept()
   }
 
   /** Forces the listener out of the queue: the worker that gets it accepts whoever waits, and says so. */

@@ -1,9 +1,7 @@
 import { connections, releaseConnection, setHandingOver, yielded } from '@x/http1'
 import type { KQueue } from '@x/kevent'
 import type { DeadlineTimer } from '../supervisor/deadline-timer.ts'
-import type { MetricsBase } from '../metrics/metrics-base.ts'
 import type { ServerMemory } from '../worker/server-memory.ts'
-import type { Departing } from './hand-over.ts'
 import { serveAgain } from './serve-again.ts'
 
 /** Milliseconds for the workers to let go of connections that wait: one whose handler blocks holds up a few. */
@@ -15,23 +13,15 @@ export interface DepartureParts {
   readonly queue: KQueue
   readonly memory: ServerMemory
   readonly deadlines: DeadlineTimer
-  readonly listener: number
-  readonly host: string
-  readonly port: number
-  counted(): MetricsBase
-  stopping(): boolean
-  following(): boolean
   /** Nobody accepts any more when it resolves. */
   retireListener(): Promise<void>
   acceptAgain(): void
-  /** The listener and the names are the successor's. */
-  depart(successor: number): void
   /** Connections are another process's. */
   released(): void
 }
 
 /** Takes the connections of this process out of service, and puts them back. */
-export class Departure implements Departing {
+export class Departure {
   readonly #parts: DepartureParts
   readonly #list = new Int32Array(65_536)
   /** Yielded, and in no queue any more. */
@@ -47,34 +37,7 @@ export class Departure implements Departing {
     this.#parts = parts
   }
 
-  get listener(): number {
-    return this.#parts.listener
-  }
-
-  get host(): string {
-    return this.#parts.host
-  }
-
-  get port(): number {
-    return this.#parts.port
-  }
-
-  get stopping(): boolean {
-    return this.#parts.stopping()
-  }
-
-  get following(): boolean {
-    return this.#parts.following()
-  }
-
-  connections(): number {
-    return connections().open
-  }
-
-  counted(): MetricsBase {
-    return this.#parts.counted()
-  }
-
+  /** Takes the listener, and all connections that wait for a request, out of service; resolves when they are. */
   async suspend(): Promise<void> {
     this.#handingOver = true
     setHandingOver(true)
@@ -93,11 +56,13 @@ export class Departure implements Departing {
     clearInterval(again)
   }
 
+  /** The next that are out of service, and in no queue: at most so many. */
   suspended(most: number): number[] {
     if (this.#fresh.length === 0) this.#fresh = this.#look()
     return this.#fresh.splice(0, most)
   }
 
+  /** Whether there are more of them. */
   hasMore(): boolean {
     return this.#fresh.length > 0
   }
@@ -117,6 +82,7 @@ export class Departure implements Departing {
     return fresh
   }
 
+  /** Resolves when there is another one, or when no connection is left. */
   async another(): Promise<void> {
     for (;;) {
       if (this.#fresh.length === 0) this.#fresh = this.#look()
@@ -125,6 +91,7 @@ export class Departure implements Departing {
     }
   }
 
+  /** Serves all of them again, and the listener. */
   resume(): void {
     this.#attempt++
     this.#handingOver = false
@@ -134,16 +101,13 @@ export class Departure implements Departing {
     this.#parts.acceptAgain()
   }
 
+  /** They are another process's. */
   release(descriptors: readonly number[]): void {
     for (const descriptor of descriptors) {
       this.#seen.delete(descriptor)
       releaseConnection(descriptor)
     }
     this.#parts.released()
-  }
-
-  depart(successor: number): void {
-    this.#parts.depart(successor)
   }
 
   /** Connections were taken out of service, or are gone. */

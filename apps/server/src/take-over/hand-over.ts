@@ -1,10 +1,11 @@
 import { createDoor, type CallContext, type Door, type Reply } from '@x/doors'
-import { connectionState } from '@x/http1'
+import { connections, connectionState } from '@x/http1'
 import type { Logger } from 'pino'
 import * as v from 'valibot'
-import { messageOf } from '../errors.ts'
+import { ControlError, messageOf } from '../errors.ts'
 import type { MetricsBase } from '../metrics/metrics-base.ts'
 import { version } from '../version.ts'
+import type { Departure } from './departure.ts'
 import {
   decode,
   doorPath,
@@ -17,32 +18,18 @@ import {
   type Begin,
   type Request,
 } from './protocol.ts'
-import { RestartError, type RestartReport } from './restart-report.ts'
+import type { RestartReport } from './restart-report.ts'
 
 /** The server that leaves. */
 export interface Departing {
   readonly listener: number
   readonly host: string
   readonly port: number
-  readonly stopping: boolean
+  stopping(): boolean
   /** Connections of the process before this one still come. */
-  readonly following: boolean
-  /** Connections that are open. */
-  connections(): number
+  following(): boolean
   /** What has been counted so far. */
   counted(): MetricsBase
-  /** Takes the listener, and all connections that wait for a request, out of service; resolves when they are. */
-  suspend(): Promise<void>
-  /** The next that are out of service, and in no queue: at most so many. */
-  suspended(most: number): number[]
-  /** Whether there are more of them. */
-  hasMore(): boolean
-  /** Resolves when there is another one, or when no connection is left. */
-  another(): Promise<void>
-  /** Serves all of them again, and the listener. */
-  resume(): void
-  /** They are another process's. */
-  release(descriptors: readonly number[]): void
   /** The listener and the names are the successor's. What runs may end. */
   depart(successor: number): void
 }
@@ -58,6 +45,7 @@ type State = 'idle' | 'preparing' | 'suspended' | 'departed'
  */
 export class HandOver {
   readonly #departing: Departing
+  readonly #departure: Departure
   readonly #log: Logger
   readonly #path: string
   readonly #door: Door
@@ -76,8 +64,9 @@ export class HandOver {
   #ended: (() => void) | undefined
 
   /** Makes the door, and names it beside the control socket. */
-  constructor(departing: Departing, control: string, log: Logger) {
+  constructor(departing: Departing, departure: Departure, control: string, log: Logger) {
     this.#departing = departing
+    this.#departure = departure
     this.#log = log
     this.#path = doorPath(control)
     this.#door = createDoor((data, context) => this.#answer(data, context))
@@ -171,7 +160,7 @@ export class HandOver {
     this.#expectWithin(patience.prepare, 'the new process was not ready in time')
     this.#log.info({ successor: request.pid }, 'a new process prepares to take over')
     const { listener } = this.#departing
-    const begun = { pid: process.pid, version, connections: this.#departing.connections() }
+    const begun = { pid: process.pid, version, connections: connections().open }
     return { data: encode(begun), fds: [listener] }
   }
 
@@ -195,14 +184,14 @@ export class HandOver {
         'ERR_CONTROL_PROTOCOL',
         'a restart begins with a call that lasts as long as the new process',
       )
-    if (departing.following)
+    if (departing.following())
       return refusal('ERR_RESTART_BUSY', 'connections of the restart before still follow; wait for it to end')
-    if (departing.stopping) return refusal('ERR_MOUNT_STOPPING', 'the server is stopping')
+    if (departing.stopping()) return refusal('ERR_MOUNT_STOPPING', 'the server is stopping')
     if (host !== departing.host || (port !== departing.port && port !== 0)) {
       const message = `the server listens at ${departing.host} port ${departing.port}, and the new configuration says ${host} port ${port}; a restart keeps its listener, so stop the server and start it`
       return refusal('ERR_RESTART_LISTENER', message)
     }
-    const needed = departing.connections() + ROOM
+    const needed = connections().open + ROOM
     if (descriptors >= needed) return undefined
     const message = `the new process can open ${descriptors} descriptors and needs ${needed}; raise RLIMIT_NOFILE (ulimit -n, LimitNOFILE=)`
     return refusal('ERR_RESTART_LIMIT', message)
@@ -233,7 +222,7 @@ export class HandOver {
       this.#suspendedAt = performance.now()
       this.#expectWithin(patience.takeOver, 'the new process did not take over in time')
       const successor = this.#successor
-      await this.#departing.suspend()
+      await this.#departure.suspend()
       // It may have ended meanwhile.
       if (!this.#is('suspended') || this.#successor !== successor)
         return refusal('ERR_RESTART_FAILED', 'the restart was given up')
@@ -250,11 +239,11 @@ export class HandOver {
 
   /** The next connections that are out of service, without those that were sent. */
   #connections(): { reply: Reply; count: number } {
-    const fds = this.#departing.suspended(MOST_CONNECTIONS)
+    const fds = this.#departure.suspended(MOST_CONNECTIONS)
     const states = fds.map((descriptor) => connectionState(descriptor) ?? Buffer.alloc(0))
     this.#sent.push(...fds)
     const sizes = states.map(({ length }) => length)
-    const head = { sizes, rest: this.#departing.hasMore(), counted: this.#departing.counted() }
+    const head = { sizes, rest: this.#departure.hasMore(), counted: this.#departing.counted() }
     return { reply: { data: encode(head, states), fds }, count: fds.length }
   }
 
@@ -278,14 +267,14 @@ export class HandOver {
   async #followUp(): Promise<Reply> {
     if (this.#state !== 'departed') return refusal('ERR_CONTROL_PROTOCOL', 'nothing was committed yet')
     this.#releaseSent()
-    await this.#departing.another()
+    await this.#departure.another()
     const { reply, count } = this.#connections()
     this.#followed += count
     return reply
   }
 
   #releaseSent(): void {
-    this.#departing.release(this.#sent)
+    this.#departure.release(this.#sent)
     this.#sent = []
   }
 
@@ -306,13 +295,13 @@ export class HandOver {
     this.#handed = 0
     this.#ended?.()
     this.#ended = undefined
-    if (was === 'suspended') this.#departing.resume()
+    if (was === 'suspended') this.#departure.resume()
     if (was !== 'idle' || this.expected)
       this.#log.error(
         { successor: this.#successor?.pid, reason },
         'the restart has failed; this process serves on',
       )
     this.#successor = undefined
-    this.#waiting?.(new RestartError(reason))
+    this.#waiting?.(new ControlError('ERR_RESTART_FAILED', `${reason}; the old process serves on`))
   }
 }

@@ -10,13 +10,3 @@ export interface RestartReport {
   /** Connections that have followed when their request was answered: of a restart that waits for that. */
   readonly followed?: number
 }
-
-/** A restart that came to nothing. The old process serves on. */
-export class RestartError extends Error {
-  readonly code = 'ERR_RESTART_FAILED'
-
-  constructor(reason: string) {
-    super(`${reason}; the old process serves on`)
-    this.name = 'RestartError'
-  }
-}

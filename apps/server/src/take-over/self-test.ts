@@ -1,10 +1,14 @@
+import { randomUUID } from 'node:crypto'
 import { request } from 'node:http'
 import { once } from 'node:events'
 import { Socket } from 'node:net'
 import { FdSocket } from '@x/fdpass'
 import { adoptConnection, newConnectionState, releaseConnection } from '@x/http1'
 import type { KQueue } from '@x/kevent'
+import type { MountTable } from '@x/mounttable'
 import { ControlError } from '../errors.ts'
+import type { MountSpec } from '../handler.ts'
+import type { MountedHandler } from '../worker/mounted-handler.ts'
 import { serveAgain } from './serve-again.ts'
 
 /** Connections at a time, and requests of each: so many that the code of all workers is compiled by then. */
@@ -12,10 +16,38 @@ const CONNECTIONS = 8
 const REQUESTS = 200
 /** Milliseconds for all of it, and for one path. */
 const PATIENCE = 30_000
+/** And for the end of each connection, and of the last request. */
 const PATIENCE_AT_END = 1000
+const PATIENCE_OF_UNMOUNT = 5000
 
-/** Asks the workers of this process for `path`, which answers with 204, over connections that nobody else knows of. */
-export async function warmUp(queue: KQueue, path: string): Promise<void> {
+/** Mounts that it makes, and takes away. */
+const PREFIX = '/.x-server-self-test-'
+
+/** Whether a mount is the self-test's, of which nobody need hear. */
+export const isSelfTest = (prefix: string): boolean => prefix.startsWith(PREFIX)
+
+/**
+ * Has the workers answer as they will: what is broken is found while the old process serves, and the first requests do
+ * not wait for their code to be compiled.
+ * @throws {ControlError} ERR_SELF_TEST for a path whose answer is not 2xx or 3xx.
+ */
+export async function selfTest(
+  queue: KQueue,
+  table: MountTable<MountSpec, MountedHandler>,
+  paths: readonly string[],
+): Promise<void> {
+  const own = `${PREFIX}${randomUUID()}`
+  await table.mount(own, { module: 'builtin:health' })
+  try {
+    await warmUp(queue, own)
+    for (const path of paths) await tryPath(queue, path)
+  } finally {
+    await table.unmount(own, { deadline: PATIENCE_OF_UNMOUNT })
+  }
+}
+
+/** Asks for `path` over connections that nobody else knows of. */
+async function warmUp(queue: KQueue, path: string): Promise<void> {
   const deadline = AbortSignal.timeout(PATIENCE)
   await Promise.all(Array.from({ length: CONNECTIONS }, () => askAgain(queue, path, deadline)))
 }
@@ -34,8 +66,8 @@ async function askAgain(queue: KQueue, path: string, signal: AbortSignal): Promi
   }
 }
 
-/** Asks the workers for a path of a handler. @throws {ControlError} ERR_SELF_TEST unless the answer is 2xx or 3xx. */
-export async function tryPath(queue: KQueue, path: string): Promise<void> {
+/** Asks for a path of a handler. */
+async function tryPath(queue: KQueue, path: string): Promise<void> {
   const socket = connect(queue)
   const signal = AbortSignal.timeout(PATIENCE)
   try {

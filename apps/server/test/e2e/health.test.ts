@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs'
 import { json } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
-import { TemporaryFolder } from '../temporary-folder.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
 import { Connection } from './connection.ts'
 import { handlerFile, ServerProcess } from './server-process.ts'
 
@@ -14,14 +14,6 @@ const probes = [
   { prefix: '/healthz', module: 'builtin:health' },
   { prefix: '/readyz', module: 'builtin:health', options: { check: 'ready' } },
 ]
-
-function temporaryFolder(): TemporaryFolder {
-  const folder = new TemporaryFolder()
-  onTestFinished(() => {
-    folder[Symbol.dispose]()
-  })
-  return folder
-}
 
 async function ask(control: string, path: string): Promise<[number, unknown]> {
   const asked = request({ socketPath: control, path, agent: false }).end()

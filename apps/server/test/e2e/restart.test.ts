@@ -50,6 +50,17 @@ const start = (config: object = {}): Promise<ServerProcess> =>
 const pidOf = (response: { body: string } | undefined): number =>
   Number(/pid=(\d+)/.exec(response?.body ?? '')?.[1])
 
+/** The first step of a new process, this one. */
+const beginOf = ({ port }: ServerProcess): object => ({
+  step: 'begin',
+  protocol: 1,
+  version: '1',
+  pid: process.pid,
+  descriptors: 1e6,
+  host: '127.0.0.1',
+  port,
+})
+
 /** A FIFO for which a request waits until something is written to it. */
 const newFifo = (): string => {
   const path = join(mkdtempSync(join(folder, 'fifo-')), 'fifo')
@@ -229,15 +240,7 @@ describe('a restart that fails', () => {
       return decode(data)?.json
     }
     using door = await openDoor(`${server.control}.restart`)
-    const begin = {
-      step: 'begin',
-      protocol: 1,
-      version: '1',
-      pid: process.pid,
-      descriptors: 1e6,
-      host: '127.0.0.1',
-      port: server.port,
-    }
+    const begin = beginOf(server)
     const refused = (code: string): object => ({ error: { code, message: expect.any(String) as string } })
     expect(await ask(begin)).toEqual(refused('ERR_CONTROL_PROTOCOL'))
     void ask({ step: 'watch' })
@@ -274,15 +277,7 @@ describe('a restart that fails', () => {
   test('leaves connections that come meanwhile in the backlog, and serves them', async () => {
     await using server = await start()
     using door = await openDoor(`${server.control}.restart`)
-    const begin = {
-      step: 'begin',
-      protocol: 1,
-      version: '1',
-      pid: process.pid,
-      descriptors: 1e6,
-      host: '127.0.0.1',
-      port: server.port,
-    }
+    const begin = beginOf(server)
     void door.call(encode({ step: 'watch' }))
     ;(await door.call(encode(begin))).close()
     ;(await door.call(encode({ step: 'take' }))).close()
