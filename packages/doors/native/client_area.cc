@@ -25,14 +25,9 @@ int ClientArea::Rung(const Arrival& arrival, Posted& posted) const {
   // Pairs with the exchange of PostTo, which comes before the packet.
   const bool may = here() && arrival.size == 0 && arrival.count() == 0 &&
                    reply().waits.load(std::memory_order_acquire) == kPosted;
-  return may ? Read(arrival.packet.sequence, posted) : -EPROTO;
-}
-
-int ClientArea::Read(uint32_t sequence, Posted& posted) const {
+  if (!may) return -EPROTO;
   posted = ReadPost(reply());
-  const bool good =
-      posted.how == kHere && posted.sequence == sequence && posted.status <= 0 && posted.length <= kAreaData;
-  return good ? 0 : -EPROTO;
+  return IsReply(posted, arrival.packet.sequence) ? 0 : -EPROTO;
 }
 
 }  // namespace doors

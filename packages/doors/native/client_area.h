@@ -29,8 +29,12 @@ class ClientArea {
   // A packet says that the reply is here: 0, or EPROTO.
   int Rung(const Arrival& arrival, Posted& posted) const;
 
-  // The reply that is posted, to be copied once, before anybody looks at it. 0, or EPROTO.
-  int Read(uint32_t sequence, Posted& posted) const;
+  // Whether that is what a server may post as the reply to this call. Its data is to be copied once, before
+  // anybody looks at it.
+  static bool IsReply(const Posted& posted, uint32_t sequence) {
+    return posted.how == kHere && posted.sequence == sequence && posted.status <= 0 &&
+           posted.length <= kAreaData;
+  }
 
  private:
   const bool asked_;

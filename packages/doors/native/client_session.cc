@@ -60,12 +60,11 @@ int ClientSession::Exchange(const Request& request, Waiter& waiter, const Deadli
   if (result > 0) result = SendAll(message, waiter, deadline);
   if (result < 0) return result;
   response.sent = true;
-  result = in_area ? WaitInArea(deadline) : 0;
+  Posted posted{};
+  result = in_area ? WaitInArea(deadline, posted) : 0;
   if (result < 0) return result;
   if (result == 0) return ReceiveAll(request.sequence, waiter, deadline, response);
-  Posted posted{};
-  result = area_.Read(request.sequence, posted);
-  return result < 0 ? result : TakePosted(posted, response);
+  return ClientArea::IsReply(posted, request.sequence) ? TakePosted(posted, response) : -EPROTO;
 }
 
 int ClientSession::SendAll(Message& message, Waiter& waiter, const Deadline& deadline) {
@@ -77,15 +76,15 @@ int ClientSession::SendAll(Message& message, Waiter& waiter, const Deadline& dea
   }
 }
 
-int ClientSession::WaitInArea(const Deadline& deadline) {
+int ClientSession::WaitInArea(const Deadline& deadline, Posted& posted) {
   int64_t patience = kPatienceMicroseconds;
   if (!deadline.endless()) patience = std::min(patience, deadline.Left() / kNanosecondsOfMicrosecond);
   const Vigil::End end = vigil_.Wait(area_.reply(), patience);
   if (end == Vigil::End::kBroken) return -EPROTO;
   if (end == Vigil::End::kWithdrawn) return 0;
-  const uint32_t how = ReadPost(area_.reply()).how;
-  if (how > kBySocket) return -EPROTO;
-  return how == kHere ? 1 : 0;
+  posted = ReadPost(area_.reply());
+  if (posted.how > kBySocket) return -EPROTO;
+  return posted.how == kHere ? 1 : 0;
 }
 
 int ClientSession::TakePosted(const Posted& posted, Response& response) {

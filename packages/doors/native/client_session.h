@@ -76,7 +76,7 @@ class ClientSession {
   int Exchange(const Request& request, Waiter& waiter, const Deadline& deadline, Response& response);
   int SendAll(Message& message, Waiter& waiter, const Deadline& deadline);
   // 1: the reply is in the area. 0: it comes by the socket.
-  int WaitInArea(const Deadline& deadline);
+  int WaitInArea(const Deadline& deadline, Posted& posted);
   int TakePosted(const Posted& posted, Response& response);
   int ReceiveAll(uint32_t sequence, Waiter& waiter, const Deadline& deadline, Response& response);
   // Of one packet: 1 when the reply is whole.

@@ -100,13 +100,13 @@ int LoopSession::Look(char* scratch, LoopReply& reply) {
   if (over_) return -EPIPE;
   const Vigil::End end = vigil_.Wait(area_.reply(), 0);
   if (end == Vigil::End::kWithdrawn) return 0;
-  Posted posted = ReadPost(area_.reply());
+  const Posted posted = ReadPost(area_.reply());
   if (end == Vigil::End::kPosted && posted.how == kBySocket) return 0;  // its packets ring
   const size_t index = IndexOf(posted.sequence);
-  if (end == Vigil::End::kBroken || index == awaited_.size()) return Failed(-EPROTO);
-  int error = area_.Read(posted.sequence, posted);
-  if (error == 0) error = TakePosted(index, posted, scratch, reply);
-  return error < 0 ? Failed(error) : error;
+  const bool good =
+      end == Vigil::End::kPosted && index < awaited_.size() && ClientArea::IsReply(posted, posted.sequence);
+  const int result = good ? TakePosted(index, posted, scratch, reply) : -EPROTO;
+  return result < 0 ? Failed(result) : result;
 }
 
 int LoopSession::TakeRung(const Arrival& arrival, char* scratch, LoopReply& reply) {

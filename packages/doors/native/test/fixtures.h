@@ -189,6 +189,35 @@ struct Sender {
   }
 };
 
+// Answers with what comes, and waits for the next in all ways that there are, until the session ends.
+inline void Echo(uint32_t id, unsigned seed) {
+  std::mt19937 random(seed);
+  Desk desk;
+  const auto session = Sessions().Find(id);
+  int64_t linger = 0;
+  for (;;) {
+    const Taken taken = desk.Next(session, 1, linger);
+    if (taken == Taken::kOver) return;
+    if (taken == Taken::kNothing) {
+      pollfd polled{session->Descriptor(), POLLIN, 0};
+      CHECK(poll(&polled, 1, -1) == 1);
+      continue;
+    }
+    if (taken != Taken::kCall) continue;
+    const std::string data = desk.Data();
+    linger = random() % 4 == 0 ? 0 : static_cast<int64_t>(random() % 300);
+    const bool lingers = linger > 0 || random() % 2 == 0;
+    const DescriptorList& came = desk.take.descriptors;
+    const Answer answer{0, data.data(), data.size(), came.data(), came.size()};
+    int fate = Reply(id, desk.take.sequence, answer, lingers);
+    while ((fate & kQueued) != 0) {
+      pollfd polled{session->Descriptor(), POLLOUT, 0};
+      CHECK(poll(&polled, 1, -1) == 1);
+      fate = session->Flush();
+    }
+  }
+}
+
 }  // namespace doors::test
 
 #endif  // X_DOORS_TEST_FIXTURES_H_
