@@ -26,7 +26,7 @@ import type {
   UnmountRequest,
 } from '../control/control-protocol.ts'
 import { ControlServer } from '../control/control-server.ts'
-import { DeadlineTimer, force } from './deadline-timer.ts'
+import { DeadlineTimer, force } from '../teardown/deadline-timer.ts'
 import type { MountSpec, ServerHealth } from '../handler.ts'
 import { ControlError } from '../errors.ts'
 import { metricsBase, ServedBefore } from '../metrics/metrics-base.ts'

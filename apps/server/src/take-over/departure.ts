@@ -1,6 +1,6 @@
 import { connections, releaseConnection, setHandingOver, yielded } from '@x/http1'
 import type { KQueue } from '@x/kevent'
-import type { DeadlineTimer } from '../supervisor/deadline-timer.ts'
+import type { DeadlineTimer } from '../teardown/deadline-timer.ts'
 import type { ServerMemory } from '../worker/server-memory.ts'
 import { serveAgain } from './serve-again.ts'
 

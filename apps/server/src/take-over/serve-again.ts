@@ -9,7 +9,7 @@ import {
   NOTE_NODATA,
   type KQueue,
 } from '@x/kevent'
-import { force } from '../supervisor/deadline-timer.ts'
+import { force } from '../teardown/deadline-timer.ts'
 
 const BATCH = 1024
 
