@@ -10,6 +10,7 @@
 #include "engine.h"
 #include "hand_over.h"
 #include "layout.h"
+#include "ledger.h"
 #include "listener.h"
 
 // The thin face of the engine for JavaScript. Positions, counts and descriptors are numbers; failures of
@@ -426,6 +427,32 @@ Napi::Value Release(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), http1::Release(Int(info, 0)));
 }
 
+// openLedger(connections): its descriptor, or a negative errno.
+Napi::Value OpenLedger(const Napi::CallbackInfo& info) {
+  Memory list;
+  if (!Look(info.Env(), info[0], list)) return Throw(info, "openLedger takes a list of connections.");
+  return Napi::Number::New(info.Env(), http1::OpenLedger(reinterpret_cast<const int32_t*>(list.data),
+                                                         list.bytes / sizeof(int32_t)));
+}
+
+Napi::Value JoinLedger(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), http1::JoinLedger(Int(info, 0)));
+}
+
+Napi::Value CloseLedger(const Napi::CallbackInfo& info) {
+  http1::CloseLedger();
+  return info.Env().Undefined();
+}
+
+// takeBack(ledger, connections, idle): how many were kept, or a negative errno.
+Napi::Value TakeBack(const Napi::CallbackInfo& info) {
+  Memory list;
+  if (!Look(info.Env(), info[1], list))
+    return Throw(info, "takeBack takes a ledger and a list of connections.");
+  return Napi::Number::New(info.Env(), http1::TakeBack(Int(info, 0), reinterpret_cast<int32_t*>(list.data),
+                                                       list.bytes / sizeof(int32_t), Int(info, 2)));
+}
+
 // What src/layout.ts states again, so that a test can compare.
 Napi::Object Layout(Napi::Env env) {
   namespace layout = http1::layout;
@@ -459,6 +486,10 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("adopt", Napi::Function::New<Adopt>(env));
   exports.Set("reinstate", Napi::Function::New<Reinstate>(env));
   exports.Set("release", Napi::Function::New<Release>(env));
+  exports.Set("openLedger", Napi::Function::New<OpenLedger>(env));
+  exports.Set("joinLedger", Napi::Function::New<JoinLedger>(env));
+  exports.Set("closeLedger", Napi::Function::New<CloseLedger>(env));
+  exports.Set("takeBack", Napi::Function::New<TakeBack>(env));
   exports.Set("now", Napi::Function::New<Now>(env));
   exports.Set("connections", Napi::Function::New<Counts>(env));
   exports.Set("layout", Layout(env));

@@ -14,6 +14,7 @@
         'framing.cc',
         'hand_over.cc',
         'head_parser.cc',
+        'ledger.cc',
         'listener.cc',
         'request_line.cc',
         'response_head.cc',

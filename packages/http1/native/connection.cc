@@ -1,10 +1,25 @@
 #include "connection.h"
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <ctime>
 #include <memory>
 #include <new>
 
 namespace http1 {
+
+namespace {
+
+// Relaxed: it is set before the first of these connections is in a queue, and a late sight of its end costs a
+// shutdown().
+std::atomic<bool> kept_elsewhere{false};
+
+bool KeptElsewhere(const Connection& connection) {
+  return connection.ledger != nullptr && kept_elsewhere.load(std::memory_order_relaxed);
+}
+
+}  // namespace
 
 ConnectionTable& ConnectionTable::Shared() {
   // Never destroyed: threads may still look at it while the process exits.
@@ -37,6 +52,7 @@ Connection* ConnectionTable::Open(int fd) {
   connection.deferred_round = 0;
   connection.body_waiting = false;
   connection.unparsed = false;
+  connection.ledger = nullptr;
   connection.generation.fetch_add(1, std::memory_order_release);
   return &connection;
 }
@@ -58,8 +74,31 @@ Connection* ConnectionTable::Find(int fd, uint32_t generation) {
 void ConnectionTable::Close(Connection& connection) {
   connection.input.Clear();
   connection.output.Clear();
+  connection.Note(Standing::kEnded);
+  connection.ledger = nullptr;
   connection.SetPhase(Phase::kFree, kNoDeadline);
   connection.generation.fetch_add(1, std::memory_order_release);
+}
+
+void SetKeptElsewhere(bool kept) {
+  kept_elsewhere.store(kept, std::memory_order_relaxed);
+}
+
+void ResetOnClose(int fd, const Connection& connection) {
+  const linger at_once{1, 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  if (!KeptElsewhere(connection)) return;
+  // Ends it now, whoever has it open.
+  const sockaddr nowhere{AF_UNSPEC, {}};
+  if (connect(fd, &nowhere, sizeof nowhere) != 0) shutdown(fd, SHUT_RDWR);
+}
+
+void End(int fd, Connection& connection) {
+  const bool kept = KeptElsewhere(connection);
+  // The number may come back as soon as it is closed.
+  ConnectionTable::Shared().Close(connection);
+  if (kept) shutdown(fd, SHUT_RDWR);
+  close(fd);
 }
 
 int64_t MonotonicMilliseconds() {

@@ -24,6 +24,16 @@ enum class Phase : uint8_t {
   kYielded,    // out of service, to go to another process: see hand_over.h
 };
 
+// How far a process has got with a connection that another one may have to take back: see ledger.h. With the
+// requests that were answered it makes a word of a ledger.
+enum class Standing : uint64_t {
+  kUntouched,  // nothing was read and nothing written
+  kInHand,     // of a request or a response only a part was seen by the kernel, or none
+  kBetween,    // all that was read has been answered
+  kEnded,
+};
+inline constexpr unsigned kStandingBits = 2;
+
 inline constexpr int64_t kNoDeadline = std::numeric_limits<int64_t>::max();
 
 // The state of one descriptor. Only the thread that owns its event touches it; the queue that hands the event
@@ -57,6 +67,20 @@ struct Connection {
   bool at_end = false;        // the queue said EV_EOF or recv() returned 0
   bool body_waiting = false;  // a reader waits for readiness to read the body
   bool unparsed = false;      // input may have a whole head: no more need come
+  // The word that tells another process of this connection, or nullptr. Relaxed: the other one reads it when
+  // this process has ended, and a process writes in the order of its instructions as far as the kernel is
+  // concerned.
+  std::atomic<uint64_t>* ledger = nullptr;
+
+  void Note(Standing standing) {
+    if (ledger != nullptr) NoteWord(static_cast<uint64_t>(standing) | uint64_t{requests} << kStandingBits);
+  }
+  void NoteWord(uint64_t word) {
+    if (ledger != nullptr) ledger->store(word, std::memory_order_relaxed);
+  }
+  [[nodiscard]] uint64_t NotedWord() const {
+    return ledger == nullptr ? 0 : ledger->load(std::memory_order_relaxed);
+  }
 
   void SetPhase(Phase next, int64_t until) {
     phase.store(next, std::memory_order_relaxed);
@@ -116,6 +140,16 @@ void ConnectionTable::ForEach(Visit visit) {
     }
   }
 }
+
+// While another process has copies of descriptors that this one has taken over: to close one ends no
+// connection.
+void SetKeptElsewhere(bool kept);
+
+// Has the connection end with a RST, for its response is not whole.
+void ResetOnClose(int fd, const Connection& connection);
+
+// Ends a connection: forgets it and closes its descriptor.
+void End(int fd, Connection& connection);
 
 // Milliseconds of CLOCK_MONOTONIC, at the kernel's tick resolution.
 int64_t MonotonicMilliseconds();

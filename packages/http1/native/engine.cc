@@ -50,11 +50,6 @@ void AnswerAbandoned(int fd, Connection& connection) {
 
 }  // namespace
 
-void ResetOnClose(int fd) {
-  const linger at_once{1, 0};
-  setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-}
-
 Engine::Engine(const EngineLimits& limits, const Timeouts& timeouts, const EngineMemory& memory)
     : id_(NextEngineId()), limits_(limits), timeouts_(timeouts), memory_(memory), scratch_(kScratchSize) {}
 
@@ -172,8 +167,7 @@ bool Engine::Unparsed(int fd) const {
 bool Engine::Close(int fd) {
   Connection* const connection = ConnectionTable::Shared().Find(fd);
   if (connection == nullptr) return false;
-  ConnectionTable::Shared().Close(*connection);
-  close(fd);
+  End(fd, *connection);
   memory_.counters[layout::kClosed] += 1;
   return true;
 }
@@ -244,10 +238,9 @@ bool Abandon(int fd) {
   if (handling && !connection->response_started) {
     AnswerAbandoned(fd, *connection);
   } else if (handling || connection->CurrentPhase() == Phase::kWriting) {
-    ResetOnClose(fd);
+    ResetOnClose(fd, *connection);
   }
-  ConnectionTable::Shared().Close(*connection);
-  close(fd);
+  End(fd, *connection);
   return true;
 }
 

@@ -193,9 +193,6 @@ bool InHand(int fd);
 // the middle of a response with a RST.
 bool Abandon(int fd);
 
-// Makes closing send a RST, which tells the client that its response is not complete.
-void ResetOnClose(int fd);
-
 struct ConnectionCounts {
   uint32_t open = 0;
   uint32_t idle = 0;

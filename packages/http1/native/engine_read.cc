@@ -102,12 +102,16 @@ void Engine::ReadRequest(int fd, Connection& connection) {
   }
   char* const data = memory_.arena + arena_used_;
   const size_t asked = std::min(memory_.arena_size - arena_used_ - kept, kMostAsked);
+  const uint64_t noted = connection.NotedWord();
+  // Before anything is read, for this process may be killed at any time.
+  connection.Note(Standing::kInHand);
   ssize_t got = Receive(fd, connection, data + kept, asked);
   // What came from another process may be whole already, also when the client sends nothing any more.
   const bool whole = connection.unparsed && (got == -EAGAIN || got == 0);
   connection.unparsed = false;
   if (whole) got = 0;
   if (got == -EAGAIN) {
+    connection.NoteWord(noted);
     Rearm(fd, connection);
     return;
   }
@@ -120,6 +124,8 @@ void Engine::ReadRequest(int fd, Connection& connection) {
     connection.input.Clear();
   }
   TakeRequest(fd, connection, data, kept + static_cast<size_t>(got));
+  // It was not whole, and nothing more had come.
+  if (whole && connection.CurrentPhase() == Phase::kHead) connection.NoteWord(noted);
 }
 
 // Parses the request at `data`, the unused part of the arena, and keeps what follows it.

@@ -311,6 +311,7 @@ Engine::Sent Engine::Proceed(int fd, Connection& connection) {
     return ParseKept(fd, connection);
   } else {
     connection.SetPhase(Phase::kIdle, now_ + timeouts_.idle);
+    connection.Note(Standing::kBetween);
     Rearm(fd, connection);
   }
   return Sent::kAll;
@@ -351,7 +352,7 @@ void Engine::Linger(int fd, Connection& connection) {
 
 // Ends a connection in the middle of a response.
 void Engine::Abort(int fd, Connection& connection) {
-  ResetOnClose(fd);
+  ResetOnClose(fd, connection);
   ListClosing(fd, connection);
 }
 

@@ -111,6 +111,20 @@ int Reinstate(int fd) {
   return connection->unparsed ? 1 : 0;
 }
 
+bool Resume(int fd, uint64_t word, int64_t until) {
+  Connection* const connection = FindYielded(fd);
+  if (connection == nullptr) return false;
+  constexpr uint64_t kMask = (uint64_t{1} << kStandingBits) - 1;
+  const auto standing = static_cast<Standing>(word & kMask);
+  if (standing == Standing::kUntouched) return true;
+  if (standing != Standing::kBetween) return false;
+  connection->input.Clear();
+  connection->requests = static_cast<uint32_t>(word >> kStandingBits);
+  connection->at_end = false;
+  connection->until = until;
+  return true;
+}
+
 bool Release(int fd) {
   Connection* const connection = FindYielded(fd);
   if (connection == nullptr) return false;

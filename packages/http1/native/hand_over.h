@@ -29,6 +29,10 @@ int Adopt(int fd, const char* state, size_t size);
 // waiting for more. -EBADF when it is not yielded.
 int Reinstate(int fd);
 
+// Takes back a yielded connection by the word of a ledger (ledger.h), with the time until which it may wait.
+// False: it is to be released.
+bool Resume(int fd, uint64_t word, int64_t until);
+
 // Forgets and closes a yielded connection, which lives on elsewhere. False when it is none.
 bool Release(int fd);
 

@@ -94,6 +94,10 @@ interface Binding {
   adopt(descriptor: number, state: Uint8Array): number
   reinstate(descriptor: number): number
   release(descriptor: number): boolean
+  openLedger(connections: Int32Array): number
+  joinLedger(descriptor: number): boolean
+  closeLedger(): void
+  takeBack(ledger: number, connections: Int32Array, idle: number): number
   now(): number
   connections(): ConnectionCounts
 }

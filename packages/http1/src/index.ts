@@ -15,6 +15,7 @@ export {
 } from './hand-over.ts'
 export type { HttpHeaders } from './headers.ts'
 export { counterNames, type Method, METHODS as methods } from './layout.ts'
+export { closeLedger, joinLedger, openLedger, takeBack } from './ledger.ts'
 export type { Limits, Timeouts } from './limits.ts'
 export { adoptListener, listen, type ListenAddress, type Listener, type ListenOptions } from './listener.ts'
 export type { Readiness } from './readiness.ts'
