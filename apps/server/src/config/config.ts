@@ -37,6 +37,8 @@ export type LogLevel = (typeof logLevels)[number]
 export interface ConfigTimeouts extends Partial<Timeouts> {
   /** How long a stop or an unmount waits for requests in progress. */
   drain: number
+  /** How long after a take-over the old process can still go on in place of the new one. */
+  probation: number
 }
 
 /** Each of http1's that is left out is http1's default. */
@@ -256,6 +258,10 @@ const timeoutsSchema = strictObject({
   body: described('without a byte of the body that is being read', v.exactOptional(milliseconds)),
   write: described('without the client taking a byte of the response', v.exactOptional(milliseconds)),
   drain: described('that a stop waits for requests in progress', v.optional(milliseconds, 30_000)),
+  probation: described(
+    'that the old process of a restart can still go on in place of the new one; 0: not at all',
+    v.optional(wholeNumber('a time in milliseconds', 0, 600_000), 1000),
+  ),
 })
 
 const logSchema = strictObject({

@@ -1,13 +1,11 @@
 import { EVFILT_READ, EV_ADD, EV_DISPATCH, EV_ENABLE, KQueue, NOTE_NODATA } from '@x/kevent'
 import {
   abandon,
-  adoptConnection,
   adoptListener,
   connections,
   connectionState,
   inHand,
   monotonicNow,
-  releaseConnection,
   setHandingOver,
 } from '@x/http1'
 import type { Listener } from '@x/http1'
@@ -32,12 +30,12 @@ import { ControlError } from '../errors.ts'
 import { metricsBase, ServedBefore } from '../metrics/metrics-base.ts'
 import type { MetricsBase } from '../metrics/metrics-base.ts'
 import { serverMetrics } from '../metrics/server-metrics.ts'
+import { Arrival } from '../take-over/arrival.ts'
 import { Departure } from '../take-over/departure.ts'
 import { HandOver } from '../take-over/hand-over.ts'
 import type { RestartReport } from '../take-over/restart-report.ts'
-import { isSelfTest, selfTest } from '../take-over/self-test.ts'
+import { isSelfTest, selfTest, testAgain } from '../take-over/self-test.ts'
 import { succeed } from '../take-over/successor.ts'
-import { serveAgain } from '../take-over/serve-again.ts'
 import { TakeOver } from '../take-over/take-over.ts'
 import type { MountedHandler } from '../worker/mounted-handler.ts'
 import { mountRow } from '../status/mount-row.ts'
@@ -56,6 +54,8 @@ const PICTURE_INTERVAL = 500
 const PICTURE_WANTED = 5
 /** Milliseconds between two looks whether accepting is paused, while it is to end. */
 const PAUSED_AGAIN = 20
+/** Milliseconds that a connection may wait for a request where the configuration says nothing: http1's own. */
+const DEFAULT_IDLE = 60_000
 /** Milliseconds that a stop leaves to idle connections: a request that is on its way is still answered with a response that closes. */
 const IDLE_GRACE = 250
 
@@ -107,8 +107,8 @@ class Supervisor implements RunningServer, Control {
   #departure: Departure | undefined
   #handOver: HandOver | undefined
   #departed = false
-  /** While connections of the process before still come. */
-  #following: Promise<void> | undefined
+  /** Of a server that has taken over from another one. */
+  #arrival: Arrival | undefined
 
   constructor(config: Config, log: Logger, options: StartOptions) {
     this.#config = config
@@ -149,7 +149,8 @@ class Supervisor implements RunningServer, Control {
       if (takeOver !== undefined) {
         await selfTest(this.#queue, this.#table, config.selfTest)
         this.#memory.forget()
-        await this.#takeOver(takeOver)
+        this.#arrival = this.#arrivalOf(takeOver)
+        await this.#arrival.take()
       }
       // Last: whoever has connected so far waits in the backlog and now finds all in place.
       this.#accept()
@@ -211,21 +212,26 @@ class Supervisor implements RunningServer, Control {
     return keep
   }
 
-  /** From the first moment on nobody serves, until it returns. What fails before the commit has not been. */
-  async #takeOver(takeOver: TakeOver): Promise<void> {
-    const taken: number[] = []
-    try {
-      await takeOver.take((descriptor, state) => {
-        adoptConnection(descriptor, state)
-        taken.push(descriptor)
-      })
-      this.#goOn(await takeOver.commit())
-    } catch (error) {
-      // They are open in the old process, which goes on with them.
-      for (const descriptor of taken) releaseConnection(descriptor)
-      throw error
-    }
-    serveAgain(this.#queue, taken)
+  #arrivalOf(takeOver: TakeOver): Arrival {
+    return new Arrival(takeOver, {
+      queue: this.#queue,
+      log: this.#log,
+      probation: this.#config.timeouts.probation,
+      test: () => testAgain(this.#queue, this.#table),
+      goOn: (counted) => {
+        this.#goOn(counted)
+      },
+      claim: () => {
+        this.#claim()
+      },
+      failed: (error) => {
+        this.#log.fatal({ err: error }, 'this server does not answer after it has taken over, and ends')
+        void this.#end(1)
+      },
+    })
+  }
+
+  #claim(): void {
     try {
       this.#control?.claim()
     } catch (error) {
@@ -234,25 +240,6 @@ class Supervisor implements RunningServer, Control {
         'commands cannot reach this server: its control socket cannot be put in place',
       )
     }
-    this.#log.info({ from: takeOver.pid, connections: taken.length }, 'taken over')
-    this.#following = this.#follow(takeOver).finally(() => (this.#following = undefined))
-  }
-
-  /** Takes what the old process has still to answer, as it does. */
-  async #follow(takeOver: TakeOver): Promise<void> {
-    const followed = await takeOver.follow(
-      (descriptor, state) => {
-        adoptConnection(descriptor, state)
-        serveAgain(this.#queue, [descriptor])
-      },
-      (counted) => {
-        this.#goOn(counted)
-      },
-    )
-    this.#log.info(
-      { from: takeOver.pid, connections: followed },
-      'the old process has let go of its last connection',
-    )
   }
 
   /** Counters begin with what the old process has counted. */
@@ -282,18 +269,23 @@ class Supervisor implements RunningServer, Control {
       released: () => {
         this.#noteConnectionsGone()
       },
+      idle: this.#config.timeouts.idle ?? DEFAULT_IDLE,
     })
     const departing = {
       listener: listener.descriptor,
       host: this.#config.host,
       port: listener.port,
+      configured: this.#config,
       stopping: () => this.#stopping !== undefined,
-      following: () => this.#following !== undefined,
+      following: () => this.#arrival?.following !== undefined,
       counted: () => metricsBase(this.#memory.counters(), this.#list()),
       depart: (successor: number) => {
         this.#departed = true
         this.#manager.succeeded(successor)
         this.#stopping ??= this.#leave()
+      },
+      stay: () => {
+        this.#claim()
       },
     }
     this.#departure = departure
@@ -317,7 +309,8 @@ class Supervisor implements RunningServer, Control {
     if (handOver.busy || handOver.expected)
       throw new ControlError('ERR_RESTART_BUSY', 'another restart is going on; wait for it to end')
     // Nobody would ask for those any more.
-    if (this.#following !== undefined) await orAfter(this.#following, this.#config.timeouts.drain)
+    const following = this.#arrival?.following
+    if (following !== undefined) await orAfter(following, this.#config.timeouts.drain)
     const report = await succeed(handOver, spawn)
     if (wait !== true) return report
     await orAfter(this.#connectionsGone, this.#config.timeouts.drain)
@@ -326,12 +319,15 @@ class Supervisor implements RunningServer, Control {
 
   stop(): Promise<void> {
     if (this.#stopping === undefined) this.#manager.stopping(this.#config.timeouts.drain)
+    this.#handOver?.concede()
     this.#stopping ??= this.#drain()
     return this.#stopping
   }
 
   kill(): void {
-    void this.#end(1)
+    const { following } = this.#arrival ?? {}
+    const settled = following === undefined ? Promise.resolve() : this.#arrival?.settle()
+    void settled?.then(() => this.#end(1))
   }
 
   mounts(): MountRow[] {
@@ -454,6 +450,8 @@ class Supervisor implements RunningServer, Control {
   async #drain(): Promise<void> {
     const { drain } = this.#config.timeouts
     const deadline = monotonicNow() + drain
+    // The process before this one is not to go on in its place.
+    await this.#arrival?.settle()
     this.#handOver?.failed('the server is stopping')
     await this.#retireListener(drain)
     this.#listener?.close()

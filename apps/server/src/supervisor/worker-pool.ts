@@ -150,8 +150,8 @@ function bounds({ limits: { connections, ...limits } }: Config): Pick<WorkerData
   return { limits, connections }
 }
 
-/** Without the one that is a stop's and no connection's. */
+/** Without those that are no connection's. */
 function serving({ timeouts }: Config): WorkerData['timeouts'] {
-  const { drain, ...others } = timeouts
+  const { drain, probation, ...others } = timeouts
   return others
 }

@@ -1,4 +1,4 @@
-import { connections, releaseConnection, setHandingOver, yielded } from '@x/http1'
+import { connections, releaseConnection, setHandingOver, takeBack, yielded } from '@x/http1'
 import type { KQueue } from '@x/kevent'
 import type { DeadlineTimer } from '../teardown/deadline-timer.ts'
 import type { ServerMemory } from '../worker/server-memory.ts'
@@ -16,6 +16,8 @@ export interface DepartureParts {
   /** Nobody accepts any more when it resolves. */
   retireListener(): Promise<void>
   acceptAgain(): void
+  /** Milliseconds that a connection may wait for its next request. */
+  readonly idle: number
   /** Connections are another process's. */
   released(): void
 }
@@ -99,6 +101,20 @@ export class Departure {
     setHandingOver(false)
     this.#serveAll()
     this.#parts.acceptAgain()
+  }
+
+  /**
+   * Takes them back from a process that is dead, by its ledger, in the order in which they were given to it. They are
+   * served from {@link resume} on. Returns how many are lost: it had them in hand, or has ended them.
+   */
+  takeBack(ledger: number, given: readonly number[]): number {
+    try {
+      return given.length - takeBack(ledger, Int32Array.from(given), this.#parts.idle).length
+    } catch {
+      // It is no ledger, so nothing is certain.
+      this.release(given)
+      return given.length
+    }
   }
 
   /** They are another process's. */

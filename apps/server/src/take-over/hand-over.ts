@@ -1,3 +1,4 @@
+import { Fd } from '@x/fdpass'
 import { createDoor, type CallContext, type Door, type Reply } from '@x/doors'
 import { connections, connectionState } from '@x/http1'
 import type { Logger } from 'pino'
@@ -6,6 +7,7 @@ import { ControlError, messageOf } from '../errors.ts'
 import type { MetricsBase } from '../metrics/metrics-base.ts'
 import { version } from '../version.ts'
 import type { Departure } from './departure.ts'
+import { Probation } from './probation.ts'
 import {
   decode,
   doorPath,
@@ -16,6 +18,7 @@ import {
   refusal,
   requestSchema,
   type Begin,
+  type Commit,
   type Request,
 } from './protocol.ts'
 import type { RestartReport } from './restart-report.ts'
@@ -25,6 +28,8 @@ export interface Departing {
   readonly listener: number
   readonly host: string
   readonly port: number
+  /** What its configuration says, which is not where it listens when the listener was passed on to it. */
+  readonly configured: { readonly host: string; readonly port: number }
   stopping(): boolean
   /** Connections of the process before this one still come. */
   following(): boolean
@@ -32,16 +37,19 @@ export interface Departing {
   counted(): MetricsBase
   /** The listener and the names are the successor's. What runs may end. */
   depart(successor: number): void
+  /** The successor has died in its probation: the control socket's name is this process's again. */
+  stay(): void
 }
 
 /** Descriptors that a server needs beside its connections. */
 const ROOM = 250
 
-type State = 'idle' | 'preparing' | 'suspended' | 'departed'
+type State = 'idle' | 'preparing' | 'suspended' | 'probation' | 'departed'
 
 /**
  * The old process's side of a restart: a door that the new process calls, step by step. Whatever goes wrong before its
- * `commit` (it says so, ends, is killed, or is late) puts everything back into service here.
+ * `settle` (it says so, ends, is killed, or is late) puts everything back into service here. From its `commit` on the
+ * new process serves, and what it had in hand then ends with it.
  */
 export class HandOver {
   readonly #departing: Departing
@@ -51,8 +59,10 @@ export class HandOver {
   readonly #door: Door
   #state: State = 'idle'
   #successor: { pid: number; version: string } | undefined
-  /** What has been sent, and is not released yet. */
+  /** What has been sent, in that order, and is not released yet. */
   #sent: number[] = []
+  #probation: Probation | undefined
+  #report: RestartReport | undefined
   #handed = 0
   #followed = 0
   #suspendedAt = 0
@@ -105,15 +115,23 @@ export class HandOver {
    * another one than the successor it ends nothing.
    */
   failed(reason: string, pid?: number): void {
-    if (this.#state === 'departed') return
     const successor = this.#successor?.pid
     if (pid !== undefined && successor !== undefined && successor !== pid) return
-    this.#rollBack(reason)
+    if (this.#probation !== undefined) this.#probation.condemn(reason)
+    else this.#rollBack(reason)
+  }
+
+  /** This process is to stop: a new one on probation has all, and is to stop as well. */
+  concede(): void {
+    if (this.#probation === undefined) return
+    this.#probation.dismiss()
+    this.#settle()
   }
 
   close(): void {
     clearTimeout(this.#late)
-    if (this.#state !== 'departed') this.#door.detach()
+    this.#probation?.end()
+    if (this.#state !== 'departed' && this.#state !== 'probation') this.#door.detach()
     this.#door.close()
   }
 
@@ -128,7 +146,7 @@ export class HandOver {
     try {
       return await this.#step(parsed.output, context)
     } catch (error) {
-      this.#rollBack(messageOf(error))
+      if (this.#probation === undefined) this.#rollBack(messageOf(error))
       return refusal('ERR_RESTART_FAILED', messageOf(error))
     }
   }
@@ -142,11 +160,14 @@ export class HandOver {
       case 'take':
         return this.#take()
       case 'commit':
-        return this.#commit()
+        return this.#commit(request, context)
+      case 'settle':
+        if (this.#probation !== undefined) this.#settle()
+        return encode({})
       case 'late':
         return this.#followUp()
       case 'abort':
-        this.#rollBack(request.reason)
+        this.failed(request.reason)
         return encode({})
     }
   }
@@ -187,7 +208,10 @@ export class HandOver {
     if (departing.following())
       return refusal('ERR_RESTART_BUSY', 'connections of the restart before still follow; wait for it to end')
     if (departing.stopping()) return refusal('ERR_MOUNT_STOPPING', 'the server is stopping')
-    if (host !== departing.host || (port !== departing.port && port !== 0)) {
+    const { configured } = departing
+    const same =
+      host === configured.host && (port === configured.port || port === departing.port || port === 0)
+    if (!same) {
       const message = `the server listens at ${departing.host} port ${departing.port}, and the new configuration says ${host} port ${port}; a restart keeps its listener, so stop the server and start it`
       return refusal('ERR_RESTART_LISTENER', message)
     }
@@ -211,7 +235,8 @@ export class HandOver {
       signal.addEventListener('abort', () => {
         if (this.#watcher !== pid) return
         this.#watcher = undefined
-        if (this.#successor?.pid === pid) this.failed('the new process has ended')
+        if (this.#probation?.pid === pid) this.#takeBack(this.#probation)
+        else if (this.#successor?.pid === pid) this.failed('the new process has ended')
       })
     })
   }
@@ -247,26 +272,56 @@ export class HandOver {
     return { reply: { data: encode(head, states), fds }, count: fds.length }
   }
 
-  #commit(): Reply {
-    if (this.#state !== 'suspended') return refusal('ERR_CONTROL_PROTOCOL', 'there is nothing to commit now')
+  #commit({ probation }: Commit, { fds }: CallContext): Reply {
+    const [ledger] = fds
+    if (this.#state !== 'suspended' || ledger === undefined || this.#watcher === undefined)
+      return refusal('ERR_CONTROL_PROTOCOL', 'there is nothing to commit now')
     // May throw: nothing has happened yet.
     this.#door.detach()
-    this.#state = 'departed'
     clearTimeout(this.#late)
-    this.#releaseSent()
     const { pid = 0, version: running = '' } = this.#successor ?? {}
-    this.#departing.depart(pid)
     const stall = performance.now() - this.#suspendedAt
-    const report = { pid, version: running, connections: this.#handed, stall }
-    this.#log.info(report, 'a new process has taken over')
-    this.#waiting?.(report)
+    this.#report = { pid, version: running, connections: this.#handed, stall }
+    this.#state = 'probation'
+    this.#probation = new Probation(this.#watcher, Fd.from(ledger.take()), probation + patience.probation)
+    this.#log.info(this.#report, 'a new process has taken over')
+    if (probation === 0) this.#settle()
     return encode({ counted: this.#departing.counted() })
+  }
+
+  /** The new process serves, and will. */
+  #settle(): void {
+    const report = this.#report
+    this.#probation?.end()
+    this.#probation = undefined
+    this.#state = 'departed'
+    this.#releaseSent()
+    if (report === undefined) return
+    this.#departing.depart(report.pid)
+    this.#waiting?.(report)
+  }
+
+  /** The new process is dead: what it had not in hand goes on here. */
+  #takeBack(probation: Probation): void {
+    const { reason } = probation
+    const lost = this.#departure.takeBack(probation.ledger.fd, this.#sent)
+    this.#probation = undefined
+    probation.end()
+    this.#log.error({ connections: this.#sent.length, lost }, 'taken back from the new process')
+    this.#departing.stay()
+    try {
+      this.#door.attach(this.#path, { mode: 0o600, reclaim: true })
+    } catch (error) {
+      this.#log.warn({ err: error }, 'this server cannot be restarted again: its door has no name any more')
+    }
+    this.#state = 'suspended'
+    this.#rollBack(reason)
   }
 
   /** Connections whose request has been answered since. To ask again says that the last ones have arrived. */
   async #followUp(): Promise<Reply> {
-    if (this.#state !== 'departed') return refusal('ERR_CONTROL_PROTOCOL', 'nothing was committed yet')
-    this.#releaseSent()
+    if (this.#state === 'departed') this.#releaseSent()
+    else if (this.#state !== 'probation') return refusal('ERR_CONTROL_PROTOCOL', 'nothing was committed yet')
     await this.#departure.another()
     const { reply, count } = this.#connections()
     this.#followed += count

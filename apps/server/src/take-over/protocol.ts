@@ -9,7 +9,7 @@ import type { MetricsBase } from '../metrics/metrics-base.ts'
  */
 
 /** Of the messages, and of the states of connections. Another one is refused, in both directions. */
-export const PROTOCOL = 1
+export const PROTOCOL = 2
 
 /** Connections of one answer: a call of a door has at most 1024 descriptors. */
 export const MOST_CONNECTIONS = 1000
@@ -22,6 +22,8 @@ export const patience = {
   prepare: 60_000,
   /** While nobody serves. */
   takeOver: 5_000,
+  /** To say that it serves, beyond the time that it wanted for that. */
+  probation: 5_000,
 } as const
 
 /** The path of the door of the server with this control socket. */
@@ -37,9 +39,16 @@ export interface Begin {
   readonly host: string
   readonly port: number
 }
+/** A descriptor goes along: the ledger of what was taken (see openLedger of http1). */
+export interface Commit {
+  readonly step: 'commit'
+  /** Milliseconds until the new process will say that it serves; 0: it serves. */
+  readonly probation: number
+}
 export type Request =
   | Begin
-  | { readonly step: 'watch' | 'take' | 'commit' | 'late' }
+  | Commit
+  | { readonly step: 'watch' | 'take' | 'settle' | 'late' }
   | { readonly step: 'abort'; readonly reason: string }
 
 export const requestSchema: v.GenericSchema<unknown, Request> = v.variant('step', [
@@ -52,7 +61,11 @@ export const requestSchema: v.GenericSchema<unknown, Request> = v.variant('step'
     host: v.string(),
     port: v.number(),
   }),
-  v.strictObject({ step: v.picklist(['watch', 'take', 'commit', 'late']) }),
+  v.strictObject({ step: v.picklist(['watch', 'take', 'settle', 'late']) }),
+  v.strictObject({
+    step: v.literal('commit'),
+    probation: v.pipe(v.number(), v.minValue(0), v.maxValue(600_000)),
+  }),
   v.strictObject({ step: v.literal('abort'), reason: v.string() }),
 ])
 

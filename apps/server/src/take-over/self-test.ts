@@ -3,7 +3,7 @@ import { request } from 'node:http'
 import { once } from 'node:events'
 import { Socket } from 'node:net'
 import { FdSocket } from '@x/fdpass'
-import { adoptConnection, newConnectionState, releaseConnection } from '@x/http1'
+import { adoptConnection, newConnectionState } from '@x/http1'
 import type { KQueue } from '@x/kevent'
 import type { MountTable } from '@x/mounttable'
 import { ControlError } from '../errors.ts'
@@ -36,26 +36,39 @@ export async function selfTest(
   table: MountTable<MountSpec, MountedHandler>,
   paths: readonly string[],
 ): Promise<void> {
+  await askOwn(queue, table, REQUESTS)
+  for (const path of paths) await tryPath(queue, path)
+}
+
+/** Whether the workers still answer: once for each of its connections. */
+export function testAgain(queue: KQueue, table: MountTable<MountSpec, MountedHandler>): Promise<void> {
+  return askOwn(queue, table, 1)
+}
+
+/** Asks for a page of its own over connections that nobody else knows of. */
+async function askOwn(
+  queue: KQueue,
+  table: MountTable<MountSpec, MountedHandler>,
+  times: number,
+): Promise<void> {
   const own = `${PREFIX}${randomUUID()}`
   await table.mount(own, { module: 'builtin:health' })
-  try {
-    await warmUp(queue, own)
-    for (const path of paths) await tryPath(queue, path)
-  } finally {
-    await table.unmount(own, { deadline: PATIENCE_OF_UNMOUNT })
-  }
-}
-
-/** Asks for `path` over connections that nobody else knows of. */
-async function warmUp(queue: KQueue, path: string): Promise<void> {
   const deadline = AbortSignal.timeout(PATIENCE)
-  await Promise.all(Array.from({ length: CONNECTIONS }, () => askAgain(queue, path, deadline)))
+  const answers = Array.from({ length: CONNECTIONS }, () => askAgain(queue, own, times, deadline))
+  const [outcome] = await Promise.allSettled([Promise.all(answers)])
+  // What it has found counts more than what hinders it to take its page away.
+  const gone = table.unmount(own, { deadline: PATIENCE_OF_UNMOUNT })
+  if (outcome.status === 'rejected') {
+    await gone.catch(() => undefined)
+    throw outcome.reason
+  }
+  await gone
 }
 
-async function askAgain(queue: KQueue, path: string, signal: AbortSignal): Promise<void> {
+async function askAgain(queue: KQueue, path: string, times: number, signal: AbortSignal): Promise<void> {
   const socket = connect(queue)
   try {
-    for (let count = 0; count < REQUESTS; count++) {
+    for (let count = 0; count < times; count++) {
       socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`)
       const [answer] = (await once(socket, 'data', { signal })) as [Buffer]
       if (!/^HTTP\/1\.1 2\d\d /u.test(answer.toString('latin1')))
@@ -91,12 +104,10 @@ function connect(queue: KQueue): Socket {
   const [near, far] = FdSocket.pair({ type: 'stream' })
   const descriptor = far.take()
   adoptConnection(descriptor, newConnectionState(PATIENCE))
-  try {
-    serveAgain(queue, [descriptor])
-  } catch (error) {
-    releaseConnection(descriptor)
+  const [refused] = serveAgain(queue, [descriptor])
+  if (refused !== undefined) {
     near.close()
-    throw error
+    throw failure('itself', `errno ${refused.errno}`)
   }
   return new Socket({ fd: near.take() })
 }

@@ -1,4 +1,5 @@
 import { readFileSync, readdirSync } from 'node:fs'
+import type { Fd } from '@x/fdpass'
 import { openDoor, type DoorClient, type Response } from '@x/doors'
 import * as v from 'valibot'
 import { codeOf, ControlError, messageOf } from '../errors.ts'
@@ -19,6 +20,15 @@ import {
 
 /** Who gets a connection: it owns the descriptor when it returns, and has not when it throws. */
 export type Adopt = (descriptor: number, state: Uint8Array) => void
+
+/** Who gets the connections that follow. */
+export interface Follower {
+  readonly adopt: Adopt
+  /** One could not be adopted. */
+  readonly failed: (error: unknown) => void
+  /** Is told what the old process has counted, in all. */
+  counted(counted: MetricsBase): void
+}
 
 /** The new process's side of a restart. */
 export class TakeOver {
@@ -69,11 +79,15 @@ export class TakeOver {
     }
   }
 
-  /** From now on they are this process's. Returns what the old one has counted so far. */
-  async commit(): Promise<MetricsBase> {
+  /**
+   * From now on they are this process's, which notes in the ledger how far it has got with each. Returns what the old one
+   * has counted so far. `probation`: milliseconds until {@link settle}.
+   */
+  async commit(ledger: Fd, probation: number): Promise<MetricsBase> {
     try {
       // Without a deadline: the old process has one, and to give up here would leave both in doubt.
-      using response = await this.#door.call(encode({ step: 'commit' }))
+      const request: Request = { step: 'commit', probation }
+      using response = await this.#door.call(encode(request), { fds: [ledger] })
       return answerOf(response.data, committedSchema).json.counted
     } catch (error) {
       if (codeOf(error) !== 'EINTR') throw error
@@ -82,26 +96,34 @@ export class TakeOver {
     }
   }
 
+  /** The old process cannot take anything back from now on. */
+  async settle(): Promise<void> {
+    try {
+      const response = await ask(this.#door, { step: 'settle' }, patience.takeOver)
+      response.close()
+    } catch {
+      // It has ended, or will do so when it sees that this process lives on.
+    }
+  }
+
   /** Takes the connections whose requests the old process still answers, until there are none. */
-  async follow(adopt: (descriptor: number, state: Uint8Array) => void, counted: Counted): Promise<number> {
+  async follow(follower: Follower): Promise<number> {
     let count = 0
     try {
       for (;;) {
         using response = await this.#door.call(encode({ step: 'late' }))
         const { json, bytes } = answerOf(response.data, connectionsSchema)
-        counted(json.counted)
+        follower.counted(json.counted)
         if (json.sizes.length === 0) return count
-        count += adoptAll(response, json, bytes, adopt)
+        count += adoptAll(response, json, bytes, follower.adopt, follower.failed)
       }
     } catch {
       // The old process has ended, and with it what it still had.
       return count
-    } finally {
-      this.#door.close()
     }
   }
 
-  /** Gives up: the old process goes on at once. */
+  /** Gives up: the old process goes on at once, or, after the commit, when this one has ended. */
   async abort(reason: unknown): Promise<void> {
     const request = { step: 'abort', reason: messageOf(reason) } as const
     await ask(this.#door, request, 1000).then(
@@ -110,12 +132,13 @@ export class TakeOver {
       },
       () => undefined,
     )
+    this.close()
+  }
+
+  close(): void {
     this.#door.close()
   }
 }
-
-/** Is told what the old process has counted, in all. */
-export type Counted = (counted: MetricsBase) => void
 
 async function openOf(control: string): Promise<DoorClient> {
   const path = doorPath(control)
@@ -132,19 +155,33 @@ async function openOf(control: string): Promise<DoorClient> {
 const ask = (door: DoorClient, request: Request, timeout: number): Promise<Response> =>
   door.call(encode(request), { timeout })
 
-/** What cannot be adopted is closed, and known to nobody here: the old process still has it. */
-function adoptAll(response: Response, { sizes }: Connections, bytes: Buffer, adopt: Adopt): number {
+/**
+ * What cannot be adopted is closed, and known to nobody here. Returns how many were. `failed` is told of each that was not;
+ * without it the first one ends it all, and the old process still has them.
+ */
+function adoptAll(
+  response: Response,
+  { sizes }: Connections,
+  bytes: Buffer,
+  adopt: Adopt,
+  failed?: (error: unknown) => void,
+): number {
   if (sizes.length !== response.fds.length)
     throw new ControlError('ERR_CONTROL_PROTOCOL', 'the old process sent other descriptors than it said')
-  let at = 0
+  let [at, count] = [0, 0]
   for (const [index, fd] of response.fds.entries()) {
     const end = at + (sizes[index] ?? 0)
-    const descriptor = fd.fd
-    adopt(descriptor, bytes.subarray(at, end))
-    fd.take()
+    try {
+      adopt(fd.fd, bytes.subarray(at, end))
+      fd.take()
+      count++
+    } catch (error) {
+      if (failed === undefined) throw error
+      failed(error)
+    }
     at = end
   }
-  return sizes.length
+  return count
 }
 
 const limitsSchema = v.pipe(v.string(), v.regex(/^Max open files\s+(\d+|unlimited)/mu))

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openDoor } from '@x/doors'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { decode, encode } from '../../src/take-over/protocol.ts'
+import { decode, encode, PROTOCOL } from '../../src/take-over/protocol.ts'
 import { Connection } from './connection.ts'
 import { ServerProcess, handlerFile, run } from './server-process.ts'
 
@@ -53,7 +53,7 @@ const pidOf = (response: { body: string } | undefined): number =>
 /** The first step of a new process, this one. */
 const beginOf = ({ port }: ServerProcess): object => ({
   step: 'begin',
-  protocol: 1,
+  protocol: PROTOCOL,
   version: '1',
   pid: process.pid,
   descriptors: 1e6,
@@ -214,7 +214,13 @@ describe('a restart that fails', () => {
     await using server = await start()
     const successor = fileURLToPath(new URL('programs/successor.js', import.meta.url))
     const report = await underLoad(server.port, async () => {
-      const steps = ['watch', 'watch,begin', 'watch,begin,take', 'watch,begin,take,take']
+      const steps = [
+        'watch',
+        'watch,begin',
+        'watch,begin,take',
+        'watch,begin,take,take',
+        'watch,begin,take,take,commit',
+      ]
       for (const [index, done] of [...steps, ...steps].entries()) {
         const args = [successor, server.control, '127.0.0.1', String(server.port), done]
         const { code, stdout } = await run(process.execPath, args)
@@ -244,7 +250,7 @@ describe('a restart that fails', () => {
     const refused = (code: string): object => ({ error: { code, message: expect.any(String) as string } })
     expect(await ask(begin)).toEqual(refused('ERR_CONTROL_PROTOCOL'))
     void ask({ step: 'watch' })
-    expect(await ask({ ...begin, protocol: 2 })).toEqual(refused('ERR_RESTART_PROTOCOL'))
+    expect(await ask({ ...begin, protocol: PROTOCOL + 1 })).toEqual(refused('ERR_RESTART_PROTOCOL'))
     expect(await ask({ ...begin, descriptors: 20 })).toEqual(refused('ERR_RESTART_LIMIT'))
     expect(await ask({ ...begin, port: 1 })).toEqual(refused('ERR_RESTART_LISTENER'))
     expect(await ask({ step: 'commit' })).toEqual(refused('ERR_RESTART_FAILED'))

@@ -94,7 +94,9 @@ export class ServerProcess implements AsyncDisposable {
 
   /** Writes the configuration's file anew, in whose folder relative paths are. */
   configure(config: Record<string, unknown>): void {
-    this.configureText(JSON.stringify({ port: 0, workers: 2, control: 'control.sock', ...config }))
+    // Long enough to be there, and short enough for a test with ten restarts.
+    const timeouts = { probation: 50, ...(config.timeouts as object | undefined) }
+    this.configureText(JSON.stringify({ port: 0, workers: 2, control: 'control.sock', ...config, timeouts }))
   }
 
   configureText(content: string): void {
