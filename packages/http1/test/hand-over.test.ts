@@ -1,15 +1,19 @@
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, openSync, readSync } from 'node:fs'
 import { EVFILT_READ, KEventList } from '@x/kevent'
 import { afterEach, describe, expect, it } from 'vitest'
 import {
   adoptConnection,
+  closeLedger,
   connections,
   connectionState,
   Engine,
+  joinLedger,
   listen,
+  openLedger,
   reinstate,
   releaseConnection,
   setHandingOver,
+  takeBack,
   yielded,
 } from '../src/index.ts'
 import { Client } from './fixtures/client.ts'
@@ -112,6 +116,52 @@ describe('a connection that is handed over', () => {
         message: expect.stringContaining('another version') as string,
       }),
     )
+    closeSync(file)
+  })
+})
+
+describe('a ledger', () => {
+  afterEach(() => {
+    closeLedger()
+  })
+
+  it('says how far each connection has got, for who has its memory', async () => {
+    const { engine, client, descriptor, read } = await open()
+    const ledger = openLedger(Int32Array.of(descriptor))
+    const word = (): [standing: number, requests: number] => {
+      const bytes = Buffer.alloc(8)
+      readSync(ledger, bytes, 0, 8, 0)
+      return [bytes[0]! & 3, Number(bytes.readBigUInt64LE() >> 2n)]
+    }
+    expect(read()).toBe(0)
+    expect(word()).toEqual([0, 0])
+    await client.send(get('/one') + 'GET /tw')
+    await until(() => read() === 1)
+    expect(word()[0]).toBe(1)
+    void engine.respond(engine.request(0), { status: 200, body: 'one' })
+    engine.flush()
+    await client.next()
+    // A part of the next one has been read, and is in this process only.
+    expect(word()[0]).toBe(1)
+    await client.send('o HTTP/1.1\r\nHost: a\r\n\r\n')
+    await until(() => read() === 1)
+    void engine.respond(engine.request(0), { status: 200, body: 'two' })
+    engine.flush()
+    expect(word()).toEqual([2, 2])
+    await client.next()
+    expect(read()).toBe(0)
+    expect(word()).toEqual([2, 2])
+    engine.close(descriptor)
+    expect(word()[0]).toBe(3)
+    closeSync(ledger)
+    client[Symbol.dispose]()
+  })
+
+  it('is refused of what is no connection; and what is no ledger takes nothing back', () => {
+    expect(() => openLedger(Int32Array.of(0))).toThrow(expect.objectContaining({ code: 'EBADF' }))
+    expect(joinLedger(0)).toBe(false)
+    const file = openSync('/proc/self/exe', 'r')
+    expect(() => takeBack(file, new Int32Array(0), 1000)).toThrow(expect.objectContaining({ code: 'EINVAL' }))
     closeSync(file)
   })
 })
