@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openDoor } from '@x/doors'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { decode, encode } from '../../src/take-over/protocol.ts'
+import { decode, encode } from '../../src/json-message/json-message.ts'
 import { Connection } from './connection.ts'
 import { ServerProcess, handlerFile, run } from './server-process.ts'
 
