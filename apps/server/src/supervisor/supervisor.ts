@@ -157,6 +157,8 @@ class Supervisor implements RunningServer, Control {
       this.#allowRestart()
       if (keep && this.#listener !== undefined) this.#manager.keepListener(this.#listener)
     } catch (error) {
+      // First its name: the old process kills this one when it hears of the end.
+      await this.#control?.close()
       await takeOver?.abort(error)
       await this.#end(1)
       throw error

@@ -1,12 +1,13 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { connect as connectTcp } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openDoor } from '@x/doors'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ControlClient } from '../../src/control/control-client.ts'
 import { decode, encode } from '../../src/json-message/json-message.ts'
 import { Connection } from './connection.ts'
 import { ServerProcess, handlerFile, run } from './server-process.ts'
@@ -81,6 +82,12 @@ const requests = async (server: ServerProcess): Promise<number> => {
   const { stdout } = await server.command('status', '--json')
   return (JSON.parse(stdout) as { counters: { requests: number } }).counters.requests
 }
+
+/** What is at the control path, and beside it. */
+const names = ({ folder: of }: ServerProcess): string[] =>
+  readdirSync(of)
+    .filter((name) => name.startsWith('control.sock'))
+    .sort()
 
 describe('a restart', () => {
   test('under load loses nothing: each request is answered, each connection lives on in the new process', async () => {
@@ -162,6 +169,25 @@ describe('a restart', () => {
     await expect.poll(() => server.descriptorsOf(server.serving)).toBeLessThanOrEqual(open)
   })
 
+  test('is answered by one of both processes in each moment, over its commands', async () => {
+    await using server = await start()
+    const client = new ControlClient(server.control)
+    const pids = new Set<number>()
+    let asked = 0
+    let over = false
+    const asking = Array.from({ length: 4 }, async () => {
+      for (; !over; asked++) pids.add((await client.status()).pid)
+    })
+    const successors: number[] = []
+    for (let count = 0; count < 2; count++) successors.push((await restart(server)).pid)
+    expect(await server.exited()).toBe(0)
+    await expect.poll(() => pids).toEqual(new Set([server.pid, ...successors]))
+    over = true
+    await Promise.all(asking)
+    expect(asked).toBeGreaterThan(100)
+    expect(names(server)).toEqual(['control.sock', 'control.sock.restart'])
+  })
+
   test('stops as any server when it is told so afterwards, and takes its names away', async () => {
     await using server = await start()
     await restart(server)
@@ -169,6 +195,7 @@ describe('a restart', () => {
     process.kill(server.serving, 'SIGTERM')
     await expect.poll(async () => (await server.command('status')).code).toBe(3)
     await expect(openDoor(`${server.control}.restart`)).rejects.toMatchObject({ code: 'ENOENT' })
+    expect(names(server)).toEqual([])
   })
 })
 
@@ -191,10 +218,14 @@ describe('a restart that fails', () => {
       expect({ source, code }).toEqual({ source, code: 1 })
       expect(stderr).toContain('the old process serves on')
       expect(pidOf(await connection.get('/'))).toBe(server.pid)
+      // What was killed has had no time to take its name away.
+      if (!source.includes('SIGKILL')) expect(names(server)).toEqual(['control.sock', 'control.sock.restart'])
     }
+    expect(names(server)).toHaveLength(3)
     writeFileSync(module, handle)
     const { pid } = await restart(server)
     expect(pidOf(await connection.get('/'))).toBe(pid)
+    expect(names(server)).toEqual(['control.sock', 'control.sock.restart'])
   })
 
   test('by a path of the self-test that its handlers refuse', async () => {

@@ -1,0 +1,180 @@
+import {
+  constants,
+  existsSync,
+  fstatSync,
+  lstatSync,
+  readdirSync,
+  renameSync,
+  unlinkSync,
+  type Dirent,
+} from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { openDoorSync, repair, type Door } from '@x/doors'
+import { Fd } from '@x/fdpass'
+import { ControlClient } from './control-client.ts'
+import { ControlError, codeOf } from '../errors.ts'
+
+const OWNER_ONLY = 0o600
+/** Milliseconds for whoever holds the name to say who it is. */
+const ANSWER = 2000
+const O_PATH = 0o10000000
+
+/** The name of a door that takes commands. */
+export class ControlName {
+  readonly #door: Door
+  readonly #path: string
+  /** Of a name beside the path, until it is put there. */
+  #aside: string | undefined
+  /** Of one that was put there: the file itself, whose number nobody else's file gets while this is open. */
+  #file: Fd | undefined
+
+  private constructor(door: Door, path: string, aside?: string) {
+    this.#door = door
+    this.#path = path
+    this.#aside = aside
+  }
+
+  /**
+   * Names the door. The name of a server that is gone is taken over; a live one is left alone.
+   * @throws {ControlError} ERR_CONTROL_IN_USE naming who holds the name, or ERR_CONTROL_PATH for another kind of file
+   * there, or a folder in which it cannot be made. Other errors are those of bind(2), with their codes.
+   */
+  static async attach(door: Door, path: string): Promise<ControlName> {
+    const status = lstatSync(path, { throwIfNoEntry: false })
+    if (status !== undefined && !status.isSocket()) {
+      throw new ControlError(
+        'ERR_CONTROL_PATH',
+        `${path} is not a socket; remove it or choose another path with --control`,
+      )
+    }
+    removeLeftovers(path)
+    await attach(door, path)
+    return new ControlName(door, path)
+  }
+
+  /** Names it beside the path, where another server's door is, until {@link claim} puts it there. */
+  static async attachBeside(door: Door, path: string): Promise<ControlName> {
+    const aside = `${path}.${process.pid}`
+    removeLeftovers(path)
+    await attach(door, aside)
+    return new ControlName(door, path, aside)
+  }
+
+  /** Takes the place of the other server's: at any moment one of the two is there. */
+  claim(): void {
+    const aside = this.#aside
+    if (aside === undefined) return
+    const file = Fd.open(aside, O_PATH | constants.O_NOFOLLOW)
+    try {
+      renameSync(aside, this.#path)
+    } catch (error) {
+      file.close()
+      throw error
+    }
+    this.#file = file
+    this.#aside = undefined
+  }
+
+  /** Takes it away, unless something else is there by now. */
+  remove(): void {
+    try {
+      // A door does not know of a name to which it was moved.
+      if (this.#file === undefined) this.#door.detach()
+      else if (isAt(this.#file, this.#path)) unlinkSync(this.#path)
+    } catch {
+      // Whoever closes has no right to it any more: the path stays, and nobody answers there.
+    }
+    this.leave()
+  }
+
+  /** Has nothing to do with it any more. */
+  leave(): void {
+    this.#file?.close()
+  }
+}
+
+function isAt(file: Fd, path: string): boolean {
+  const there = lstatSync(path, { bigint: true, throwIfNoEntry: false })
+  const own = fstatSync(file.fd, { bigint: true })
+  return there?.ino === own.ino && there.dev === own.dev
+}
+
+async function attach(door: Door, path: string): Promise<void> {
+  try {
+    door.attach(path, { mode: OWNER_ONLY, reclaim: true })
+  } catch (error) {
+    throw await attachError(path, error)
+  }
+  // Another one may have taken it for a dead one's between bind(2) and listen(2).
+  if (!leadsTo(path, door)) throw await heldError(path)
+}
+
+function leadsTo(path: string, door: Door): boolean {
+  try {
+    using found = openDoorSync(path, { timeout: ANSWER, sharedMemory: false })
+    return found.info().uniquifier === door.info().uniquifier
+  } catch {
+    return false
+  }
+}
+
+async function attachError(path: string, error: unknown): Promise<unknown> {
+  const code = codeOf(error)
+  if (code === 'EBUSY') return heldError(path)
+  if (code !== 'EACCES' && code !== 'ENOENT') return error
+  const what = existsSync(dirname(path)) ? 'may not be written to' : 'does not exist'
+  return new ControlError(
+    'ERR_CONTROL_PATH',
+    `${path} cannot be made, for its folder ${what}; make the folder so, or choose another path with --control`,
+    { cause: error },
+  )
+}
+
+async function heldError(path: string): Promise<ControlError> {
+  const remedy = 'stop it first, or choose another path with --control'
+  try {
+    const { pid, host, port } = await new ControlClient(path).status(AbortSignal.timeout(ANSWER))
+    const message = `${path} is held by the server with process id ${pid} at ${host} port ${port}; ${remedy}`
+    return new ControlError('ERR_CONTROL_IN_USE', message)
+  } catch (cause) {
+    if (codeOf(cause) === 'EACCES') {
+      const message = `${path} belongs to another user; choose another path with --control`
+      return new ControlError('ERR_CONTROL_PATH', message, { cause })
+    }
+    const message = `${path} is held by a process that does not answer as this server; ${remedy}`
+    return new ControlError('ERR_CONTROL_IN_USE', message, { cause })
+  }
+}
+
+/** Removes the names beside the path of processes that were killed before they took over. */
+function removeLeftovers(path: string): void {
+  const prefix = `${basename(path)}.`
+  const folder = dirname(path)
+  for (const entry of entriesOf(folder)) {
+    const pid = entry.name.startsWith(prefix) ? entry.name.slice(prefix.length) : ''
+    if (!entry.isSocket() || !/^[1-9]\d{0,6}$/u.test(pid) || isAlive(Number(pid))) continue
+    try {
+      repair(join(folder, entry.name))
+    } catch {
+      // Somebody else's.
+    }
+  }
+}
+
+function entriesOf(folder: string): Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true })
+  } catch {
+    // What is wrong with it is told when the name is made.
+    return []
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return codeOf(error) !== 'ESRCH'
+  }
+}
