@@ -21,7 +21,7 @@ export const patience = {
   takeOver: 5_000,
 } as const
 
-/** The path of the door of the server with this control socket. */
+/** The path of the door by which the server with this control door is restarted. */
 export const doorPath = (control: string): string => `${control}.restart`
 
 export interface Begin {

@@ -38,7 +38,7 @@ export class TakeOver {
   }
 
   /**
-   * Says to the server at this control socket that this process will take over.
+   * Says to the server with this control door that this process will take over.
    * @throws {ControlError} ERR_NO_SERVER, or why it refuses.
    */
   static async begin(control: string, { host, port }: { host: string; port: number }): Promise<TakeOver> {
