@@ -172,13 +172,28 @@ describe('the control door', () => {
     const { path, client, server, control } = await start(old.path, 'listenBeside')
     await control.mount({ prefix: '/new', spec: welcome })
     expect(await client.mounts()).toEqual([])
+    const left = old.server.leave()
+    expect(await client.mounts()).toEqual([])
     server.claim()
     expect(existsSync(`${path}.${process.pid}`)).toBe(false)
     expect(await client.mounts()).toMatchObject([{ prefix: '/new' }])
-    await old.server.close()
+    await left
     expect(await client.mounts()).toMatchObject([{ prefix: '/new' }])
     await server.close()
     expect(existsSync(path)).toBe(false)
+  })
+
+  test('is never taken away by a server whose place another one has', async () => {
+    const old = await start()
+    const { path, client, server } = await start(old.path, 'listenBeside')
+    server.claim()
+    await old.server.close()
+    expect(existsSync(path)).toBe(true)
+    const third = await start(path, 'listenBeside')
+    third.server.claim()
+    await server.close()
+    expect(await client.status()).toMatchObject({ pid: process.pid })
+    expect(readdirSync(join(path, '..'))).toEqual(['control.sock'])
   })
 
   test('that was to take a place and has not leaves nothing behind', async () => {

@@ -6,6 +6,7 @@ import {
   readdirSync,
   renameSync,
   unlinkSync,
+  watch,
   type Dirent,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
@@ -23,15 +24,19 @@ const O_PATH = 0o10000000
 export class ControlName {
   readonly #door: Door
   readonly #path: string
-  /** Of a name beside the path, until it is put there. */
+  /** The file itself, whose number nobody else's file gets while this is open. */
+  readonly #file: Fd
+  /** Where it is while it is beside the path. */
   #aside: string | undefined
-  /** Of one that was put there: the file itself, whose number nobody else's file gets while this is open. */
-  #file: Fd | undefined
+  /** It was put there: the door does not know of that. */
+  #claimed = false
+  #replaced: Promise<void> | undefined
 
   private constructor(door: Door, path: string, aside?: string) {
     this.#door = door
     this.#path = path
     this.#aside = aside
+    this.#file = Fd.open(aside ?? path, O_PATH | constants.O_NOFOLLOW)
   }
 
   /**
@@ -62,24 +67,44 @@ export class ControlName {
 
   /** Takes the place of the other server's: at any moment one of the two is there. */
   claim(): void {
-    const aside = this.#aside
-    if (aside === undefined) return
-    const file = Fd.open(aside, O_PATH | constants.O_NOFOLLOW)
-    try {
-      renameSync(aside, this.#path)
-    } catch (error) {
-      file.close()
-      throw error
-    }
-    this.#file = file
+    if (this.#aside === undefined) return
+    renameSync(this.#aside, this.#path)
     this.#aside = undefined
+    this.#claimed = true
+  }
+
+  /** Resolves when it has the path no more, because another one's was put there, or after so many milliseconds. */
+  replaced(limit: number): Promise<void> {
+    this.#replaced ??= this.#waitForOther(limit)
+    return this.#replaced
+  }
+
+  async #waitForOther(limit: number): Promise<void> {
+    const over = new AbortController()
+    await new Promise<void>((resolve) => {
+      const late = setTimeout(resolve, limit)
+      over.signal.addEventListener('abort', () => {
+        clearTimeout(late)
+      })
+      const look = (): void => {
+        if (!isAt(this.#file, this.#path)) resolve()
+      }
+      try {
+        // inotify(7) on the inode itself: the loss of a name is a change of its attributes.
+        watch(`/proc/self/fd/${this.#file.fd}`, { signal: over.signal }, look).on('error', resolve)
+      } catch {
+        // Nothing more can be watched (fs.inotify.max_user_watches).
+        resolve()
+      }
+      look()
+    })
+    over.abort()
   }
 
   /** Takes it away, unless something else is there by now. */
   remove(): void {
     try {
-      // A door does not know of a name to which it was moved.
-      if (this.#file === undefined) this.#door.detach()
+      if (!this.#claimed) this.#door.detach()
       else if (isAt(this.#file, this.#path)) unlinkSync(this.#path)
     } catch {
       // Whoever closes has no right to it any more: the path stays, and nobody answers there.
@@ -89,14 +114,19 @@ export class ControlName {
 
   /** Has nothing to do with it any more. */
   leave(): void {
-    this.#file?.close()
+    this.#file.close()
   }
 }
 
 function isAt(file: Fd, path: string): boolean {
-  const there = lstatSync(path, { bigint: true, throwIfNoEntry: false })
-  const own = fstatSync(file.fd, { bigint: true })
-  return there?.ino === own.ino && there.dev === own.dev
+  try {
+    const there = lstatSync(path, { bigint: true })
+    const own = fstatSync(file.fd, { bigint: true })
+    return there.ino === own.ino && there.dev === own.dev
+  } catch {
+    // Nothing is there, or nobody here sees it any more.
+    return false
+  }
 }
 
 async function attach(door: Door, path: string): Promise<void> {

@@ -44,6 +44,8 @@ const operations: Readonly<Record<OperationName, Operation>> = {
   ),
 }
 
+/** Milliseconds for the process that has taken over to put its name in the place of this one's. */
+const CLAIM = 5000
 /** Milliseconds for the commands in progress when the server ends, and for their callers to read the answers. */
 const GRACE = 1000
 const READING = 500
@@ -91,11 +93,21 @@ export class ControlServer implements AsyncDisposable {
     return this.#closed
   }
 
-  /** The name is another process's by now: waits for the commands in progress only. */
+  /** Resolves when another process's name has taken the place of this one's, or when that is late. */
+  async replaced(): Promise<void> {
+    await this.#name?.replaced(CLAIM)
+  }
+
+  /** Takes commands until another process's name is there, and waits for those in progress. */
   leave(): Promise<void> {
-    if (this.#closed === undefined) this.#name?.leave()
-    this.#closed ??= this.#finish()
+    this.#closed ??= this.#leave()
     return this.#closed
+  }
+
+  async #leave(): Promise<void> {
+    await this.replaced()
+    this.#name?.leave()
+    await this.#finish()
   }
 
   async #named(attach: (door: Door) => Promise<ControlName>): Promise<this> {

@@ -321,6 +321,8 @@ class Supervisor implements RunningServer, Control {
     // Nobody would ask for those any more.
     if (this.#following !== undefined) await orAfter(this.#following, this.#config.timeouts.drain)
     const report = await succeed(handOver, spawn)
+    // Whoever has asked for it finds the new process from then on.
+    await this.#control?.replaced()
     if (wait !== true) return report
     await orAfter(this.#connectionsGone, this.#config.timeouts.drain)
     return { ...report, followed: handOver.followed }
