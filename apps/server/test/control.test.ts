@@ -196,6 +196,26 @@ describe('the control door', () => {
     expect(readdirSync(join(path, '..'))).toEqual(['control.sock'])
   })
 
+  test('takes its place back from one that has come to nothing', async () => {
+    const { path, control, client, server } = await start()
+    await control.mount({ prefix: '/old', spec: welcome })
+    for (let count = 0; count < 2; count++) {
+      const next = await start(path, 'listenBeside')
+      next.server.claim()
+      expect(await client.mounts()).toEqual([])
+      await server.replaced()
+      server.claim()
+      expect(await client.mounts()).toMatchObject([{ prefix: '/old' }])
+      await next.server.close()
+    }
+    server.claim()
+    expect(readdirSync(join(path, '..'))).toEqual(['control.sock'])
+    expect(statSync(path).mode & 0o7777).toBe(0o600)
+    expect(await client.mounts()).toMatchObject([{ prefix: '/old' }])
+    await server.close()
+    expect(readdirSync(join(path, '..'))).toEqual([])
+  })
+
   test('that was to take a place and has not leaves nothing behind', async () => {
     const { path, client } = await start()
     const { server } = await start(path, 'listenBeside')

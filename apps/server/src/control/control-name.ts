@@ -25,7 +25,7 @@ export class ControlName {
   readonly #door: Door
   readonly #path: string
   /** The file itself, whose number nobody else's file gets while this is open. */
-  readonly #file: Fd
+  #file: Fd
   /** Where it is while it is beside the path. */
   #aside: string | undefined
   /** It was put there: the door does not know of that. */
@@ -36,7 +36,7 @@ export class ControlName {
     this.#door = door
     this.#path = path
     this.#aside = aside
-    this.#file = Fd.open(aside ?? path, O_PATH | constants.O_NOFOLLOW)
+    this.#file = fileAt(aside ?? path)
   }
 
   /**
@@ -59,18 +59,34 @@ export class ControlName {
 
   /** Names it beside the path, where another server's door is, until {@link claim} puts it there. */
   static async attachBeside(door: Door, path: string): Promise<ControlName> {
-    const aside = `${path}.${process.pid}`
+    const aside = asideOf(path)
     removeLeftovers(path)
     await attach(door, aside)
     return new ControlName(door, path, aside)
   }
 
-  /** Takes the place of the other server's: at any moment one of the two is there. */
+  /**
+   * Takes the place of the other server's: at any moment one of the two is there. Also back from one that has taken it.
+   */
   claim(): void {
-    if (this.#aside === undefined) return
-    renameSync(this.#aside, this.#path)
+    if (this.#aside === undefined && isAt(this.#file, this.#path)) return
+    renameSync(this.#aside ?? this.#renewed(), this.#path)
     this.#aside = undefined
     this.#claimed = true
+  }
+
+  /** Of a door whose name is gone: a new one beside the path. */
+  #renewed(): string {
+    const aside = asideOf(this.#path)
+    // So that it sees now that it has none.
+    this.#door.detach()
+    this.#door.attach(aside, { mode: OWNER_ONLY, reclaim: true })
+    this.#file.close()
+    this.#file = fileAt(aside)
+    this.#aside = aside
+    this.#replaced = undefined
+    this.#claimed = false
+    return aside
   }
 
   /** Resolves when it has the path no more, because another one's was put there, or after so many milliseconds. */
@@ -117,6 +133,10 @@ export class ControlName {
     this.#file.close()
   }
 }
+
+const asideOf = (path: string): string => `${path}.${process.pid}`
+
+const fileAt = (path: string): Fd => Fd.open(path, O_PATH | constants.O_NOFOLLOW)
 
 function isAt(file: Fd, path: string): boolean {
   try {

@@ -81,7 +81,7 @@ export class ControlServer implements AsyncDisposable {
     return new ControlServer(path, control).#named((door) => ControlName.attachBeside(door, path))
   }
 
-  /** Takes the commands from now on. */
+  /** Takes the commands from now on, also back from a server that has taken the name. */
   claim(): void {
     this.#name?.claim()
   }
