@@ -48,7 +48,7 @@ if (start === undefined || tour === undefined || others.length > 0) {
 }
 if (await answers()) fail(`something answers at ${address} already; stop it first`)
 
-// A folder of its own for the control socket: another server of this user may be running.
+// A folder of its own for the control door: another server of this user may be running.
 const folder = mkdtempSync(join(tmpdir(), 'tour-'))
 const env = { ...plainEnvironment(), XDG_RUNTIME_DIR: folder }
 

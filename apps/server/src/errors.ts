@@ -70,10 +70,12 @@ const controlBrand = Symbol.for('@x/server.ControlError')
 
 /**
  * A command to a running server that failed.
- * - `ERR_NO_SERVER`: nobody listens at the control socket.
- * - `ERR_CONTROL_IN_USE`: another server holds the control socket.
- * - `ERR_CONTROL_PATH`: what is at the path of the control socket is not a socket.
+ * - `ERR_NO_SERVER`: nobody listens at the control door's name.
+ * - `ERR_CONTROL_IN_USE`: another server holds the name of the control door.
+ * - `ERR_CONTROL_PATH`: what is at the path of the control door is not a socket, or another user's, or it cannot be made.
  * - `ERR_CONTROL_PROTOCOL`: what answered is not this server, or a request to it was malformed.
+ * - `EPERM`, `EACCES`: the server is another user's.
+ * - `ECONNRESET`: the server has ended; the command may have been done, or not.
  * - `ETIMEDOUT`: no answer before the deadline.
  * - any other code: as the server reported it, for example `EEXIST` for a prefix that is taken.
  */

@@ -2,6 +2,8 @@
 import { parseCommandLine } from './command-line/command-line.ts'
 import type { Command } from './command-line/command-line.ts'
 import type { CheckCommand } from './command-line/check.ts'
+import { runHealth } from './command-line/health.ts'
+import { runMetrics } from './command-line/metrics.ts'
 import { runMount } from './command-line/mount.ts'
 import { runMounts } from './command-line/mounts.ts'
 import { runReload } from './command-line/reload.ts'
@@ -17,7 +19,7 @@ async function run(command: Command): Promise<number> {
   switch (command.name) {
     case 'run': {
       if (command.check) return check({ ...command, json: false })
-      // Loaded only here: the commands to a running server need no native code.
+      // Loaded only here: the commands to a running server need nothing of it.
       const { runServer } = await import('./command-line/run.ts')
       return runServer(command)
     }
@@ -37,6 +39,11 @@ async function run(command: Command): Promise<number> {
       break
     case 'status':
       await runStatus(command)
+      break
+    case 'health':
+      return runHealth(command)
+    case 'metrics':
+      await runMetrics(command)
       break
     case 'restart':
       await runRestart(command)

@@ -26,6 +26,12 @@ test('without a command it runs', () => {
 
 test('questions to a running server', () => {
   expect(parseCommandLine(['mounts'])).toEqual({ name: 'mounts', ...nowhere })
+  expect(parseCommandLine(['health', '--json'])).toEqual({ name: 'health', ...nowhere, json: true })
+  expect(parseCommandLine(['metrics', '--control', '/c'])).toEqual({
+    name: 'metrics',
+    control: '/c',
+    config: undefined,
+  })
   expect(parseCommandLine(['status', '--json', '--control', '/c', '--config', 'x'])).toEqual({
     name: 'status',
     control: '/c',
@@ -78,7 +84,7 @@ test('unmount takes a place and a deadline', () => {
   })
 })
 
-test.each(['mounts', 'mount', 'replace', 'unmount', 'status'])('%s --help', (name) => {
+test.each(['mounts', 'mount', 'replace', 'unmount', 'status', 'health', 'metrics'])('%s --help', (name) => {
   expect(parseCommandLine([name, '--help'])).toEqual({ name: 'help', about: name })
   expect(parseCommandLine([name, '-h'])).toEqual({ name: 'help', about: name })
   expect(parseCommandLine(['help', name])).toEqual({ name: 'help', about: name })
@@ -108,6 +114,7 @@ test.each([
   [`--control ${'x'.repeat(200)}`, '--control: '],
   ['--check extra', 'extra'],
   ['mounts extra', 'extra'],
+  ['metrics --json', "Unknown option '--json'"],
   ['mount --module a.js', 'mount takes one PREFIX'],
   ['mount /a /b --module a.js', 'mount takes one PREFIX'],
   ['mount a --module a.js', 'PREFIX: "a" is not a path prefix'],

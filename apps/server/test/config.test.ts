@@ -43,7 +43,7 @@ test('without a file it is the welcome page on port 8080 of this host', () => {
   })
 })
 
-test('the control socket is in the runtime folder of the user, else in /tmp', () => {
+test('the control door is in the runtime folder of the user, else in /tmp', () => {
   onTestFinished(() => {
     vi.unstubAllEnvs()
   })
@@ -162,7 +162,7 @@ test('all problems are listed at once', () => {
   ])
 })
 
-test('the longest path of a control socket has 107 bytes', () => {
+test('the longest path of a control door has 107 bytes', () => {
   expect(problemsOf({ control: `/${'x'.repeat(106)}` })).toEqual([])
   const [problem] = problemsOf({ control: `/${'x'.repeat(107)}` })
   expect(problem).toMatch(/^: control: .* has more than 107 bytes/u)

@@ -3,7 +3,6 @@ import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { isMainThread } from 'node:worker_threads'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { ControlServer } from '../src/control/control-server.ts'
 import { helpText } from '../src/command-line/help.ts'
@@ -33,6 +32,8 @@ describe('the command line', () => {
     for (const args of [
       ['mounts'],
       ['status'],
+      ['health'],
+      ['metrics'],
       ['unmount', '/a'],
       ['mount', '/a', '--module', 'builtin:welcome'],
     ]) {
@@ -106,8 +107,7 @@ describe('a configuration', () => {
   })
 })
 
-// The control's server needs the main thread: only there Node lets a program set its umask.
-describe.runIf(isMainThread)('commands to a server', () => {
+describe('commands to a server', () => {
   async function start(): Promise<{ control: TableControl; path: string; folder: TemporaryFolder }> {
     const folder = temporaryFolder()
     const path = join(folder.path, 'control.sock')
@@ -166,7 +166,30 @@ describe.runIf(isMainThread)('commands to a server', () => {
     ])
   })
 
-  test('--json prints JSON, and --config names the socket', async () => {
+  test('health in words, as JSON, and by the exit code', async () => {
+    const { control, path } = await start()
+    const to = ['--control', path]
+    expect(await run(['health', ...to])).toEqual({
+      code: 1,
+      out: 'Not ready: draining, 1 worker serves.\n',
+      err: '',
+    })
+    control.ready = true
+    expect(await run(['health', ...to])).toEqual({
+      code: 0,
+      out: 'Ready: running, 1 worker serves.\n',
+      err: '',
+    })
+    const { code, out } = await run(['health', ...to, '--json'])
+    expect([code, JSON.parse(out)]).toEqual([0, control.health()])
+  })
+
+  test('metrics as Prometheus reads them', async () => {
+    const { control, path } = await start()
+    expect(await run(['metrics', '--control', path])).toEqual({ code: 0, out: control.metrics(), err: '' })
+  })
+
+  test('--json prints JSON, and --config names the door', async () => {
     const { control, path, folder } = await start()
     const config = folder.write('x.json', JSON.stringify({ control: 'control.sock' }))
     const mount = await run(['mount', '/a', '--module', 'builtin:welcome', '--control', path, '--json'])

@@ -17,6 +17,7 @@ import type { MountRow } from '../src/status/mount-row.ts'
 
 /** A mount table of one thread behind the control's interface: all of a server but its connections. */
 export class TableControl implements Control, Disposable {
+  ready = false
   readonly #table: MountTable<MountSpec, HandlerModule> = new MountTable<MountSpec, HandlerModule>({
     members: 0,
     prepare: (spec, { generation }) => loadHandler(spec, generation),
@@ -75,7 +76,7 @@ export class TableControl implements Control, Disposable {
   }
 
   health(): ServerHealth {
-    return { ready: false, state: 'draining', workers: 1 }
+    return { ready: this.ready, state: this.ready ? 'running' : 'draining', workers: 1 }
   }
 
   metrics(): string {

@@ -24,6 +24,9 @@ export interface Place {
   host?: string
 }
 
+/** Commands that have a target only. */
+type Question = 'mounts' | 'status' | 'health' | 'reload'
+
 /** A command line, understood. */
 export type Command =
   | {
@@ -36,7 +39,8 @@ export type Command =
   | { name: 'check'; config: string | undefined; json: boolean }
   | { name: 'help'; about: CommandName }
   | { name: 'version' }
-  | ({ name: 'mounts' | 'status' | 'reload' } & Target)
+  | ({ name: Question } & Target)
+  | ({ name: 'metrics' } & Omit<Target, 'json'>)
   | ({ name: 'restart'; wait: boolean } & Target)
   | ({ name: 'mount'; place: Place; spec: MountSpec } & Target)
   | ({ name: 'replace'; place: Place; spec: MountSpec; deadline: number | undefined } & Target)
@@ -105,6 +109,14 @@ const controlParsers: Readonly<Record<Exclude<CommandName, 'run'>, (args: readon
   },
   mounts: (args) => parseQuestion('mounts', args),
   status: (args) => parseQuestion('status', args),
+  health: (args) => parseQuestion('health', args),
+  metrics(args) {
+    const options = { ...help, control: text, config: text }
+    const { values } = parse(() => parseArgs({ args: [...args], options }))
+    if (values.help === true) return { name: 'help', about: 'metrics' }
+    const { control, config } = parseTarget(values)
+    return { name: 'metrics', control, config }
+  },
   restart(args) {
     const options = { ...target, wait: flag }
     const { values } = parse(() => parseArgs({ args: [...args], options }))
@@ -142,7 +154,7 @@ const controlParsers: Readonly<Record<Exclude<CommandName, 'run'>, (args: readon
   },
 }
 
-function parseQuestion(name: 'mounts' | 'status' | 'reload', args: readonly string[]): Command {
+function parseQuestion(name: Question, args: readonly string[]): Command {
   const { values } = parse(() => parseArgs({ args: [...args], options: target }))
   if (values.help === true) return { name: 'help', about: name }
   return { name, ...parseTarget(values) }

@@ -8,6 +8,8 @@ export const commandNames = [
   'reload',
   'restart',
   'status',
+  'health',
+  'metrics',
 ] as const
 export type CommandName = (typeof commandNames)[number]
 
@@ -19,14 +21,18 @@ const exitCodes = `Exit codes:
   0  done
   1  failed
   2  the command line cannot be understood
-  3  no server listens at the control socket
+  3  no server listens at the control door
 `
 
-const target = `  --control PATH   control socket of the server (default: of --config, else the user's own)
-  --config FILE    take the control socket from this configuration
-  --json           print JSON
-  -h, --help       print this
+const server = `  --control PATH   control door of the server (default: of --config, else the user's own)
+  --config FILE    take the control door from this configuration
 `
+
+const help = `  -h, --help       print this
+`
+
+const target = `${server}  --json           print JSON
+${help}`
 
 const handler = `  --module FILE    handler module, or builtin:welcome
   --static DIR     serve the files of this folder
@@ -47,6 +53,8 @@ const texts: Readonly<Record<CommandName, string>> = {
   x-server unmount PREFIX
   x-server reload
   x-server status
+  x-server health
+  x-server metrics
   x-server restart
 
 Without a command it runs the server; a command speaks to a running one.
@@ -57,9 +65,9 @@ Options:
   --host H         address to listen at, instead of the configuration's
   --port N         port to listen at; 0 has the kernel choose
   --workers N      number of worker threads, 1 to 64
-  --control PATH   control socket
+  --control PATH   control door
   --check          as x-server check
-  --take-over      take the listener and all connections over from the server that has the control socket
+  --take-over      take the listener and all connections over from the server that has the control door
   --version        print the version
   -h, --help       print this
 
@@ -134,6 +142,25 @@ Shows the process, its address, and its counters.
 
 Options:
 ${target}
+${exitCodes}`,
+  health: `Usage: x-server health [OPTIONS]
+
+Shows whether the server is ready: it has started, does not stop, and at least one worker serves.
+
+Options:
+${target}
+Exit codes:
+  0  ready
+  1  not ready, or failed
+  2  the command line cannot be understood
+  3  no server listens at the control door
+`,
+  metrics: `Usage: x-server metrics [OPTIONS]
+
+Prints the metrics of the server in Prometheus' text format.
+
+Options:
+${server}${help}
 ${exitCodes}`,
 }
 

@@ -60,7 +60,7 @@ export interface Config {
   /** 0 has the kernel choose. */
   port: number
   workers: number
-  /** Absolute path of the control socket. */
+  /** Absolute path of the control door. */
   control: string
   mounts: ConfigMount[]
   /** Each that is left out is http1's default. */
@@ -112,7 +112,7 @@ export function soundMounts(file: string): { place: string; mount: ConfigMount }
   })
 }
 
-/** The control socket's path when nobody names one: in the user's runtime folder, else in /tmp. */
+/** The control door's path when nobody names one: in the user's runtime folder, else in /tmp. */
 export function defaultControlPath(): string {
   const folder = process.env.XDG_RUNTIME_DIR
   const uid = process.getuid?.() ?? 0
@@ -187,7 +187,7 @@ export const configSchema = (
       v.optional(workersSchema, () => Math.min(availableParallelism(), 8)),
     ),
     control: described(
-      'path of the control socket; x-server-UID.sock in $XDG_RUNTIME_DIR or /tmp when left out',
+      'path of the control door; x-server-UID.sock in $XDG_RUNTIME_DIR or /tmp when left out',
       v.optional(controlPathSchema(base), defaultControlPath),
     ),
     mounts: described(

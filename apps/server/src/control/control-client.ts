@@ -1,10 +1,9 @@
-import { request as httpRequest } from 'node:http'
-import type { IncomingMessage } from 'node:http'
-import { once } from 'node:events'
-import { text as readText } from 'node:stream/consumers'
-import * as v from 'valibot'
+import { openDoor } from '@x/doors'
+import type * as v from 'valibot'
 import {
-  errorAnswerSchema,
+  healthAnswerSchema,
+  longestRequest,
+  metricsAnswerSchema,
   mountAnswerSchema,
   mountsAnswerSchema,
   reloadAnswerSchema,
@@ -14,6 +13,7 @@ import {
 } from './control-protocol.ts'
 import type {
   MountRequest,
+  OperationName,
   ReloadReport,
   ReplaceRequest,
   RestartRequest,
@@ -21,6 +21,9 @@ import type {
   UnmountRequest,
 } from './control-protocol.ts'
 import { ControlError, codeOf, messageOf } from '../errors.ts'
+import type { ServerHealth } from '../handler.ts'
+import { answerOf } from '../json-message/answer.ts'
+import { encode } from '../json-message/json-message.ts'
 import type { RestartReport } from '../take-over/restart-report.ts'
 import type { MountRow } from '../status/mount-row.ts'
 
@@ -35,10 +38,15 @@ const forReloading = 600_000
 /** Milliseconds of a drain when the command names none. */
 export const defaultDrain = 30_000
 
+/** Calls for one command: over a restart the first may come to the old process when that has just ended. */
+const ATTEMPTS = 3
+/** May be asked twice. */
+const questions: ReadonlySet<OperationName> = new Set(['mounts', 'status', 'metrics', 'health'])
+
 /**
- * Commands to the server behind a control socket, one connection each. Every method ends by its own deadline
- * or by the signal.
- * @throws {ControlError} from every method: ERR_NO_SERVER, ETIMEDOUT, ERR_CONTROL_PROTOCOL, or the server's code.
+ * Commands to the server behind a door, one open of it each. Every method ends by its own deadline or by the signal.
+ * @throws {ControlError} from every method: ERR_NO_SERVER, ETIMEDOUT, ERR_CONTROL_PROTOCOL, EACCES or EPERM for another
+ * user's server, ECONNRESET where the server has ended and may have done it or not, or the server's code.
  */
 export class ControlClient {
   readonly path: string
@@ -48,22 +56,32 @@ export class ControlClient {
   }
 
   async mounts(signal?: AbortSignal): Promise<MountRow[]> {
-    return (await this.#send('GET', '/mounts', undefined, mountsAnswerSchema, promptly, signal)).mounts
+    return (await this.#ask('mounts', {}, mountsAnswerSchema, promptly, signal)).mounts
   }
 
   status(signal?: AbortSignal): Promise<ServerStatus> {
-    return this.#send('GET', '/status', undefined, statusAnswerSchema, promptly, signal)
+    return this.#ask('status', {}, statusAnswerSchema, promptly, signal)
+  }
+
+  health(signal?: AbortSignal): Promise<ServerHealth> {
+    return this.#ask('health', {}, healthAnswerSchema, promptly, signal)
+  }
+
+  /** In Prometheus' text format. */
+  async metrics(signal?: AbortSignal): Promise<string> {
+    const answer = await this.#answer('metrics', {}, promptly, signal)
+    return answerOf(answer, metricsAnswerSchema, this.#stranger()).bytes.toString()
   }
 
   async mount(request: MountRequest, signal?: AbortSignal): Promise<MountRow> {
-    return (await this.#send('POST', '/mount', request, mountAnswerSchema, forLoading, signal)).mount
+    return (await this.#ask('mount', request, mountAnswerSchema, forLoading, signal)).mount
   }
 
   /** Resolves once the old generation has drained. */
   async replace(request: ReplaceRequest, signal?: AbortSignal): Promise<MountRow> {
     const { deadline = defaultDrain } = request
     const body = { ...request, deadline }
-    const answer = this.#send('POST', '/replace', body, mountAnswerSchema, forLoading + deadline, signal)
+    const answer = this.#ask('replace', body, mountAnswerSchema, forLoading + deadline, signal)
     return (await answer).mount
   }
 
@@ -71,91 +89,90 @@ export class ControlClient {
   async unmount(request: UnmountRequest, signal?: AbortSignal): Promise<void> {
     const { deadline = defaultDrain } = request
     const body = { ...request, deadline }
-    await this.#send('POST', '/unmount', body, unmountAnswerSchema, promptly + deadline, signal)
+    await this.#ask('unmount', body, unmountAnswerSchema, promptly + deadline, signal)
   }
 
   /** Resolves when a new process serves, and with `wait` when the old one has answered all that it had in hand. */
   restart(request: RestartRequest = {}, signal?: AbortSignal): Promise<RestartReport> {
     const limit = forLoading + promptly + (request.wait === true ? longestWait : 0)
-    return this.#send('POST', '/restart', request, restartAnswerSchema, limit, signal)
+    return this.#ask('restart', request, restartAnswerSchema, limit, signal)
   }
 
   /** Resolves once everybody finds the new mounts; the old ones may still drain. */
   reload(signal?: AbortSignal): Promise<ReloadReport> {
-    return this.#send('POST', '/reload', {}, reloadAnswerSchema, forReloading, signal)
+    return this.#ask('reload', {}, reloadAnswerSchema, forReloading, signal)
   }
 
-  async #send<T>(
-    method: 'GET' | 'POST',
-    path: string,
-    body: object | undefined,
+  async #ask<T>(
+    operation: OperationName,
+    request: object,
     schema: v.GenericSchema<unknown, T>,
     patience: number,
     signal: AbortSignal | undefined,
   ): Promise<T> {
+    const answer = await this.#answer(operation, request, patience, signal)
+    return answerOf(answer, schema, this.#stranger()).json
+  }
+
+  async #answer(
+    operation: OperationName,
+    request: object,
+    patience: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Buffer> {
     const limit = AbortSignal.timeout(patience)
     const until = signal === undefined ? limit : AbortSignal.any([limit, signal])
-    const { status, content } = await this.#exchange(method, path, body, until).catch((error: unknown) => {
-      throw this.#failure(error, until)
-    })
-    return this.#read(status, content, schema)
-  }
-
-  async #exchange(
-    method: string,
-    path: string,
-    body: object | undefined,
-    signal: AbortSignal,
-  ): Promise<{ status: number; content: string }> {
-    const bytes = body === undefined ? '' : JSON.stringify(body)
-    const headers = { 'content-length': Buffer.byteLength(bytes), 'content-type': 'application/json' }
-    const request = httpRequest({ socketPath: this.path, method, path, headers, agent: false, signal })
-    request.end(bytes)
-    const [response] = (await once(request, 'response')) as [IncomingMessage]
-    return { status: response.statusCode ?? 0, content: await readText(response) }
-  }
-
-  #read<T>(status: number, content: string, schema: v.GenericSchema<unknown, T>): T {
-    const answer = parseJson(content)
-    if (status >= 400) {
-      const refusal = v.safeParse(errorAnswerSchema, answer)
-      if (!refusal.success) throw this.#stranger()
-      throw new ControlError(refusal.output.error.code, refusal.output.error.message)
+    const message = encode({ operation, ...request })
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await call(this.path, message, patience, until)
+      } catch (error) {
+        const code = codeOf(error)
+        // EBADF: it has not run. EINTR: it may have.
+        const again = code === 'EBADF' || (code === 'EINTR' && questions.has(operation))
+        if (!again || attempt === ATTEMPTS || until.aborted) throw this.#failure(error, until)
+      }
     }
-    const parsed = v.safeParse(schema, answer)
-    if (!parsed.success) throw this.#stranger()
-    return parsed.output
   }
 
-  #stranger(): ControlError {
-    return new ControlError(
-      'ERR_CONTROL_PROTOCOL',
-      `what answers at ${this.path} is not this server or another version of it; name the right socket with --control`,
-    )
+  #stranger(): string {
+    return `what answers at ${this.path} is not this server or another version of it; name the right socket with --control`
   }
 
-  #failure(error: unknown, signal: AbortSignal): ControlError {
-    const code = codeOf(error)
-    const options = { cause: error }
-    if (code === 'ENOENT' || code === 'ECONNREFUSED') {
-      const message = `no server listens at ${this.path}; start one, or name its socket with --control`
-      return new ControlError('ERR_NO_SERVER', message, options)
-    }
-    if (signal.aborted) {
-      return new ControlError('ETIMEDOUT', `the server at ${this.path} did not answer in time`, options)
-    }
-    return new ControlError(
-      code === '' ? 'ERR_CONTROL_PROTOCOL' : code,
-      `the server at ${this.path} could not be asked: ${messageOf(error)}`,
-      options,
-    )
+  #failure(cause: unknown, signal: AbortSignal): ControlError {
+    const code = codeOf(cause)
+    const failed = (as: string, message: string): ControlError => new ControlError(as, message, { cause })
+    if (code === 'ENOENT' || isRefused(cause))
+      return failed(
+        'ERR_NO_SERVER',
+        `no server listens at ${this.path}; start one, or name its socket with --control`,
+      )
+    if (signal.aborted || code === 'ETIMEDOUT')
+      return failed('ETIMEDOUT', `the server at ${this.path} did not answer in time`)
+    if (code === 'EBADF') return failed('ERR_CONTROL_PROTOCOL', this.#stranger())
+    if (code === 'ENOBUFS')
+      return failed(
+        'ERR_CONTROL_PROTOCOL',
+        `the command has more than ${longestRequest} bytes; make it shorter`,
+      )
+    if (code === 'EINTR')
+      return failed(
+        'ECONNRESET',
+        `the server at ${this.path} has ended; the command may have been done, or not`,
+      )
+    const message = `the server at ${this.path} could not be asked: ${messageOf(cause)}`
+    return failed(code === '' ? 'ERR_CONTROL_PROTOCOL' : code, message)
   }
 }
 
-function parseJson(content: string): unknown {
-  try {
-    return JSON.parse(content)
-  } catch {
-    return undefined
-  }
+async function call(path: string, message: Buffer, timeout: number, signal: AbortSignal): Promise<Buffer> {
+  using door = await openDoor(path, { timeout, signal, sharedMemory: false })
+  using response = await door.call(message, { signal })
+  return response.data
+}
+
+/** Nobody listens at the name: its server has gone. */
+function isRefused(error: unknown): boolean {
+  const { cause } = (error ?? {}) as { cause?: unknown }
+  return codeOf(error) === 'EBADF' && codeOf(cause) === 'ECONNREFUSED'
 }

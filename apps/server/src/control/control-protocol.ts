@@ -8,24 +8,54 @@ import type { MountRow } from '../status/mount-row.ts'
 import { show, strictObject, text, wholeNumber } from '../config/strict-object.ts'
 
 /*
- * JSON over HTTP/1.1 over a Unix stream socket of mode 600.
+ * Calls of a door of mode 600, which only the server's user and root may make. docs/protocol.md has what a call is, and
+ * json-message.ts what a message is. A command is a JSON text alone; of what is unknown in it nothing is done.
  *
- *   GET  /mounts                                        200 { mounts: MountRow[] }
- *   GET  /status                                        200 ServerStatus
- *   GET  /metrics                                       200 text for Prometheus
- *   GET  /healthz                                       200 ServerHealth
- *   GET  /readyz                                        200 or 503 ServerHealth
- *   POST /mount    { prefix, host?, spec }              201 { mount: MountRow }
- *   POST /replace  { prefix, host?, spec, deadline? }   200 { mount: MountRow }   once the old one has drained
- *   POST /unmount  { prefix, host?, deadline? }         200 {}                    once it has drained
- *   POST /reload   {}                                   200 ReloadReport          once all is visible
- *   POST /restart  { wait? }                            200 RestartReport         once a new process serves
+ *   { operation: 'mounts' }                                  { mounts: MountRow[] }
+ *   { operation: 'status' }                                  ServerStatus
+ *   { operation: 'metrics' }                                 { type }, and bytes: text for Prometheus
+ *   { operation: 'health' }                                  ServerHealth
+ *   { operation: 'mount', prefix, host?, spec }              { mount: MountRow }
+ *   { operation: 'replace', prefix, host?, spec, deadline? } { mount: MountRow }   once the old one has drained
+ *   { operation: 'unmount', prefix, host?, deadline? }       {}                    once it has drained
+ *   { operation: 'reload' }                                  ReloadReport          once all is visible
+ *   { operation: 'restart', wait? }                          RestartReport         once a new process serves
  *
- * Every refusal is { error: { code, message } } with a status of 400 and above.
+ * Every refusal is { error: { code, message } }. A caller that gives up ends nothing of what it has asked for.
  */
 
-/** Most bytes of a request's body. */
-export const longestBody: number = 64 * 1024
+/** Most bytes of a command. */
+export const longestRequest: number = 64 * 1024
+
+const operationNames = [
+  'mounts',
+  'status',
+  'metrics',
+  'health',
+  'mount',
+  'replace',
+  'unmount',
+  'reload',
+  'restart',
+] as const
+export type OperationName = (typeof operationNames)[number]
+
+/** What all commands have. */
+export const commandSchema: v.GenericSchema<unknown, { operation: OperationName }> = v.pipe(
+  v.custom<object>(
+    (input) => typeof input === 'object' && input !== null && !Array.isArray(input),
+    (issue) => `${show(issue.input)} is not an object`,
+  ),
+  v.looseObject(
+    {
+      operation: v.picklist(
+        operationNames,
+        (issue) => `${show(issue.input)} is none; use ${operationNames.join(', ')}`,
+      ),
+    },
+    'is missing; add it',
+  ),
+)
 
 export interface UnmountRequest {
   prefix: string
@@ -70,7 +100,7 @@ export interface ServerStatus {
   counters: Record<string, number>
 }
 
-/** What the control socket commands; the supervisor implements it. Errors carry a `code`. */
+/** What the door commands; the supervisor implements it. Errors carry a `code`. */
 export interface Control {
   mounts(): MountRow[]
   /** Resolves once the handler is ready in all workers and visible. */
@@ -122,7 +152,8 @@ export const unmountRequestSchema: v.GenericSchema<unknown, UnmountRequest> = st
   deadline: v.exactOptional(deadlineSchema),
 })
 
-export const reloadRequestSchema: v.GenericSchema<unknown, object> = strictObject({})
+/** Of an operation that has no fields. */
+export const nothingSchema: v.GenericSchema<unknown, object> = strictObject({})
 
 // Answers are read leniently: a newer server may say more than this client knows.
 export const mountsAnswerSchema: v.GenericSchema<unknown, { mounts: MountRow[] }> = v.object({
@@ -157,5 +188,9 @@ export const restartAnswerSchema: v.GenericSchema<unknown, RestartReport> = v.ob
   stall: v.number(),
   followed: v.exactOptional(v.number()),
 })
-export const errorAnswerSchema: v.GenericSchema<unknown, { error: { code: string; message: string } }> =
-  v.object({ error: v.object({ code: v.string(), message: v.string() }) })
+export const metricsAnswerSchema: v.GenericSchema<unknown, { type: string }> = v.object({ type: v.string() })
+export const healthAnswerSchema: v.GenericSchema<unknown, ServerHealth> = v.object({
+  ready: v.boolean(),
+  state: v.picklist(['starting', 'running', 'draining']),
+  workers: v.number(),
+})

@@ -1,202 +1,149 @@
-import { createServer } from 'node:http'
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
+import { createDoor, type CallContext, type Door } from '@x/doors'
 import * as v from 'valibot'
 import {
-  longestBody,
+  commandSchema,
+  longestRequest,
   mountRequestSchema,
-  reloadRequestSchema,
+  nothingSchema,
   replaceRequestSchema,
   restartRequestSchema,
   unmountRequestSchema,
 } from './control-protocol.ts'
-import type { Control } from './control-protocol.ts'
-import { inodeOf, listenBeside, listenPrivately, removeOwn } from './control-socket.ts'
-import { codeOf, messageOf } from '../errors.ts'
+import type { Control, OperationName } from './control-protocol.ts'
+import { ControlName } from './control-name.ts'
+import { ControlError, codeOf, messageOf } from '../errors.ts'
+import { refusal } from '../json-message/answer.ts'
+import { decode, encode } from '../json-message/json-message.ts'
 import { expositionType } from '../metrics/exposition.ts'
 import { issueLines } from '../config/strict-object.ts'
 
-interface Answer {
-  status: number
-  /** An object goes as JSON; a text needs a Content-Type in the headers. */
-  body: object | string
-  headers?: Record<string, string>
+type Operation = (control: Control, request: unknown) => Buffer | Promise<Buffer>
+
+const operations: Readonly<Record<OperationName, Operation>> = {
+  mounts: operation(nothingSchema, (control) => encode({ mounts: control.mounts() })),
+  status: operation(nothingSchema, (control) => encode(control.status())),
+  metrics: operation(nothingSchema, (control) =>
+    encode({ type: expositionType }, [Buffer.from(control.metrics())]),
+  ),
+  health: operation(nothingSchema, (control) => encode(control.health())),
+  mount: operation(mountRequestSchema, async (control, request) =>
+    encode({ mount: await control.mount(request) }),
+  ),
+  replace: operation(replaceRequestSchema, async (control, request) => {
+    const { mount, drained } = await control.replace(request)
+    await drained
+    return encode({ mount })
+  }),
+  unmount: operation(unmountRequestSchema, async (control, request) => {
+    await control.unmount(request)
+    return encode({})
+  }),
+  reload: operation(nothingSchema, async (control) => encode(await control.reload())),
+  restart: operation(restartRequestSchema, async (control, request) =>
+    encode(await control.restart(request)),
+  ),
 }
 
-type Route = (control: Control, request: IncomingMessage) => Answer | Promise<Answer>
+/** Milliseconds for the process that has taken over to put its name in the place of this one's. */
+const CLAIM = 5000
+/** Milliseconds for the commands in progress when the server ends, and for their callers to read the answers. */
+const GRACE = 1000
+const READING = 500
 
-const routes: Readonly<Record<string, { method: 'GET' | 'POST'; run: Route }>> = {
-  '/mounts': { method: 'GET', run: (control) => ({ status: 200, body: { mounts: control.mounts() } }) },
-  '/status': { method: 'GET', run: (control) => ({ status: 200, body: control.status() }) },
-  '/metrics': {
-    method: 'GET',
-    run: (control) => ({ status: 200, body: control.metrics(), headers: { 'content-type': expositionType } }),
-  },
-  '/healthz': { method: 'GET', run: (control) => ({ status: 200, body: control.health() }) },
-  '/readyz': {
-    method: 'GET',
-    run(control) {
-      const health = control.health()
-      return { status: health.ready ? 200 : 503, body: health }
-    },
-  },
-  '/mount': {
-    method: 'POST',
-    async run(control, request) {
-      return {
-        status: 201,
-        body: { mount: await control.mount(await readBody(request, mountRequestSchema)) },
-      }
-    },
-  },
-  '/replace': {
-    method: 'POST',
-    async run(control, request) {
-      const { mount, drained } = await control.replace(await readBody(request, replaceRequestSchema))
-      await drained
-      return { status: 200, body: { mount } }
-    },
-  },
-  '/restart': {
-    method: 'POST',
-    async run(control, request) {
-      return { status: 200, body: await control.restart(await readBody(request, restartRequestSchema)) }
-    },
-  },
-  '/unmount': {
-    method: 'POST',
-    async run(control, request) {
-      await control.unmount(await readBody(request, unmountRequestSchema))
-      return { status: 200, body: {} }
-    },
-  },
-  '/reload': {
-    method: 'POST',
-    async run(control, request) {
-      await readBody(request, reloadRequestSchema)
-      return { status: 200, body: await control.reload() }
-    },
-  },
-}
-
-/** A refusal by the protocol itself, before the control is asked. */
-class Refusal extends Error {
-  readonly status: number
-
-  constructor(status: number, message: string) {
-    super(message)
-    this.status = status
-  }
-}
-
-/** Statuses for the codes that a {@link Control} reports; any other is a fault of the server. */
-const statuses: Readonly<Record<string, number>> = {
-  EINVAL: 400,
-  ERR_MOUNT_HOST: 400,
-  ERR_MOUNT_PREFIX: 400,
-  ERR_MOUNT_PREFIX_EMPTY: 400,
-  ERR_MOUNT_PREFIX_FORM: 400,
-  ERR_MOUNT_PREFIX_LENGTH: 400,
-  ERR_MOUNT_SPEC: 400,
-  ERR_MOUNT_NOT_FOUND: 404,
-  ERR_MOUNT_TAKEN: 409,
-  ERR_MOUNT_DRAINING_LIMIT: 409,
-  ERR_MOUNT_NO_PREVIOUS: 409,
-  ERR_CONFIG: 422,
-  ERR_CONFIG_IN_PLACE: 422,
-  ERR_HANDLER_MODULE: 422,
-  ERR_MOUNT_INIT: 422,
-  ERR_MOUNT_PREPARE: 422,
-  EBADF: 503,
-  ERR_MOUNT_GENERATIONS: 503,
-  ERR_MOUNT_MEMBERS: 503,
-  ERR_MOUNT_SLOTS: 503,
-  ERR_MOUNT_STOPPING: 503,
-  ERR_MOUNT_DRAIN_DEADLINE: 504,
-  ETIMEDOUT: 504,
-}
-
-/** Serves a {@link Control} at a socket until it is closed. */
+/** Serves a {@link Control} by a door until it is closed. */
 export class ControlServer implements AsyncDisposable {
   readonly path: string
-  readonly #server: Server
-  /** Of a server beside the path: puts it there. */
-  #claim: (() => void) | undefined
-  /** Of the socket that has been put there: closing the server does not take that away. */
-  #inode: bigint | undefined
-  /** Each command has one of its own. */
-  readonly #connections = new Set<Socket>()
-  #allGone: (() => void) | undefined
+  readonly #control: Control
+  readonly #door: Door
+  #name: ControlName | undefined
+  /** Of each command in progress: answers it before it is done. */
+  readonly #running = new Set<() => void>()
   #closed: Promise<void> | undefined
 
-  private constructor(server: Server, path: string) {
-    this.#server = server
+  private constructor(path: string, control: Control) {
     this.path = path
-    server.on('connection', (socket: Socket) => {
-      this.#connections.add(socket)
-      socket.once('close', () => {
-        this.#connections.delete(socket)
-        if (this.#connections.size === 0) this.#allGone?.()
-      })
-    })
+    this.#control = control
+    // Whoever gives up has asked for it: what was begun goes on.
+    const options = { dataMax: longestRequest, refuseDescriptors: true, cancel: false }
+    this.#door = createDoor((data, context) => this.#command(data, context), options)
   }
 
   /**
    * Resolves once commands are taken.
    * @throws {ControlError} ERR_CONTROL_IN_USE or ERR_CONTROL_PATH; other errors are those of bind(2).
    */
-  static async listen(path: string, control: Control): Promise<ControlServer> {
-    const server = serverOf(control)
-    await listenPrivately(server, path)
-    return new ControlServer(server, path)
+  static listen(path: string, control: Control): Promise<ControlServer> {
+    return new ControlServer(path, control).#named((door) => ControlName.attach(door, path))
   }
 
   /** The same beside the path, where another server takes commands until this one is to: see {@link claim}. */
-  static async listenBeside(path: string, control: Control): Promise<ControlServer> {
-    const server = serverOf(control)
-    const result = new ControlServer(server, path)
-    result.#claim = await listenBeside(server, path)
-    return result
+  static listenBeside(path: string, control: Control): Promise<ControlServer> {
+    return new ControlServer(path, control).#named((door) => ControlName.attachBeside(door, path))
   }
 
-  /** Takes the commands from now on. */
+  /** Takes the commands from now on, also back from a server that has taken the name. */
   claim(): void {
-    if (this.#claim === undefined) return
-    this.#claim()
-    this.#claim = undefined
-    this.#inode = inodeOf(this.path)
+    this.#name?.claim()
   }
 
-  /** Stops to listen, removes the socket, and waits up to a second for the commands in progress. */
+  /** Takes no more commands, removes the name, and waits up to a second for those in progress. */
   close(): Promise<void> {
-    this.#closed ??= this.#finish(true)
+    if (this.#closed === undefined) this.#name?.remove()
+    this.#closed ??= this.#finish()
     return this.#closed
   }
 
-  /** The socket is another process's by now: waits for the commands in progress only. */
+  /** Resolves when another process's name has taken the place of this one's, or when that is late. */
+  async replaced(): Promise<void> {
+    await this.#name?.replaced(CLAIM)
+  }
+
+  /** Takes commands until another process's name is there, and waits for those in progress. */
   leave(): Promise<void> {
-    this.#closed ??= this.#finish(false)
+    this.#closed ??= this.#leave()
     return this.#closed
   }
 
-  async #finish(closes: boolean): Promise<void> {
-    const server = this.#server
-    server.closeIdleConnections()
-    const idle = new Promise<void>((resolve) => {
-      // To close it would remove the path, whoever's socket is there.
-      if (closes)
-        server.close(() => {
-          resolve()
-        })
-      else if (this.#connections.size === 0) resolve()
-      else this.#allGone = resolve
-    })
+  async #leave(): Promise<void> {
+    await this.replaced()
+    this.#name?.leave()
+    await this.#finish()
+  }
+
+  async #named(attach: (door: Door) => Promise<ControlName>): Promise<this> {
+    try {
+      this.#name = await attach(this.#door)
+      return this
+    } catch (error) {
+      this.#door.close()
+      throw error
+    }
+  }
+
+  async #finish(): Promise<void> {
     const cut = setTimeout(() => {
-      server.closeAllConnections()
-    }, 1000)
-    await idle
+      for (const answer of this.#running) answer()
+    }, GRACE)
+    let late: NodeJS.Timeout | undefined
+    const limit = new Promise<void>((resolve) => {
+      late = setTimeout(resolve, GRACE + READING)
+    })
+    await Promise.race([this.#door.revoke(), limit])
     clearTimeout(cut)
-    if (closes && this.#inode !== undefined) removeOwn(this.path, this.#inode)
+    clearTimeout(late)
+  }
+
+  #command(data: Buffer | null, context: CallContext): Promise<Buffer> {
+    return new Promise((resolve) => {
+      const cut = (): void => {
+        resolve(refusal('ECONNRESET', 'the server has ended; the command may have been done, or not'))
+      }
+      this.#running.add(cut)
+      void answer(this.#control, data, context).then((reply) => {
+        this.#running.delete(cut)
+        resolve(reply)
+      })
+    })
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -204,68 +151,42 @@ export class ControlServer implements AsyncDisposable {
   }
 }
 
-const serverOf = (control: Control): Server =>
-  createServer(
-    { headersTimeout: 10_000, requestTimeout: 10_000, keepAliveTimeout: 1000, maxHeaderSize: 8192 },
-    (request, response) => void answer(control, request, response),
-  )
-
-async function answer(control: Control, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { status, body, headers } = await route(control, request).catch(errorAnswer)
-  const bytes = Buffer.from(typeof body === 'string' ? body : `${JSON.stringify(body)}\n`)
-  // A command a connection: what a refused body leaves unread is never taken for the next request.
-  const closing = { 'content-type': 'application/json', 'content-length': bytes.length, connection: 'close' }
-  response.writeHead(status, { ...closing, ...headers }).end(bytes)
-}
-
-async function route(control: Control, request: IncomingMessage): Promise<Answer> {
-  const path = request.url ?? ''
-  const found = Object.hasOwn(routes, path) ? routes[path] : undefined
-  if (found === undefined) {
-    throw new Refusal(404, `there is no ${path}; use ${Object.keys(routes).join(', ')}`)
-  }
-  if (request.method !== found.method) {
-    const refused = errorAnswer(new Refusal(405, `${path} takes ${found.method} only`))
-    return { ...refused, headers: { allow: found.method } }
-  }
-  return found.run(control, request)
-}
-
-function errorAnswer(error: unknown): Answer {
-  const message = messageOf(error)
-  if (error instanceof Refusal)
-    return { status: error.status, body: { error: { code: 'ERR_CONTROL_PROTOCOL', message } } }
-  const code = codeOf(error)
-  return {
-    status: statuses[code] ?? 500,
-    body: { error: { code: code === '' ? 'ERR_INTERNAL' : code, message } },
-  }
-}
-
-async function readBody<T>(request: IncomingMessage, schema: v.GenericSchema<unknown, T>): Promise<T> {
-  const type = request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase()
-  if (type !== 'application/json') throw new Refusal(415, 'send Content-Type: application/json')
-  const parsed = v.safeParse(schema, parseJson(await readBytes(request)))
-  if (!parsed.success) throw new Refusal(400, issueLines(parsed.issues).join('; '))
-  return parsed.output
-}
-
-async function readBytes(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = []
-  let length = 0
-  // Left without destroying the request, so that a body that is too long still gets its answer.
-  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    length += chunk.length
-    if (length > longestBody) throw new Refusal(413, `the body has more than ${longestBody} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
-}
-
-function parseJson(content: string): unknown {
+async function answer(control: Control, data: Buffer | null, context: CallContext): Promise<Buffer> {
   try {
-    return JSON.parse(content)
+    checkCaller(context)
+    const { operation, request } = parse(data)
+    return await operation(control, request)
   } catch (error) {
-    throw new Refusal(400, `the body is not JSON: ${messageOf(error)}`)
+    const code = codeOf(error)
+    return refusal(code === '' ? 'ERR_INTERNAL' : code, messageOf(error))
+  }
+}
+
+/** The name's mode keeps others away; the door itself may have been passed on to one. */
+function checkCaller({ caller: { uid } }: CallContext): void {
+  if (uid === 0 || uid === process.getuid?.()) return
+  throw new ControlError('EPERM', 'only the user of the server, and root, may command it')
+}
+
+function parse(data: Buffer | null): { operation: Operation; request: unknown } {
+  const message = decode(data)
+  if (message === undefined || message.bytes.length > 0)
+    throw malformed('a command is the length of a JSON text (32 bits, little endian), and that text')
+  const json = v.safeParse(commandSchema, message.json)
+  if (!json.success) throw malformed(issueLines(json.issues).join('; '))
+  const { operation: name, ...request } = json.output
+  return { operation: operations[name], request }
+}
+
+const malformed = (message: string): ControlError => new ControlError('ERR_CONTROL_PROTOCOL', message)
+
+function operation<T>(
+  schema: v.GenericSchema<unknown, T>,
+  run: (control: Control, request: T) => Buffer | Promise<Buffer>,
+): Operation {
+  return (control, request) => {
+    const parsed = v.safeParse(schema, request)
+    if (!parsed.success) throw malformed(issueLines(parsed.issues).join('; '))
+    return run(control, parsed.output)
   }
 }

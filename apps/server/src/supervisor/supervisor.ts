@@ -158,6 +158,8 @@ class Supervisor implements RunningServer, Control {
       this.#allowRestart()
       if (keep && this.#listener !== undefined) this.#manager.keepListener(this.#listener)
     } catch (error) {
+      // First its name: the old process kills this one when it hears of the end.
+      await this.#control?.close()
       await takeOver?.abort(error)
       await this.#end(1)
       throw error
@@ -312,6 +314,8 @@ class Supervisor implements RunningServer, Control {
     const following = this.#arrival?.following
     if (following !== undefined) await orAfter(following, this.#config.timeouts.drain)
     const report = await succeed(handOver, spawn)
+    // Whoever has asked for it finds the new process from then on.
+    await this.#control?.replaced()
     if (wait !== true) return report
     await orAfter(this.#connectionsGone, this.#config.timeouts.drain)
     return { ...report, followed: handOver.followed }

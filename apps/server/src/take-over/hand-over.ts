@@ -4,18 +4,17 @@ import { connections, connectionState } from '@x/http1'
 import type { Logger } from 'pino'
 import * as v from 'valibot'
 import { ControlError, messageOf } from '../errors.ts'
+import { refusal } from '../json-message/answer.ts'
+import { decode, encode } from '../json-message/json-message.ts'
 import type { MetricsBase } from '../metrics/metrics-base.ts'
 import { version } from '../version.ts'
 import type { Departure } from './departure.ts'
 import { Probation } from './probation.ts'
 import {
-  decode,
   doorPath,
-  encode,
   MOST_CONNECTIONS,
   patience,
   PROTOCOL,
-  refusal,
   requestSchema,
   type Begin,
   type Commit,

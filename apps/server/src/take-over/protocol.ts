@@ -1,11 +1,8 @@
 import * as v from 'valibot'
-import { ControlError } from '../errors.ts'
 import type { MetricsBase } from '../metrics/metrics-base.ts'
 
 /*
  * How a new process takes over from an old one: calls of a door of the old one. docs/restart.md tells what they mean.
- *
- * A message is the length of a JSON text (32 bits, little endian), that text, and bytes that belong to it.
  */
 
 /** Of the messages, and of the states of connections. Another one is refused, in both directions. */
@@ -26,7 +23,7 @@ export const patience = {
   probation: 5_000,
 } as const
 
-/** The path of the door of the server with this control socket. */
+/** The path of the door by which the server with this control door is restarted. */
 export const doorPath = (control: string): string => `${control}.restart`
 
 export interface Begin {
@@ -103,45 +100,3 @@ export const connectionsSchema: v.GenericSchema<unknown, Connections> = v.strict
 export const committedSchema: v.GenericSchema<unknown, { counted: MetricsBase }> = v.strictObject({
   counted: countedSchema,
 })
-const errorSchema = v.strictObject({ error: v.strictObject({ code: v.string(), message: v.string() }) })
-
-export interface Message {
-  readonly json: unknown
-  readonly bytes: Buffer
-}
-
-const LENGTH = 4
-
-export function encode(json: object, bytes: readonly Uint8Array[] = []): Buffer {
-  const text = Buffer.from(JSON.stringify(json))
-  const length = Buffer.alloc(LENGTH)
-  length.writeUInt32LE(text.length)
-  return Buffer.concat([length, text, ...bytes])
-}
-
-/** Undefined for what is no message. */
-export function decode(data: Buffer | null): Message | undefined {
-  if (data === null || data.length < LENGTH) return undefined
-  const end = LENGTH + data.readUInt32LE(0)
-  if (end > data.length) return undefined
-  try {
-    return { json: JSON.parse(data.toString('utf8', LENGTH, end)), bytes: data.subarray(end) }
-  } catch {
-    return undefined
-  }
-}
-
-export const refusal = (code: string, message: string): Buffer => encode({ error: { code, message } })
-
-/** What an answer says. Throws ControlError with the code of a refusal, or ERR_CONTROL_PROTOCOL. */
-export function answerOf<T>(data: Buffer, schema: v.GenericSchema<unknown, T>): { json: T; bytes: Buffer } {
-  const message = decode(data)
-  const refused = v.safeParse(errorSchema, message?.json)
-  if (refused.success) throw new ControlError(refused.output.error.code, refused.output.error.message)
-  const parsed = v.safeParse(schema, message?.json)
-  if (message !== undefined && parsed.success) return { json: parsed.output, bytes: message.bytes }
-  throw new ControlError(
-    'ERR_CONTROL_PROTOCOL',
-    'the old process answers as no server of this version; stop it and start the new one',
-  )
-}

@@ -3,20 +3,22 @@ import type { Fd } from '@x/fdpass'
 import { openDoor, type DoorClient, type Response } from '@x/doors'
 import * as v from 'valibot'
 import { codeOf, ControlError, messageOf } from '../errors.ts'
+import { answerOf } from '../json-message/answer.ts'
+import { encode } from '../json-message/json-message.ts'
 import type { MetricsBase } from '../metrics/metrics-base.ts'
 import { version } from '../version.ts'
 import {
-  answerOf,
   begunSchema,
   committedSchema,
   connectionsSchema,
   doorPath,
-  encode,
   patience,
   PROTOCOL,
   type Connections,
   type Request,
 } from './protocol.ts'
+
+const STRANGER = 'the old process answers as no server of this version; stop it and start the new one'
 
 /** Who gets a connection: it owns the descriptor when it returns, and has not when it throws. */
 export type Adopt = (descriptor: number, state: Uint8Array) => void
@@ -46,7 +48,7 @@ export class TakeOver {
   }
 
   /**
-   * Says to the server at this control socket that this process will take over.
+   * Says to the server with this control door that this process will take over.
    * @throws {ControlError} ERR_NO_SERVER, or why it refuses.
    */
   static async begin(control: string, { host, port }: { host: string; port: number }): Promise<TakeOver> {
@@ -56,7 +58,7 @@ export class TakeOver {
       void door.call(encode({ step: 'watch' })).catch(() => undefined)
       const request = { step: 'begin', protocol: PROTOCOL, version, pid: process.pid, host, port } as const
       const response = await ask(door, { ...request, descriptors: descriptorsLeft() }, patience.takeOver)
-      const { json } = answerOf(response.data, begunSchema)
+      const { json } = answerOf(response.data, begunSchema, STRANGER)
       const [listener] = response.fds
       if (listener === undefined)
         throw new ControlError('ERR_CONTROL_PROTOCOL', 'the old process sent no listener')
@@ -72,7 +74,7 @@ export class TakeOver {
     let count = 0
     for (;;) {
       using response = await ask(this.#door, { step: 'take' }, patience.takeOver)
-      const { json, bytes } = answerOf(response.data, connectionsSchema)
+      const { json, bytes } = answerOf(response.data, connectionsSchema, STRANGER)
       this.#counted = json.counted
       count += adoptAll(response, json, bytes, adopt)
       if (!json.rest) return count
@@ -88,7 +90,7 @@ export class TakeOver {
       // Without a deadline: the old process has one, and to give up here would leave both in doubt.
       const request: Request = { step: 'commit', probation }
       using response = await this.#door.call(encode(request), { fds: [ledger] })
-      return answerOf(response.data, committedSchema).json.counted
+      return answerOf(response.data, committedSchema, STRANGER).json.counted
     } catch (error) {
       if (codeOf(error) !== 'EINTR') throw error
       // It has died in the call; all that it had is here.
@@ -112,7 +114,7 @@ export class TakeOver {
     try {
       for (;;) {
         using response = await this.#door.call(encode({ step: 'late' }))
-        const { json, bytes } = answerOf(response.data, connectionsSchema)
+        const { json, bytes } = answerOf(response.data, connectionsSchema, STRANGER)
         follower.counted(json.counted)
         if (json.sizes.length === 0) return count
         count += adoptAll(response, json, bytes, follower.adopt, follower.failed)

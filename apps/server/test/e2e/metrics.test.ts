@@ -1,7 +1,3 @@
-import { once } from 'node:events'
-import { request } from 'node:http'
-import type { IncomingMessage } from 'node:http'
-import { text } from 'node:stream/consumers'
 import { expect, test } from 'vitest'
 import { parseExposition } from '../exposition-parser.ts'
 import { Connection } from './connection.ts'
@@ -12,28 +8,29 @@ const mounts = [
   { prefix: '/hello', module: handlerFile('hello') },
 ]
 
-async function askControl(
-  server: ServerProcess,
-  path: string,
-): Promise<{ status: number; type: string; body: string }> {
-  const asked = request({ socketPath: server.control, path, agent: false }).end()
-  const [response] = (await once(asked, 'response')) as [IncomingMessage]
-  const { statusCode = 0, headers } = response
-  return { status: statusCode, type: headers['content-type'] ?? '', body: await text(response) }
+async function fromHandler(server: ServerProcess): Promise<string> {
+  const response = await fetch(server.url('/metrics'))
+  const type = response.headers.get('content-type')
+  expect([response.status, type]).toEqual([200, 'text/plain; version=0.0.4; charset=utf-8'])
+  return response.text()
 }
 
-test.each(['handler', 'control socket'])('metrics at the %s tell what was served', async (where) => {
+async function fromCommand(server: ServerProcess): Promise<string> {
+  const { code, stdout } = await server.command('metrics')
+  expect(code).toBe(0)
+  return stdout
+}
+
+test.each([
+  ['handler', fromHandler],
+  ['command', fromCommand],
+])('metrics of the %s tell what was served', async (_, ask) => {
   await using server = await ServerProcess.start({ mounts })
   using connection = await Connection.open(server.port)
   for (let count = 0; count < 3; count++) await connection.get('/hello')
   await connection.get('/none')
   await server.command('replace', '/hello', '--module', handlerFile('hello'))
-  const answer =
-    where === 'handler' ? await fetch(server.url('/metrics')) : await askControl(server, '/metrics')
-  const body = typeof answer.body === 'string' ? answer.body : await (answer as Response).text()
-  const type =
-    'type' in answer && where !== 'handler' ? answer.type : (answer as Response).headers.get('content-type')
-  expect([answer.status, type]).toEqual([200, 'text/plain; version=0.0.4; charset=utf-8'])
+  const body = await ask(server)
   const families = parseExposition(body)
   const sample = (name: string, labels: Record<string, string> = {}): number | undefined =>
     families.get(name)?.samples.get(JSON.stringify(labels))

@@ -1,13 +1,15 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { connect as connectTcp } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openDoor } from '@x/doors'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { decode, encode, PROTOCOL } from '../../src/take-over/protocol.ts'
+import { ControlClient } from '../../src/control/control-client.ts'
+import { decode, encode } from '../../src/json-message/json-message.ts'
+import { PROTOCOL } from '../../src/take-over/protocol.ts'
 import { Connection } from './connection.ts'
 import { ServerProcess, handlerFile, run } from './server-process.ts'
 
@@ -81,6 +83,12 @@ const requests = async (server: ServerProcess): Promise<number> => {
   const { stdout } = await server.command('status', '--json')
   return (JSON.parse(stdout) as { counters: { requests: number } }).counters.requests
 }
+
+/** What is at the control path, and beside it. */
+const names = ({ folder: of }: ServerProcess): string[] =>
+  readdirSync(of)
+    .filter((name) => name.startsWith('control.sock'))
+    .sort()
 
 describe('a restart', () => {
   test('under load loses nothing: each request is answered, each connection lives on in the new process', async () => {
@@ -162,6 +170,32 @@ describe('a restart', () => {
     await expect.poll(() => server.descriptorsOf(server.serving)).toBeLessThanOrEqual(open)
   })
 
+  test('is answered by one of both processes in each moment, over its commands', async () => {
+    await using server = await start()
+    const client = new ControlClient(server.control)
+    const pids = new Set<number>()
+    let asked = 0
+    let over = false
+    const ask = async (): Promise<void> => {
+      for (; !over; asked++) pids.add((await client.status()).pid)
+    }
+    const asking = ask()
+    const successors: number[] = []
+    try {
+      for (let count = 0; count < 2; count++) {
+        const { pid } = await restart(server)
+        successors.push(pid)
+        expect((await client.status()).pid).toBe(pid)
+      }
+      await expect.poll(() => pids, { timeout: 20_000 }).toEqual(new Set([server.pid, ...successors]))
+    } finally {
+      over = true
+    }
+    await asking
+    expect(asked).toBeGreaterThan(100)
+    expect(names(server)).toEqual(['control.sock', 'control.sock.restart'])
+  })
+
   test('stops as any server when it is told so afterwards, and takes its names away', async () => {
     await using server = await start()
     await restart(server)
@@ -169,6 +203,7 @@ describe('a restart', () => {
     process.kill(server.serving, 'SIGTERM')
     await expect.poll(async () => (await server.command('status')).code).toBe(3)
     await expect(openDoor(`${server.control}.restart`)).rejects.toMatchObject({ code: 'ENOENT' })
+    expect(names(server)).toEqual([])
   })
 })
 
@@ -191,10 +226,14 @@ describe('a restart that fails', () => {
       expect({ source, code }).toEqual({ source, code: 1 })
       expect(stderr).toContain('the old process serves on')
       expect(pidOf(await connection.get('/'))).toBe(server.pid)
+      // What was killed has had no time to take its name away.
+      if (!source.includes('SIGKILL')) expect(names(server)).toEqual(['control.sock', 'control.sock.restart'])
     }
+    expect(names(server)).toHaveLength(3)
     writeFileSync(module, handle)
     const { pid } = await restart(server)
     expect(pidOf(await connection.get('/'))).toBe(pid)
+    expect(names(server)).toEqual(['control.sock', 'control.sock.restart'])
   })
 
   test('by a path of the self-test that its handlers refuse', async () => {

@@ -79,7 +79,7 @@ export class ServerProcess implements AsyncDisposable {
     return this.#port
   }
 
-  /** Path of the control socket. */
+  /** Path of the control door. */
   get control(): string {
     return this.#control
   }

@@ -1,7 +1,6 @@
-/**
- * How a request and its response go through a door: four bytes, the length of a head in little endian; the head, JSON
- * in UTF-8; and the body, which is the rest. The README has the fields of the heads.
- */
+import { decode, encode } from '../../json-message/json-message.ts'
+
+/** How a request and its response go through a door: the head is JSON, and the body follows. The README has its fields. */
 
 /** The head of a request. Header fields are pairs, names in lower case, values as Latin-1 text. */
 export interface RequestHead {
@@ -28,24 +27,15 @@ export interface DoorMessage {
   body: Uint8Array
 }
 
-export function encodeMessage(head: RequestHead | ResponseHead, body: Uint8Array): Buffer {
-  const text = Buffer.from(JSON.stringify(head))
-  const size = Buffer.alloc(4)
-  size.writeUInt32LE(text.length)
-  return Buffer.concat([size, text, body])
-}
+export const encodeMessage = (head: RequestHead | ResponseHead, body: Uint8Array): Buffer =>
+  encode(head, [body])
 
 /** @throws {TypeError} for what is no message. The body is a view of `bytes`. */
 export function decodeMessage(bytes: Buffer): DoorMessage {
-  const size = bytes.length < 4 ? Number.POSITIVE_INFINITY : bytes.readUInt32LE()
-  if (4 + size > bytes.length) throw new TypeError('the message is shorter than it says')
-  let head: unknown
-  try {
-    head = JSON.parse(bytes.toString('utf8', 4, 4 + size))
-  } catch (cause) {
-    throw new TypeError('the head of the message is not JSON', { cause })
-  }
-  return { head, body: bytes.subarray(4 + size) }
+  const message = decode(bytes)
+  if (message === undefined)
+    throw new TypeError('the message is shorter than it says, or its head is not JSON')
+  return { head: message.json, body: message.bytes }
 }
 
 /** @throws {TypeError} */
