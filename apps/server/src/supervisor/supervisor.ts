@@ -34,7 +34,7 @@ import { Arrival } from '../take-over/arrival.ts'
 import { Departure } from '../take-over/departure.ts'
 import { HandOver } from '../take-over/hand-over.ts'
 import type { RestartReport } from '../take-over/restart-report.ts'
-import { isSelfTest, selfTest, testAgain } from '../take-over/self-test.ts'
+import { isSelfTest, selfTest, testWorkers } from '../take-over/self-test.ts'
 import { succeed } from '../take-over/successor.ts'
 import { TakeOver } from '../take-over/take-over.ts'
 import type { MountedHandler } from '../worker/mounted-handler.ts'
@@ -219,7 +219,7 @@ class Supervisor implements RunningServer, Control {
       queue: this.#queue,
       log: this.#log,
       probation: this.#config.timeouts.probation,
-      test: () => testAgain(this.#queue, this.#table),
+      test: () => testWorkers(this.#table),
       goOn: (counted) => {
         this.#goOn(counted)
       },

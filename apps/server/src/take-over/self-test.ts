@@ -36,26 +36,22 @@ export async function selfTest(
   table: MountTable<MountSpec, MountedHandler>,
   paths: readonly string[],
 ): Promise<void> {
-  await askOwn(queue, table, REQUESTS)
+  await withOwnPage(table, (path) => warmUp(queue, path))
   for (const path of paths) await tryPath(queue, path)
 }
 
-/** Whether the workers still answer: once for each of its connections. */
-export function testAgain(queue: KQueue, table: MountTable<MountSpec, MountedHandler>): Promise<void> {
-  return askOwn(queue, table, 1)
+/** Whether all workers still have a turn: each of them loads a page, and gives it up. No request is counted. */
+export function testWorkers(table: MountTable<MountSpec, MountedHandler>): Promise<void> {
+  return withOwnPage(table, () => Promise.resolve())
 }
 
-/** Asks for a page of its own over connections that nobody else knows of. */
-async function askOwn(
-  queue: KQueue,
+async function withOwnPage(
   table: MountTable<MountSpec, MountedHandler>,
-  times: number,
+  run: (path: string) => Promise<void>,
 ): Promise<void> {
   const own = `${PREFIX}${randomUUID()}`
   await table.mount(own, { module: 'builtin:health' })
-  const deadline = AbortSignal.timeout(PATIENCE)
-  const answers = Array.from({ length: CONNECTIONS }, () => askAgain(queue, own, times, deadline))
-  const [outcome] = await Promise.allSettled([Promise.all(answers)])
+  const [outcome] = await Promise.allSettled([run(own)])
   // What it has found counts more than what hinders it to take its page away.
   const gone = table.unmount(own, { deadline: PATIENCE_OF_UNMOUNT })
   if (outcome.status === 'rejected') {
@@ -65,10 +61,16 @@ async function askOwn(
   await gone
 }
 
-async function askAgain(queue: KQueue, path: string, times: number, signal: AbortSignal): Promise<void> {
+/** Asks for `path` over connections that nobody else knows of. */
+async function warmUp(queue: KQueue, path: string): Promise<void> {
+  const deadline = AbortSignal.timeout(PATIENCE)
+  await Promise.all(Array.from({ length: CONNECTIONS }, () => askAgain(queue, path, deadline)))
+}
+
+async function askAgain(queue: KQueue, path: string, signal: AbortSignal): Promise<void> {
   const socket = connect(queue)
   try {
-    for (let count = 0; count < times; count++) {
+    for (let count = 0; count < REQUESTS; count++) {
       socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`)
       const [answer] = (await once(socket, 'data', { signal })) as [Buffer]
       if (!/^HTTP\/1\.1 2\d\d /u.test(answer.toString('latin1')))
