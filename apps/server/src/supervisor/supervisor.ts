@@ -34,6 +34,7 @@ import type { MetricsBase } from '../metrics/metrics-base.ts'
 import { serverMetrics } from '../metrics/server-metrics.ts'
 import { Departure } from '../take-over/departure.ts'
 import { HandOver } from '../take-over/hand-over.ts'
+import { RestartHistory } from '../take-over/restart-history.ts'
 import type { RestartReport } from '../take-over/restart-report.ts'
 import { isSelfTest, selfTest } from '../take-over/self-test.ts'
 import { succeed } from '../take-over/successor.ts'
@@ -92,6 +93,7 @@ class Supervisor implements RunningServer, Control {
   readonly #manager: ServiceManager
   readonly #reload: Reload
   readonly #started = Date.now()
+  readonly #history = new RestartHistory()
   readonly #connectionsGone: Promise<void>
   #settleRetired: (() => void) | undefined
   #settleGone!: () => void
@@ -219,7 +221,9 @@ class Supervisor implements RunningServer, Control {
         adoptConnection(descriptor, state)
         taken.push(descriptor)
       })
-      this.#goOn(await takeOver.commit())
+      const { counted, restarts } = await takeOver.commit()
+      this.#goOn(counted)
+      this.#history.goOn(restarts)
     } catch (error) {
       // They are open in the old process, which goes on with them.
       for (const descriptor of taken) releaseConnection(descriptor)
@@ -249,6 +253,7 @@ class Supervisor implements RunningServer, Control {
         this.#goOn(counted)
       },
     )
+    this.#history.followed(followed)
     this.#log.info(
       { from: takeOver.pid, connections: followed },
       'the old process has let go of its last connection',
@@ -290,6 +295,7 @@ class Supervisor implements RunningServer, Control {
       stopping: () => this.#stopping !== undefined,
       following: () => this.#following !== undefined,
       counted: () => metricsBase(this.#memory.counters(), this.#list()),
+      history: this.#history,
       depart: (successor: number) => {
         this.#departed = true
         this.#manager.succeeded(successor)
@@ -374,6 +380,8 @@ class Supervisor implements RunningServer, Control {
   status(): ServerStatus {
     const { host } = this
     const { file } = this.#config
+    const counters = this.#memory.counters()
+    const all = connections()
     const status: ServerStatus = {
       pid: process.pid,
       version,
@@ -381,7 +389,10 @@ class Supervisor implements RunningServer, Control {
       host,
       port: this.port,
       started: this.#started,
-      counters: { connections: connections().open, ...this.#memory.counters() },
+      counters: { connections: all.open, ...counters },
+      workers: this.#workers?.list(counters) ?? [],
+      connectionStates: { ...all },
+      restarts: [...this.#history.list()],
     }
     return file === undefined ? status : { ...status, config: file }
   }

@@ -18,6 +18,7 @@ import {
   type Begin,
   type Request,
 } from './protocol.ts'
+import type { RestartHistory } from './restart-history.ts'
 import type { RestartReport } from './restart-report.ts'
 
 /** The server that leaves. */
@@ -30,6 +31,8 @@ export interface Departing {
   following(): boolean
   /** What has been counted so far. */
   counted(): MetricsBase
+  /** Where it is written down what has come of a restart. */
+  readonly history: RestartHistory
   /** The listener and the names are the successor's. What runs may end. */
   depart(successor: number): void
 }
@@ -258,9 +261,11 @@ export class HandOver {
     this.#departing.depart(pid)
     const stall = performance.now() - this.#suspendedAt
     const report = { pid, version: running, connections: this.#handed, stall }
+    const { history } = this.#departing
+    history.record({ to: pid, version: running, connections: this.#handed, stall })
     this.#log.info(report, 'a new process has taken over')
     this.#waiting?.(report)
-    return encode({ counted: this.#departing.counted() })
+    return encode({ counted: this.#departing.counted(), restarts: history.list() })
   }
 
   /** Connections whose request has been answered since. To ask again says that the last ones have arrived. */
@@ -296,11 +301,12 @@ export class HandOver {
     this.#ended?.()
     this.#ended = undefined
     if (was === 'suspended') this.#departure.resume()
-    if (was !== 'idle' || this.expected)
-      this.#log.error(
-        { successor: this.#successor?.pid, reason },
-        'the restart has failed; this process serves on',
-      )
+    if (was !== 'idle' || this.expected) {
+      const { pid, version: running } = this.#successor ?? {}
+      this.#log.error({ successor: pid, reason }, 'the restart has failed; this process serves on')
+      const known = pid === undefined || running === undefined ? {} : { to: pid, version: running }
+      this.#departing.history.record({ ...known, failed: reason })
+    }
     this.#successor = undefined
     this.#waiting?.(new ControlError('ERR_RESTART_FAILED', `${reason}; the old process serves on`))
   }

@@ -13,6 +13,7 @@ import {
   encode,
   patience,
   PROTOCOL,
+  type Committed,
   type Connections,
   type Request,
 } from './protocol.ts'
@@ -69,16 +70,16 @@ export class TakeOver {
     }
   }
 
-  /** From now on they are this process's. Returns what the old one has counted so far. */
-  async commit(): Promise<MetricsBase> {
+  /** From now on they are this process's. Returns what the old one has counted, and written down, so far. */
+  async commit(): Promise<Committed> {
     try {
       // Without a deadline: the old process has one, and to give up here would leave both in doubt.
       using response = await this.#door.call(encode({ step: 'commit' }))
-      return answerOf(response.data, committedSchema).json.counted
+      return answerOf(response.data, committedSchema).json
     } catch (error) {
       if (codeOf(error) !== 'EINTR') throw error
       // It has died in the call; all that it had is here.
-      return this.#counted
+      return { counted: this.#counted, restarts: [] }
     }
   }
 
