@@ -469,6 +469,7 @@ class Supervisor implements RunningServer, Control {
     await this.#retireListener(drain)
     this.#listener?.close()
     this.#memory.startClosing()
+    this.#workers?.endStreams()
     // In the far future, every connection that waits for a request is past its deadline.
     const idle = setInterval(() => this.#deadlines?.force(Number.MAX_SAFE_INTEGER), IDLE_GRACE)
     this.#noteConnectionsGone()
@@ -481,6 +482,7 @@ class Supervisor implements RunningServer, Control {
   async #leave(): Promise<void> {
     const deadline = monotonicNow() + this.#config.timeouts.drain
     this.#listener?.close()
+    this.#workers?.endStreams()
     this.#noteConnectionsGone()
     await orAfter(this.#connectionsGone, deadline - monotonicNow())
     setHandingOver(false)

@@ -63,6 +63,11 @@ export class WorkerPool {
     this.#broadcast({ type: 'mounts', mounts })
   }
 
+  /** The process is to end: no response may go on for ever. */
+  endStreams(): void {
+    this.#broadcast({ type: 'end-streams' })
+  }
+
   /** Has every worker clean up its handlers and leave; resolves when all have. The table has drained before. */
   async stop(): Promise<void> {
     this.#retire()
@@ -111,6 +116,7 @@ export class WorkerPool {
       queue: queue.share(),
       table: handle,
       memory: memory.buffer,
+      control: config.control,
       listener,
       batch: config.batch,
       ...bounds(config),
