@@ -164,12 +164,16 @@ function text(type: string, body: string, policy: string = strictPolicy): Respon
   }
 }
 
-function json(status: number, content: object): ResponseLike & { headers: Record<string, string> } {
+interface JsonResponse extends ResponseLike {
+  readonly headers: Record<string, string>
+}
+
+function json(status: number, content: object): JsonResponse {
   const headers = { ...guarded, 'content-type': 'application/json', 'content-security-policy': strictPolicy }
   return { status, headers, body: `${JSON.stringify(content)}\n` }
 }
 
-const refused = (status: number, code: string, message: string): ReturnType<typeof json> =>
+const refused = (status: number, code: string, message: string): JsonResponse =>
   json(status, { error: { code, message } })
 
 function onlyBy(allow: string): ResponseLike {

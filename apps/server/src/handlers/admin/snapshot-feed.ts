@@ -12,7 +12,7 @@ const RETRY = 250
 
 /**
  * Sends snapshots to all who watch: one at each change of the mounts, and each second. It asks for one at a time,
- * whoever many watch, and for none when nobody does.
+ * however many watch, and for none when nobody does.
  */
 export class SnapshotFeed {
   readonly #access: ServerAccess

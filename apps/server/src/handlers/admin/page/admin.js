@@ -147,7 +147,10 @@ function showTraffic({ status }) {
   for (const digit of [2, 3, 4, 5]) setText(element(`class${digit}`), count(counters[`responses${digit}xx`]))
   figures(
     'connections',
-    Object.entries(connectionStates).map(([name, value]) => [name, count(value)]),
+    Object.entries(connectionStates).map(([name, value]) => [
+      name.charAt(0).toUpperCase() + name.slice(1),
+      count(value),
+    ]),
   )
   drawRates()
 }
