@@ -61,6 +61,8 @@ describe.skipIf(browserPath === undefined)('the page of builtin:admin', () => {
     await server.command('mount', '/late', '--module', handlerFile('hello'))
     await expect.poll(text).toContain('/late')
     expect(await text()).toContain(String(server.pid))
+    // Two snapshots, so that there are rates.
+    await expect.poll(() => page.locator('#workers').innerText(), { timeout: 10_000 }).toMatch(/\d$/u)
     await shot('light')
   })
 
