@@ -90,7 +90,7 @@ test('built-in handlers go by name', async () => {
     'handle',
   )
   expect(await problemOf('builtin:absent')).toBe(
-    'there is no such handler; use builtin:welcome, builtin:static, builtin:door, builtin:metrics or builtin:health',
+    'there is no such handler; use builtin:welcome, builtin:static, builtin:door, builtin:metrics, builtin:health or builtin:admin',
   )
   expect(await problemOf('builtin:toString')).toMatch(/^there is no such handler/u)
   expect(await problemOf('builtin:welcome', { colour: 'red' })).toMatch(/colour: is not a known key/u)

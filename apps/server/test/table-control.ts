@@ -72,6 +72,12 @@ export class TableControl implements Control, Disposable {
         'worker.1.responses2xx': 2,
         'worker.2.requests': 4,
       },
+      workers: [
+        { worker: 1, state: 'serving', started: 1, requests: 3 },
+        { worker: 2, state: 'starting', requests: 4 },
+      ],
+      connectionStates: { open: 2, idle: 1, reading: 0, handling: 1, writing: 0, closing: 0, yielded: 0 },
+      restarts: [{ at: 2, from: 1, failed: 'a reason' }],
     }
   }
 

@@ -5,6 +5,8 @@ import { hostSchema, prefixSchema } from '../config/mount-name.ts'
 import type { RestartReport } from '../take-over/restart-report.ts'
 import { mountRowSchema } from '../status/mount-row.ts'
 import type { MountRow } from '../status/mount-row.ts'
+import { workerRowSchema, type WorkerRow } from '../status/worker-row.ts'
+import { restartAttemptSchema, type RestartAttempt } from '../take-over/restart-history.ts'
 import { show, strictObject, text, wholeNumber } from '../config/strict-object.ts'
 
 /*
@@ -98,6 +100,11 @@ export interface ServerStatus {
   config?: string
   /** By name, since the server was started; see `CounterGroups`. */
   counters: Record<string, number>
+  workers: WorkerRow[]
+  /** How many there are of each state, by the names of http1's `connections()`; `open` is all of them. */
+  connectionStates: Record<string, number>
+  /** The newest first. */
+  restarts: RestartAttempt[]
 }
 
 /** What the door commands; the supervisor implements it. Errors carry a `code`. */
@@ -177,6 +184,10 @@ export const statusAnswerSchema: v.GenericSchema<unknown, ServerStatus> = v.obje
   started: v.number(),
   config: v.exactOptional(v.string()),
   counters: v.record(v.string(), v.number()),
+  // An older server does not tell them.
+  workers: v.optional(v.array(workerRowSchema), []),
+  connectionStates: v.optional(v.record(v.string(), v.number()), {}),
+  restarts: v.optional(v.array(restartAttemptSchema), []),
 })
 export const restartRequestSchema: v.GenericSchema<unknown, RestartRequest> = strictObject({
   wait: v.exactOptional(v.boolean('wait is true or false')),

@@ -3,30 +3,37 @@ import { isAbsolute } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { HandlerModuleError, messageOf } from '../errors.ts'
 import type { HandlerModule, MountSpec } from '../handler.ts'
+import { admin } from './admin/admin.ts'
 import { doorMount } from './door/door-mount.ts'
 import { health } from './health/health.ts'
 import { metrics } from './metrics/metrics.ts'
+import { noServer, type ServerAccess } from './server-access.ts'
 import { staticFiles } from './static-files/static-files.ts'
 import { welcome } from './welcome/welcome.ts'
 import { mountName } from '../config/mount-name.ts'
 
 export type { HandlerContext, HandlerLog, HandlerModule, MountSpec, ResponseLike } from '../handler.ts'
 
-const builtins: Readonly<Record<string, (options: unknown) => HandlerModule>> = {
+const builtins: Readonly<Record<string, (options: unknown, access: ServerAccess) => HandlerModule>> = {
   'builtin:welcome': welcome,
   'builtin:static': staticFiles,
   'builtin:door': doorMount,
   'builtin:metrics': metrics,
   'builtin:health': health,
+  'builtin:admin': admin,
 }
 
 /**
  * Loads the module of a mount. Each generation reads the file anew, so that a replaced file takes effect;
- * what the file itself imports is read once a thread.
+ * what the file itself imports is read once a thread. `access` is for those of the server's own.
  * @throws {HandlerModuleError} naming the module and the remedy.
  */
-export async function loadHandler(spec: MountSpec, generation: number): Promise<HandlerModule> {
-  if (spec.module.startsWith('builtin:')) return builtin(spec)
+export async function loadHandler(
+  spec: MountSpec,
+  generation: number,
+  access: ServerAccess = noServer,
+): Promise<HandlerModule> {
+  if (spec.module.startsWith('builtin:')) return builtin(spec, access)
   return checked(spec.module, await importFile(spec.module, generation))
 }
 
@@ -50,13 +57,13 @@ export async function checkHandlers(
   )
 }
 
-function builtin(spec: MountSpec): HandlerModule {
+function builtin(spec: MountSpec, access: ServerAccess): HandlerModule {
   const make = builtins[spec.module]
   if (make === undefined) {
     throw new HandlerModuleError(spec.module, `there is no such handler; use ${builtinNames()}`)
   }
   try {
-    return make(spec.options ?? {})
+    return make(spec.options ?? {}, access)
   } catch (error) {
     throw new HandlerModuleError(spec.module, messageOf(error), { cause: error })
   }

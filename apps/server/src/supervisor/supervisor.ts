@@ -33,6 +33,7 @@ import { serverMetrics } from '../metrics/server-metrics.ts'
 import { Arrival } from '../take-over/arrival.ts'
 import { Departure } from '../take-over/departure.ts'
 import { HandOver } from '../take-over/hand-over.ts'
+import { RestartHistory } from '../take-over/restart-history.ts'
 import type { RestartReport } from '../take-over/restart-report.ts'
 import { isSelfTest, selfTest, testWorkers } from '../take-over/self-test.ts'
 import { succeed } from '../take-over/successor.ts'
@@ -92,6 +93,7 @@ class Supervisor implements RunningServer, Control {
   readonly #manager: ServiceManager
   readonly #reload: Reload
   readonly #started = Date.now()
+  readonly #history = new RestartHistory()
   readonly #connectionsGone: Promise<void>
   #settleRetired: (() => void) | undefined
   #settleGone!: () => void
@@ -223,6 +225,7 @@ class Supervisor implements RunningServer, Control {
       goOn: (counted) => {
         this.#goOn(counted)
       },
+      history: this.#history,
       claim: () => {
         this.#claim()
       },
@@ -281,6 +284,7 @@ class Supervisor implements RunningServer, Control {
       stopping: () => this.#stopping !== undefined,
       following: () => this.#arrival?.following !== undefined,
       counted: () => metricsBase(this.#memory.counters(), this.#list()),
+      history: this.#history,
       depart: (successor: number) => {
         this.#departed = true
         this.#manager.succeeded(successor)
@@ -374,6 +378,8 @@ class Supervisor implements RunningServer, Control {
   status(): ServerStatus {
     const { host } = this
     const { file } = this.#config
+    const counters = this.#memory.counters()
+    const all = connections()
     const status: ServerStatus = {
       pid: process.pid,
       version,
@@ -381,7 +387,10 @@ class Supervisor implements RunningServer, Control {
       host,
       port: this.port,
       started: this.#started,
-      counters: { connections: connections().open, ...this.#memory.counters() },
+      counters: { connections: all.open, ...counters },
+      workers: this.#workers?.list(counters) ?? [],
+      connectionStates: { ...all },
+      restarts: [...this.#history.list()],
     }
     return file === undefined ? status : { ...status, config: file }
   }
@@ -460,6 +469,7 @@ class Supervisor implements RunningServer, Control {
     await this.#retireListener(drain)
     this.#listener?.close()
     this.#memory.startClosing()
+    this.#workers?.endStreams()
     // In the far future, every connection that waits for a request is past its deadline.
     const idle = setInterval(() => this.#deadlines?.force(Number.MAX_SAFE_INTEGER), IDLE_GRACE)
     this.#noteConnectionsGone()
@@ -472,6 +482,7 @@ class Supervisor implements RunningServer, Control {
   async #leave(): Promise<void> {
     const deadline = monotonicNow() + this.#config.timeouts.drain
     this.#listener?.close()
+    this.#workers?.endStreams()
     this.#noteConnectionsGone()
     await orAfter(this.#connectionsGone, deadline - monotonicNow())
     setHandingOver(false)

@@ -5,6 +5,7 @@ import type { MountInfo, MountTable } from '@x/mounttable'
 import type { Logger } from 'pino'
 import type { Config } from '../config/config.ts'
 import type { MountSpec } from '../handler.ts'
+import type { WorkerRow } from '../status/worker-row.ts'
 import type { MountedHandler } from '../worker/mounted-handler.ts'
 import type { ServerMemory } from '../worker/server-memory.ts'
 import type { FromWorker, ToWorker, WorkerData } from '../worker/worker-protocol.ts'
@@ -37,6 +38,8 @@ export interface WorkerPoolParts {
 interface Member {
   readonly thread: Worker
   readonly tableMember: number
+  /** Milliseconds since the epoch. */
+  readonly started: number
   consumer: number | undefined
 }
 
@@ -53,12 +56,16 @@ export class WorkerPool {
 
   /** Resolves when every worker serves; rejects with the error of one that died before. */
   async start(): Promise<void> {
-    const numbers = Array.from({ length: this.#parts.config.workers }, (_, index) => index + 1)
-    await Promise.all(numbers.map((worker) => this.#spawn(worker, FIRST_PAUSE)))
+    await Promise.all(this.#numbers().map((worker) => this.#spawn(worker, FIRST_PAUSE)))
   }
 
   showMounts(mounts: MountInfo<MountSpec>[]): void {
     this.#broadcast({ type: 'mounts', mounts })
+  }
+
+  /** The process is to end: no response may go on for ever. */
+  endStreams(): void {
+    this.#broadcast({ type: 'end-streams' })
   }
 
   /** Has every worker clean up its handlers and leave; resolves when all have. The table has drained before. */
@@ -73,6 +80,22 @@ export class WorkerPool {
   async kill(): Promise<void> {
     this.#retire()
     await Promise.all([...this.#members.values()].map(({ thread }) => thread.terminate()))
+  }
+
+  /** In the order of their numbers; `counters` are those of ServerMemory. */
+  list(counters: Readonly<Record<string, number>>): WorkerRow[] {
+    return this.#numbers().map((worker) => {
+      const requests = counters[`worker.${worker}.requests`] ?? 0
+      const member = this.#members.get(worker)
+      // One that has died, until another takes its place.
+      if (member === undefined) return { worker, state: 'starting', requests }
+      const state = member.consumer === undefined ? 'starting' : 'serving'
+      return { worker, state, started: member.started, requests }
+    })
+  }
+
+  #numbers(): number[] {
+    return Array.from({ length: this.#parts.config.workers }, (_, index) => index + 1)
   }
 
   #retire(): void {
@@ -93,6 +116,7 @@ export class WorkerPool {
       queue: queue.share(),
       table: handle,
       memory: memory.buffer,
+      control: config.control,
       listener,
       batch: config.batch,
       ...bounds(config),
@@ -102,7 +126,7 @@ export class WorkerPool {
     }
     const options = { workerData, transferList: handle.transfer, name: `x-server ${worker}` }
     const thread = new Worker(new URL('../worker/worker.js', import.meta.url), options)
-    const member: Member = { thread, tableMember: handle.id, consumer: undefined }
+    const member: Member = { thread, tableMember: handle.id, started: Date.now(), consumer: undefined }
     this.#members.set(worker, member)
     return new Promise((resolve, reject) => {
       let failure: unknown = new Error(`worker ${worker} ended by itself`)

@@ -5,6 +5,7 @@ import type { KQueue } from '@x/kevent'
 import type { Logger } from 'pino'
 import { messageOf } from '../errors.ts'
 import type { MetricsBase } from '../metrics/metrics-base.ts'
+import type { RestartHistory } from './restart-history.ts'
 import { serveAgain } from './serve-again.ts'
 import type { TakeOver } from './take-over.ts'
 
@@ -17,6 +18,7 @@ export interface ArrivalParts {
   test(): Promise<void>
   /** Counters begin with what the old process has counted. */
   goOn(counted: MetricsBase): void
+  readonly history: RestartHistory
   /** The names are this server's. */
   claim(): void
   /** This process has come to nothing, and has to end. */
@@ -52,7 +54,9 @@ export class Arrival {
         taken.push(descriptor)
       })
       using ledger = Fd.from(openLedger(Int32Array.from(taken)))
-      this.#parts.goOn(await takeOver.commit(ledger, probation))
+      const { counted, restarts } = await takeOver.commit(ledger, probation)
+      this.#parts.goOn(counted)
+      this.#parts.history.goOn(restarts)
     } catch (error) {
       closeLedger()
       // They are open in the old process, which goes on with them.
@@ -95,6 +99,7 @@ export class Arrival {
         this.#parts.goOn(counted)
       },
     })
+    this.#parts.history.followed(followed)
     log.info(
       { from: this.#takeOver.pid, connections: followed },
       'the old process has let go of its last connection',

@@ -20,6 +20,7 @@ import {
   type Commit,
   type Request,
 } from './protocol.ts'
+import type { RestartHistory } from './restart-history.ts'
 import type { RestartReport } from './restart-report.ts'
 
 /** The server that leaves. */
@@ -34,6 +35,8 @@ export interface Departing {
   following(): boolean
   /** What has been counted so far. */
   counted(): MetricsBase
+  /** Where it is written down what has come of a restart. */
+  readonly history: RestartHistory
   /** The listener and the names are the successor's. What runs may end. */
   depart(successor: number): void
   /** The successor has died in its probation: the control socket's name is this process's again. */
@@ -280,12 +283,15 @@ export class HandOver {
     clearTimeout(this.#late)
     const { pid = 0, version: running = '' } = this.#successor ?? {}
     const stall = performance.now() - this.#suspendedAt
-    this.#report = { pid, version: running, connections: this.#handed, stall }
+    const handed = { version: running, connections: this.#handed, stall }
+    this.#report = { pid, ...handed }
     this.#state = 'probation'
     this.#probation = new Probation(this.#watcher, Fd.from(ledger.take()), probation + patience.probation)
+    const { history } = this.#departing
+    history.record({ to: pid, ...handed })
     this.#log.info(this.#report, 'a new process has taken over')
     if (probation === 0) this.#settle()
-    return encode({ counted: this.#departing.counted() })
+    return encode({ counted: this.#departing.counted(), restarts: history.list() })
   }
 
   /** The new process serves, and will. */
@@ -307,6 +313,7 @@ export class HandOver {
     this.#probation = undefined
     probation.end()
     this.#log.error({ connections: this.#sent.length, lost }, 'taken back from the new process')
+    this.#departing.history.withdraw(probation.pid)
     this.#departing.stay()
     try {
       this.#door.attach(this.#path, { mode: 0o600, reclaim: true })
@@ -350,11 +357,12 @@ export class HandOver {
     this.#ended?.()
     this.#ended = undefined
     if (was === 'suspended') this.#departure.resume()
-    if (was !== 'idle' || this.expected)
-      this.#log.error(
-        { successor: this.#successor?.pid, reason },
-        'the restart has failed; this process serves on',
-      )
+    if (was !== 'idle' || this.expected) {
+      const { pid, version: running } = this.#successor ?? {}
+      this.#log.error({ successor: pid, reason }, 'the restart has failed; this process serves on')
+      const known = pid === undefined || running === undefined ? {} : { to: pid, version: running }
+      this.#departing.history.record({ ...known, failed: reason })
+    }
     this.#successor = undefined
     this.#waiting?.(new ControlError('ERR_RESTART_FAILED', `${reason}; the old process serves on`))
   }

@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import type { MetricsBase } from '../metrics/metrics-base.ts'
+import { restartAttemptSchema, type RestartAttempt } from './restart-history.ts'
 
 /*
  * How a new process takes over from an old one: calls of a door of the old one. docs/restart.md tells what they mean.
@@ -97,6 +98,14 @@ export const connectionsSchema: v.GenericSchema<unknown, Connections> = v.strict
   rest: v.boolean(),
   counted: countedSchema,
 })
-export const committedSchema: v.GenericSchema<unknown, { counted: MetricsBase }> = v.strictObject({
+
+export interface Committed {
+  readonly counted: MetricsBase
+  /** The newest first. */
+  readonly restarts: readonly RestartAttempt[]
+}
+/** Nothing can be refused any more: what is left out is empty, and what is not known is passed over. */
+export const committedSchema: v.GenericSchema<unknown, Committed> = v.object({
   counted: countedSchema,
+  restarts: v.optional(v.array(restartAttemptSchema), []),
 })

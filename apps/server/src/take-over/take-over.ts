@@ -14,6 +14,7 @@ import {
   doorPath,
   patience,
   PROTOCOL,
+  type Committed,
   type Connections,
   type Request,
 } from './protocol.ts'
@@ -83,18 +84,18 @@ export class TakeOver {
 
   /**
    * From now on they are this process's, which notes in the ledger how far it has got with each. Returns what the old one
-   * has counted so far. `probation`: milliseconds until {@link settle}.
+   * has counted, and written down, so far. `probation`: milliseconds until {@link settle}.
    */
-  async commit(ledger: Fd, probation: number): Promise<MetricsBase> {
+  async commit(ledger: Fd, probation: number): Promise<Committed> {
     try {
       // Without a deadline: the old process has one, and to give up here would leave both in doubt.
       const request: Request = { step: 'commit', probation }
       using response = await this.#door.call(encode(request), { fds: [ledger] })
-      return answerOf(response.data, committedSchema, STRANGER).json.counted
+      return answerOf(response.data, committedSchema, STRANGER).json
     } catch (error) {
       if (codeOf(error) !== 'EINTR') throw error
       // It has died in the call; all that it had is here.
-      return this.#counted
+      return { counted: this.#counted, restarts: [] }
     }
   }
 

@@ -5,6 +5,7 @@ import type { Lease, MountTableMember } from '@x/mounttable'
 import type { Logger } from 'pino'
 import type { MountSpec, ResponseLike } from '../handler.ts'
 import type { AccessLog } from './access-log.ts'
+import type { EventStreams } from './event-streams.ts'
 import type { MountedHandler } from './mounted-handler.ts'
 import type { ServerMemory } from './server-memory.ts'
 
@@ -26,6 +27,15 @@ const stopping: ResponseLike = {
 }
 const failed: ResponseLike = { status: 500, headers: plain, body: '500: the handler failed\n' }
 
+export interface RequestDispatchParts {
+  readonly table: MountTableMember<MountSpec, MountedHandler>
+  readonly engine: Engine
+  readonly memory: ServerMemory
+  readonly log: Logger
+  readonly accessLog: AccessLog | undefined
+  readonly streams: EventStreams
+}
+
 /**
  * From a request to its handler and back. The lease that was taken with the lookup is returned when the
  * response is with the engine, and for a streamed body when its last byte is: exactly once, whatever happens.
@@ -36,20 +46,16 @@ export class RequestDispatch {
   readonly #memory: ServerMemory
   readonly #log: Logger
   readonly #accessLog: AccessLog | undefined
+  readonly #streams: EventStreams
   #active = 0
 
-  constructor(
-    table: MountTableMember<MountSpec, MountedHandler>,
-    engine: Engine,
-    memory: ServerMemory,
-    log: Logger,
-    accessLog: AccessLog | undefined,
-  ) {
+  constructor({ table, engine, memory, log, accessLog, streams }: RequestDispatchParts) {
     this.#accessLog = accessLog
     this.#table = table
     this.#engine = engine
     this.#memory = memory
     this.#log = log
+    this.#streams = streams
   }
 
   /** Requests whose handler or response body is still at work, after their turn of the loop. */
@@ -133,6 +139,7 @@ export class RequestDispatch {
       if (response === undefined) throw new TypeError('handle() has returned nothing; return a response')
       const sending = this.#engine.respond(request, this.#memory.closing ? lastResponse(response) : response)
       this.#accessLog?.answered(request, response.status)
+      if (sending !== undefined) this.#streams.watch(response)
       return sending
     } catch (error) {
       this.#fail(request, lease, error)

@@ -10,6 +10,8 @@ export interface WorkerData {
   readonly queue: KQueueHandle
   readonly table: MountTableHandle
   readonly memory: SharedArrayBuffer
+  /** Path of the control socket. */
+  readonly control: string
   /** Borrowed: the control thread owns and closes it. */
   readonly listener: number
   readonly batch: number
@@ -38,5 +40,7 @@ export type FromWorker =
 /** What the control thread tells a worker. */
 export type ToWorker =
   | { readonly type: 'mounts'; readonly mounts: MountInfo<MountSpec>[] }
+  /** The process is to end, so event streams do; see EventStreams. */
+  | { readonly type: 'end-streams' }
   /** Leave: let go of the queue and the table, and end. */
   | { readonly type: 'leave' }

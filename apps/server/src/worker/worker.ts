@@ -5,9 +5,11 @@ import { MountTableMember } from '@x/mounttable'
 import type { Mount, MountInfo } from '@x/mounttable'
 import type { MountSpec } from '../handler.ts'
 import { loadHandler } from '../handlers/handler-module.ts'
+import type { ServerAccess } from '../handlers/server-access.ts'
 import { createLog } from '../log.ts'
 import { AccessLog } from './access-log.ts'
 import { ConnectionLimit } from './connection-limit.ts'
+import { EventStreams } from './event-streams.ts'
 import { MountedHandler } from './mounted-handler.ts'
 import type { HandlerHost } from './mounted-handler.ts'
 import { Readiness } from './readiness.ts'
@@ -29,6 +31,8 @@ const memory = ServerMemory.open(data.memory)
 let mounts: MountInfo<MountSpec>[] = []
 let mountsWaited: ((mounts: MountInfo<MountSpec>[]) => void)[] = []
 
+const mountsListeners = new Set<(mounts: readonly MountInfo<MountSpec>[]) => void>()
+
 const host: HandlerHost = {
   worker: data.worker,
   log,
@@ -44,8 +48,16 @@ const host: HandlerHost = {
   counters: () => memory.counters(),
 }
 
+const access: ServerAccess = {
+  control: data.control,
+  onMounts(listener) {
+    mountsListeners.add(listener)
+    return () => mountsListeners.delete(listener)
+  },
+}
+
 async function prepare(spec: MountSpec, mount: Mount<MountSpec>): Promise<MountedHandler> {
-  const handler = new MountedHandler(await loadHandler(spec, mount.generation), mount, host)
+  const handler = new MountedHandler(await loadHandler(spec, mount.generation, access), mount, host)
   await handler.module.init?.(handler.context(''))
   return handler
 }
@@ -74,10 +86,11 @@ const engine = new Engine({
   },
 })
 const table = await MountTableMember.attach<MountSpec, MountedHandler>(data.table, { prepare, dispose })
+const streams = new EventStreams()
 const loop = new ServeLoop({
   queue,
   engine,
-  dispatch: new RequestDispatch(table, engine, memory, log, accessLog),
+  dispatch: new RequestDispatch({ table, engine, memory, log, accessLog, streams }),
   readiness,
   listener: data.listener,
   batch: data.batch,
@@ -99,6 +112,7 @@ function showMounts(current: MountInfo<MountSpec>[]): void {
   mounts = current
   for (const resolve of mountsWaited) resolve(current)
   mountsWaited = []
+  for (const listener of mountsListeners) listener(current)
 }
 
 async function leave(): Promise<void> {
@@ -114,6 +128,7 @@ async function leave(): Promise<void> {
 
 port.on('message', (message: ToWorker) => {
   if (message.type === 'mounts') showMounts(message.mounts)
+  else if (message.type === 'end-streams') streams.end()
   else void leave()
 })
 

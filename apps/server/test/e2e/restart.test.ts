@@ -79,10 +79,17 @@ const restart = async (
   return JSON.parse(stdout) as { pid: number; connections: number; stall: number }
 }
 
-const requests = async (server: ServerProcess): Promise<number> => {
-  const { stdout } = await server.command('status', '--json')
-  return (JSON.parse(stdout) as { counters: { requests: number } }).counters.requests
+interface Status {
+  counters: { requests: number }
+  restarts: object[]
+  workers: object[]
+  connectionStates: Record<string, number>
 }
+
+const status = async (server: ServerProcess): Promise<Status> =>
+  JSON.parse((await server.command('status', '--json')).stdout) as Status
+
+const requests = async (server: ServerProcess): Promise<number> => (await status(server)).counters.requests
 
 /** What is at the control path, and beside it. */
 const names = ({ folder: of }: ServerProcess): string[] =>
@@ -194,6 +201,39 @@ describe('a restart', () => {
     await asking
     expect(asked).toBeGreaterThan(100)
     expect(names(server)).toEqual(['control.sock', 'control.sock.restart'])
+  })
+
+  test('goes on with the list of those before it, also of those that failed; the newest is first', async () => {
+    const module = join(mkdtempSync(join(folder, 'handler-')), 'handler.mjs')
+    const sound = 'export const handle = () => ({ body: `pid=${process.pid}` })'
+    writeFileSync(module, sound)
+    await using server = await start({ mounts: [{ prefix: '/', module }] })
+    using connection = await Connection.open(server.port)
+    await connection.get('/')
+    const first = server.pid
+    writeFileSync(module, 'export const init = () => { throw new Error("broken") }\nexport const handle = 1')
+    await server.command('restart')
+    writeFileSync(module, sound)
+    const { pid } = await restart(server)
+    const next = await restart(server)
+    const success = { version: '0.0.0', connections: 1, stall: expect.any(Number) as number, followed: 0 }
+    const expected = [
+      { at: expect.any(Number) as number, from: pid, to: next.pid, ...success },
+      { at: expect.any(Number) as number, from: first, to: pid, ...success },
+      {
+        at: expect.any(Number) as number,
+        from: first,
+        failed: expect.stringMatching(/^the new process has ended/u) as string,
+      },
+    ]
+    await expect.poll(async () => (await status(server)).restarts).toEqual(expected)
+    expect(await status(server)).toMatchObject({
+      workers: [
+        { worker: 1, state: 'serving', started: expect.any(Number) as number },
+        { worker: 2, state: 'serving' },
+      ],
+      connectionStates: { open: 1, idle: 1, reading: 0, handling: 0, writing: 0, closing: 0, yielded: 0 },
+    })
   })
 
   test('stops as any server when it is told so afterwards, and takes its names away', async () => {

@@ -1,15 +1,10 @@
-import { spawnSync } from 'node:child_process'
-import { chromium } from 'playwright-core'
 import { expect, test } from 'vitest'
+import { browserPath, launchBrowser } from './browser.ts'
 import { Connection } from './connection.ts'
 import { ServerProcess, handlerFile } from './server-process.ts'
 
-const executablePath = ['chromium', 'chromium-browser', 'google-chrome']
-  .map((name) => spawnSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).stdout.trim())
-  .find((path) => path !== '')
-
 // Needs a browser: apt-get install chromium
-test.skipIf(executablePath === undefined)(
+test.skipIf(browserPath === undefined)(
   'the page shows the live mount table and counters, and says when the server is gone',
   async () => {
     await using server = await ServerProcess.start({
@@ -18,15 +13,7 @@ test.skipIf(executablePath === undefined)(
         { prefix: '/hello', module: handlerFile('hello') },
       ],
     })
-    const browser = await chromium.launch({
-      executablePath: executablePath ?? '',
-      args: [
-        '--no-sandbox',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-      ],
-    })
+    const browser = await launchBrowser()
     try {
       const page = await browser.newPage({ viewport: { width: 320, height: 600 } })
       await page.goto(server.url('/'))

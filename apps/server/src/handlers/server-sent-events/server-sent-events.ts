@@ -21,10 +21,14 @@ const known: readonly string[] = ['signal', 'heartbeat', 'limit', 'headers']
 const LONGEST_TIMER = 2_147_483_647
 const HIGH_WATER_MARK = 64 * 1024
 
+// An application may have another copy of this package than the server.
+const brand = Symbol.for('@x/server.ServerSentEvents')
+
 /**
  * A stream of server-sent events (HTML, 9.2), to be returned by a handler as its response.
  *
- * It ends with `close()`, with the `signal`, or when the client turns out to have gone: `closed` is aborted then.
+ * It ends with `close()`, with the `signal`, or when the client turns out to have gone: `closed` is aborted then. The
+ * server closes it when it stops, and when another process has taken over: the client comes back to that one.
  */
 export class ServerSentEvents implements ResponseLike {
   readonly status = 200
@@ -40,6 +44,7 @@ export class ServerSentEvents implements ResponseLike {
   /** @throws {TypeError} for an option that there is not, or that is out of range. */
   constructor(options: ServerSentEventsOptions = {}) {
     const { signal, heartbeat, limit, headers } = checked(options)
+    Object.defineProperty(this, brand, { value: true })
     this.headers = {
       'cache-control': 'no-store',
       // What nginx would hold back otherwise.
@@ -71,6 +76,10 @@ export class ServerSentEvents implements ResponseLike {
     this.#signal = signal
     if (signal?.aborted === true) this.close()
     else signal?.addEventListener('abort', this.#onAbort)
+  }
+
+  static [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === 'object' && value !== null && brand in value
   }
 
   /** Aborted when no event can be sent any more: for what produces them. */
