@@ -8,6 +8,8 @@ import { withDescriptors } from './descriptors.js'
 /** Milliseconds before the first restart that are not measured: code is compiled, and the clients connect. */
 const warmUp = 2000
 const warmUpOfConnection = 0.5
+/** Milliseconds after a restart in which its last effects are seen. */
+const settling = 500
 
 /**
  * @typedef {object} Plan
@@ -80,11 +82,11 @@ const restartAgain = async (running, clients, { restarts: count, seconds }) => {
     const asked = performance.now()
     const stall = await running.restart()
     const took = performance.now() - asked
-    await until(begin + interval)
+    await until(Math.max(begin + interval, asked + took + settling))
     const { longest, gap } = await clients.report()
     restarts.push({ took, stall, longest, gap })
     // One that takes longer than its share puts the next ones off.
-    begin = Math.max(begin + interval, asked + took)
+    begin = Math.max(begin + interval, performance.now())
   }
   return restarts
 }
