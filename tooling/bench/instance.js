@@ -13,7 +13,7 @@ const expected = 'Hello, World!'
 /** @typedef {{ server: import('./servers.js').Server, pid: number, url: string, head: string, stop: () => Promise<void> }} Instance */
 
 /** A port that nobody listens on just now. @returns {Promise<number>} */
-const freePort = async () => {
+export const freePort = async () => {
   const probe = createServer().listen(0, '127.0.0.1')
   await once(probe, 'listening')
   const address = probe.address()
@@ -83,7 +83,7 @@ export const start = async (server, parent, cpus) => {
 }
 
 /** Waits for the first answer. @param {string} url @returns {Promise<string | undefined>} why there was none */
-const answering = async (url) => {
+export const answering = async (url) => {
   const end = performance.now() + startDeadline
   for (;;) {
     try {

@@ -4,14 +4,16 @@
  *   keep-alive PORT SECONDS [KIND=COUNT ...]
  *
  * KIND: think (a request each 10 ms), hammer (without a pause), split (heads in three pieces), post (4 KiB in four
- * pieces), pipe (four requests at once), slow (answers that take 300 ms), idle (a request a second), new (a connection
- * for each request).
+ * pieces), pipe (four requests at once), slow (answers that take 300 ms), idle (a request a second), quiet (a request in
+ * the beginning, and one in the end), new (a connection for each request).
  *
  * The server answers GET and POST of /echo?id=N and /slow?ms=300&id=N with 200, a Content-Length, and a body that has
  * "id=N" and "pid=P". At the end, or at SIGTERM, a line of JSON is printed: requests that were answered, failures by
- * their class, connections that have lived from the first request to the last (survived), those of them that were
- * answered by another process in the end than in the beginning (moved), the longest time that a request took, and the
- * longest time in which none was answered. Exit status 1 when anything has failed.
+ * their class, those failures that came before the first answer of a connection (unserved), connections that have lived
+ * from the first request to the last (survived), those of them that were answered by another process in the end than in
+ * the beginning (moved), the longest time that a request took, slow and quiet ones aside, and the longest time in which
+ * none was answered. At SIGUSR1 such a line is printed as well, and the two times begin anew: those of each line are of
+ * what was answered since the line before. Exit status 1 when anything has failed.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -28,36 +30,40 @@
 #include <time.h>
 #include <unistd.h>
 
-enum kind { THINK, HAMMER, SPLIT, POST, PIPE, SLOW, IDLE, NEW, KINDS };
-static const char *const kind_names[] = {"think", "hammer", "split", "post", "pipe", "slow", "idle", "new"};
+enum kind { THINK, HAMMER, SPLIT, POST, PIPE, SLOW, IDLE, QUIET, NEW, KINDS };
+static const char *const kind_names[] = {"think", "hammer", "split", "post", "pipe", "slow", "idle", "quiet", "new"};
 
 enum failure { EOF_BEFORE, TRUNCATED, RESET, REFUSED, BAD_STATUS, CORRUPT, TIMEOUT, FAILURES };
 static const char *const failure_names[] = {"eof", "truncated", "reset", "refused", "status", "corrupt", "timeout"};
 
-enum { MOST_PIPED = 4, BODY = 4096, ROOM = 16384, TIMEOUT_MS = 10000, PIECE_MS = 2 };
+enum { MOST_PIPED = 4, BODY = 4096, ROOM = 16384, TIMEOUT_MS = 10000, LOOK_MS = 100, PIECE_MS = 2 };
+/* Milliseconds from one quiet client to the next, that they do not come all at once. */
+static const double QUIET_MS = 0.1;
 
 struct client {
   enum kind kind;
   int fd;
   int connected;   /* the first connect has succeeded */
+  int served;      /* this connection has had an answer */
+  int last;        /* at the end: one more request */
   int lost;        /* its first connection has ended */
   int closing;     /* the server has announced it */
   long first_pid, last_pid;
   unsigned id[MOST_PIPED];
   int owed;        /* responses */
-  char out[ROOM];
+  char *out, *in;  /* of ROOM bytes */
   int out_size, out_at, piece; /* piece: bytes that go at once, 0 for all */
-  double sent_at, next_at;     /* next_at: when to do something; 0: wait */
-  char in[ROOM];
+  double sent_at;
   int in_size;
 };
 
 static struct client *clients;
+static double *due; /* when a client does something, 0 for never; apart, since it is looked at all the time */
 static int client_count, epoll_fd, port;
 static unsigned last_id;
-static long requests, failures[FAILURES], closed_idle, announced;
+static long requests, failures[FAILURES], closed_idle, announced, unserved;
 static double longest, gap, last_answer;
-static volatile sig_atomic_t over;
+static volatile sig_atomic_t over, marked;
 
 static double now(void) {
   struct timespec time;
@@ -70,9 +76,28 @@ static void end(int signal) {
   over = 1;
 }
 
+static void mark(int signal) {
+  (void)signal;
+  marked = 1;
+}
+
+static void wake_at(const struct client *client, double time) { due[client - clients] = time; }
+
 static void watch(struct client *client, uint32_t events, int operation) {
   struct epoll_event event = {.events = events, .data.ptr = client};
   epoll_ctl(epoll_fd, operation, client->fd, &event);
+}
+
+static void lose(struct client *client, int failure) {
+  if (failure >= 0) {
+    ++failures[failure];
+    if (!client->served) ++unserved;
+  }
+  if (client->kind != NEW && client->connected) client->lost = 1;
+  close(client->fd);
+  client->fd = -1;
+  client->owed = client->out_size = client->out_at = client->last = 0;
+  wake_at(client, now() + (failure >= 0 ? 10 : 0.01));
 }
 
 static void open_connection(struct client *client) {
@@ -81,25 +106,18 @@ static void open_connection(struct client *client) {
   client->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   const int on = 1;
   setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  client->in_size = client->out_size = client->out_at = client->owed = client->closing = 0;
+  client->in_size = client->out_size = client->out_at = client->owed = client->closing = client->served = 0;
   if (connect(client->fd, (struct sockaddr *)&address, sizeof address) != 0 && errno != EINPROGRESS) {
-    ++failures[REFUSED];
-    close(client->fd);
-    client->fd = -1;
-    client->next_at = now() + 10;
+    lose(client, REFUSED);
     return;
   }
   watch(client, EPOLLIN, EPOLL_CTL_ADD);
-  client->next_at = now();
+  wake_at(client, now());
 }
 
-static void lose(struct client *client, int failure) {
-  if (failure >= 0) ++failures[failure];
-  if (client->kind != NEW && client->connected) client->lost = 1;
-  close(client->fd);
-  client->fd = -1;
-  client->owed = 0;
-  client->next_at = now() + (failure >= 0 ? 10 : 0.01);
+static void pause_client(struct client *client) {
+  static const double pauses[KINDS] = {[THINK] = 10, [SPLIT] = 10, [POST] = 10, [PIPE] = 10, [SLOW] = 10, [IDLE] = 1000};
+  wake_at(client, client->kind == QUIET ? 0 : now() + pauses[client->kind] + 0.001);
 }
 
 static void compose(struct client *client) {
@@ -108,7 +126,7 @@ static void compose(struct client *client) {
   for (int i = 0; i < count; ++i) {
     client->id[i] = ++last_id;
     char *to = client->out + client->out_size;
-    const size_t room = sizeof client->out - (size_t)client->out_size;
+    const size_t room = ROOM - (size_t)client->out_size;
     if (client->kind == POST) {
       client->out_size += snprintf(to, room, "POST /echo?id=%u HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n",
                                    client->id[i], BODY);
@@ -130,13 +148,14 @@ static void send_some(struct client *client) {
   if (client->piece > 0 && size > client->piece) size = client->piece;
   const ssize_t sent = send(client->fd, client->out + client->out_at, (size_t)size, MSG_NOSIGNAL);
   if (sent < 0) {
-    if (errno == EAGAIN) client->next_at = now() + 1;
+    if (errno == EAGAIN) wake_at(client, now() + 1);
     else lose(client, errno == ECONNREFUSED ? REFUSED : RESET);
     return;
   }
   client->connected = 1;
   client->out_at += (int)sent;
-  client->next_at = client->out_at < client->out_size ? now() + PIECE_MS : 0;
+  if (client->out_at < client->out_size) wake_at(client, now() + PIECE_MS);
+  else if (client->owed == 0) pause_client(client);
 }
 
 /* 1 when there was a response, 0 when more has to come, -1 when it is wrong. */
@@ -167,6 +186,7 @@ static int take_response(struct client *client, int index) {
   } else {
     client->last_pid = atol(pid_at + 4);
     if (client->first_pid == 0) client->first_pid = client->last_pid;
+    client->served = 1;
     ++requests;
   }
   client->in[size] = kept;
@@ -176,7 +196,8 @@ static int take_response(struct client *client, int index) {
 }
 
 static void note_answer(struct client *client, double time) {
-  if (client->kind != SLOW && time - client->sent_at > longest) longest = time - client->sent_at;
+  const int counts = client->kind != SLOW && client->kind != QUIET;
+  if (counts && time - client->sent_at > longest) longest = time - client->sent_at;
   if (last_answer > 0 && time - last_answer > gap) gap = time - last_answer;
   last_answer = time;
 }
@@ -207,40 +228,66 @@ static void receive(struct client *client) {
     lose(client, -1);
     return;
   }
-  static const double pauses[KINDS] = {[THINK] = 10, [SPLIT] = 10, [POST] = 10, [PIPE] = 10, [SLOW] = 10, [IDLE] = 1000};
-  client->next_at = now() + pauses[client->kind] + 0.001;
+  /* The answer may have come before the end of the request: what is left of that goes out first. */
+  if (client->out_at == client->out_size) pause_client(client);
 }
 
-static void turn(struct client *client, double time) {
-  if (client->owed > 0 && time - client->sent_at > TIMEOUT_MS) {
-    lose(client, TIMEOUT);
-    return;
+/* Quiet clients ask once more, one after the other. */
+static void begin_end(double time) {
+  for (int i = 0; i < client_count; ++i) {
+    struct client *client = &clients[i];
+    if (client->kind != QUIET || client->fd < 0 || client->owed > 0) continue;
+    client->last = 1;
+    due[i] = time + i * QUIET_MS;
   }
-  if (client->next_at == 0 || client->next_at > time) return;
-  client->next_at = 0;
+}
+
+/* Whether somebody waits for a response, or is to ask yet. Who has waited for too long gives up. */
+static int look_for_owed(double time) {
+  int owed = 0;
+  for (int i = 0; i < client_count; ++i) {
+    struct client *client = &clients[i];
+    if (client->owed > 0 && time - client->sent_at > TIMEOUT_MS) lose(client, TIMEOUT);
+    owed += client->owed + client->last;
+  }
+  return owed > 0;
+}
+
+static void turn(struct client *client) {
+  wake_at(client, 0);
   if (client->fd < 0) {
     open_connection(client);
     return;
   }
   if (client->owed == 0) {
-    if (over) return;
-    compose(client);
+    if (client->out_at == client->out_size) {
+      if (over && !client->last) return;
+      client->last = 0;
+      compose(client);
+    }
   }
   send_some(client);
 }
 
 static void add_clients(enum kind kind, int count) {
-  clients = realloc(clients, sizeof *clients * (size_t)(client_count + count));
-  if (clients == NULL) exit(2);
-  for (int i = 0; i < count; ++i) {
-    memset(&clients[client_count], 0, sizeof *clients);
-    clients[client_count].kind = kind;
-    clients[client_count].fd = -1;
-    clients[client_count++].next_at = 0.001;
+  const int all = client_count + count;
+  clients = realloc(clients, sizeof *clients * (size_t)all);
+  due = realloc(due, sizeof *due * (size_t)all);
+  if (clients == NULL || due == NULL) exit(2);
+  for (; client_count < all; ++client_count) {
+    struct client *client = &clients[client_count];
+    memset(client, 0, sizeof *client);
+    client->kind = kind;
+    client->fd = -1;
+    client->out = malloc(ROOM);
+    client->in = malloc(ROOM);
+    if (client->out == NULL || client->in == NULL) exit(2);
+    due[client_count] = kind == QUIET ? now() + client_count * QUIET_MS : 0.001;
   }
 }
 
-static void report(void) {
+/* How many have failed. */
+static long report(void) {
   long failed = 0;
   int kept = 0, survived = 0, moved = 0;
   for (int i = 0; i < FAILURES; ++i) failed += failures[i];
@@ -252,11 +299,13 @@ static void report(void) {
     if (clients[i].first_pid != clients[i].last_pid) ++moved;
   }
   printf("{\"requests\":%ld,\"failed\":%ld,\"connections\":%d,\"survived\":%d,\"moved\":%d,\"longest\":%.1f,\"gap\":%.1f,"
-         "\"closedIdle\":%ld,\"announced\":%ld",
-         requests, failed, kept, survived, moved, longest, gap, closed_idle, announced);
+         "\"closedIdle\":%ld,\"announced\":%ld,\"unserved\":%ld",
+         requests, failed, kept, survived, moved, longest, gap, closed_idle, announced, unserved);
   for (int i = 0; i < FAILURES; ++i) printf(",\"%s\":%ld", failure_names[i], failures[i]);
   printf("}\n");
-  exit(failed > 0 ? 1 : 0);
+  fflush(stdout);
+  longest = gap = 0;
+  return failed;
 }
 
 int main(int argc, char **argv) {
@@ -282,24 +331,33 @@ int main(int argc, char **argv) {
   setrlimit(RLIMIT_NOFILE, &limit);
   signal(SIGTERM, end);
   signal(SIGINT, end);
+  signal(SIGUSR1, mark);
   epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   const double last = now() + atof(argv[2]) * 1e3;
-  double next_look = 0;
+  double next_turn = 0, next_look = 0;
+  int ending = 0;
   for (;;) {
     struct epoll_event events[256];
     const int count = epoll_wait(epoll_fd, events, 256, 1);
     for (int i = 0; i < count; ++i) receive(events[i].data.ptr);
     const double time = now();
     if (time >= last) over = 1;
-    if (time < next_look) continue;
-    next_look = time + 0.5;
-    int owed = 0;
-    for (int i = 0; i < client_count; ++i) {
-      turn(&clients[i], time);
-      owed += clients[i].owed;
+    if (marked) {
+      marked = 0;
+      report();
     }
+    if (time < next_turn) continue;
+    next_turn = time + 0.5;
+    if (over && !ending) {
+      ending = 1;
+      begin_end(time);
+    }
+    for (int i = 0; i < client_count; ++i)
+      if (due[i] != 0 && due[i] <= time) turn(&clients[i]);
+    if (time < next_look && !ending) continue;
+    next_look = time + LOOK_MS;
     /* Whoever waits for a response waits for it to the end. */
-    if (over && owed == 0) break;
+    if (!look_for_owed(time) && ending) break;
   }
-  report();
+  return report() > 0 ? 1 : 0;
 }
