@@ -92,6 +92,7 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
                            InstanceMethod<&EngineWrap::ResumeFile>("resumeFile"),
                            InstanceMethod<&EngineWrap::Expire>("expire"),
                            InstanceMethod<&EngineWrap::Yield>("yield"),
+                           InstanceMethod<&EngineWrap::BeginNoMore>("beginNoMore"),
                            InstanceMethod<&EngineWrap::Unparsed>("unparsed"),
                            InstanceMethod<&EngineWrap::Close>("close"),
                            InstanceMethod<&EngineWrap::CloseListed>("closeListed"),
@@ -281,6 +282,11 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
 
   Napi::Value Yield(const Napi::CallbackInfo& info) {
     return Napi::Boolean::New(info.Env(), engine_->Yield(Int(info, 0)));
+  }
+
+  Napi::Value BeginNoMore(const Napi::CallbackInfo& info) {
+    engine_->BeginNoMore();
+    return info.Env().Undefined();
   }
 
   Napi::Value Unparsed(const Napi::CallbackInfo& info) {

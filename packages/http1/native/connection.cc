@@ -37,6 +37,7 @@ Connection* ConnectionTable::Open(int fd) {
   connection.deferred_round = 0;
   connection.body_waiting = false;
   connection.unparsed = false;
+  connection.in_hand = false;
   connection.generation.fetch_add(1, std::memory_order_release);
   return &connection;
 }

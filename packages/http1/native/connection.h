@@ -57,6 +57,7 @@ struct Connection {
   bool at_end = false;        // the queue said EV_EOF or recv() returned 0
   bool body_waiting = false;  // a reader waits for readiness to read the body
   bool unparsed = false;      // input may have a whole head: no more need come
+  bool in_hand = false;       // its engine has delivered a request and not ended the response
 
   void SetPhase(Phase next, int64_t until) {
     phase.store(next, std::memory_order_relaxed);

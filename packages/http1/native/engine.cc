@@ -146,6 +146,7 @@ void Engine::Rearm(int fd, const Connection& connection) {
 // The descriptor is only named: it stays ours until Close(), so that its number cannot come back before the
 // queue has let go of it.
 void Engine::ListClosing(int fd, Connection& connection) {
+  LetGo(connection);
   connection.SetPhase(Phase::kClosing, kNoDeadline);
   NameClosing(fd);
 }
@@ -172,6 +173,7 @@ bool Engine::Unparsed(int fd) const {
 bool Engine::Close(int fd) {
   Connection* const connection = ConnectionTable::Shared().Find(fd);
   if (connection == nullptr) return false;
+  if (connection->owner == id_) LetGo(*connection);
   ConnectionTable::Shared().Close(*connection);
   close(fd);
   memory_.counters[layout::kClosed] += 1;

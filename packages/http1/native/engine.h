@@ -99,6 +99,8 @@ class Engine {
   // Takes a connection that waits for a request, and whose event this thread has, out of service. False when
   // it does not, or must not: it has something to write, or to throw away.
   bool Yield(int fd);
+  // From now on it delivers none of the requests that wait behind those in hand: it yields their connections.
+  void BeginNoMore() { begins_no_more_ = true; }
   // Whether what was read of the connection may have a whole head, though no event tells of it.
   [[nodiscard]] bool Unparsed(int fd) const;
   // Forgets and closes a connection. False when it is none of ours.
@@ -161,6 +163,8 @@ class Engine {
   void Retire(int fd, Connection& connection);
   void Linger(int fd, Connection& connection);
   void Abort(int fd, Connection& connection);
+  void TakeInHand(Connection& connection);
+  void LetGo(Connection& connection);
   [[nodiscard]] bool BodyIsTooLong(const Connection& connection) const;
 
   const uint32_t id_;
@@ -180,6 +184,7 @@ class Engine {
   uint32_t record_count_ = 0;
   uint32_t round_ = 0;  // flushes so far
   int listener_ = -1;
+  bool begins_no_more_ = false;
 };
 
 // Writes the descriptors of connections whose deadline has passed and whose event is armed. Any thread.

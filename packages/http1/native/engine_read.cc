@@ -184,6 +184,7 @@ void Engine::Deliver(int fd, Connection& connection, const Head& head, uint32_t 
   connection.body_waiting = false;
   connection.thrown_away = 0;
   connection.SetPhase(Phase::kHandling, kNoDeadline);
+  TakeInHand(connection);
   const bool has_body = head.chunked || head.content_length > 0;
   // A client that has begun to send the body does not wait for permission (RFC 9110 section 10.1.1).
   connection.expects_continue = head.expects_continue && body.consumed == 0;

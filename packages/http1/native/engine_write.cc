@@ -179,7 +179,7 @@ void Engine::ComposeFraming(int32_t flags, double length, Connection& connection
 // leave in the same packet. The next flush sends it in any case.
 bool Engine::MayDefer(const Connection& connection, int32_t flags, size_t size) const {
   constexpr int32_t kNotInOnePiece = layout::kBodyReference | layout::kBodyFile | layout::kMoreFollows;
-  return !connection.input.empty() && !HandingOver() && (flags & kNotInOnePiece) == 0 &&
+  return !connection.input.empty() && !HandingOver() && !begins_no_more_ && (flags & kNotInOnePiece) == 0 &&
          connection.keep_alive && !connection.close_after && connection.body.Complete() &&
          connection.output.size() + size <= kMostDeferred;
 }
@@ -276,15 +276,29 @@ bool Engine::BodyIsTooLong(const Connection& connection) const {
          connection.body.Remaining() > limits_.drain;
 }
 
+void Engine::TakeInHand(Connection& connection) {
+  connection.in_hand = true;
+  ++memory_.control[layout::kInHand];
+}
+
+void Engine::LetGo(Connection& connection) {
+  if (!connection.in_hand) return;
+  connection.in_hand = false;
+  --memory_.control[layout::kInHand];
+}
+
 // The response is complete.
 layout::EntryOutcome Engine::Finish(int fd, Connection& connection) {
   ++connection.requests;
+  // Before the next request of the connection comes in hand.
+  LetGo(connection);
   switch (Proceed(fd, connection)) {
     case Sent::kAll:
       return layout::kDone;
     case Sent::kBlocked:
       // Counted again when the rest has been written.
       --connection.requests;
+      TakeInHand(connection);
       connection.SetPhase(Phase::kWriting, kNoDeadline);
       return layout::kBlocked;
     case Sent::kGone:
@@ -305,7 +319,7 @@ Engine::Sent Engine::Proceed(int fd, Connection& connection) {
       connection.SetPhase(Phase::kDraining, now_ + timeouts_.drain);
       Rearm(fd, connection);
     }
-  } else if (HandingOver()) {
+  } else if (HandingOver() || (begins_no_more_ && !connection.input.empty())) {
     return Leave(fd, connection);
   } else if (!connection.input.empty()) {
     return ParseKept(fd, connection);
@@ -316,7 +330,7 @@ Engine::Sent Engine::Proceed(int fd, Connection& connection) {
   return Sent::kAll;
 }
 
-// The next request is another process's: the connection goes out of service, and its event stays disabled.
+// The next request is another process's, or another thread's: the connection goes out of service, and its event stays disabled.
 Engine::Sent Engine::Leave(int fd, Connection& connection) {
   const Sent sent = SendWaiting(fd, connection, false);
   if (sent != Sent::kAll) return sent;

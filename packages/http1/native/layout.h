@@ -81,6 +81,7 @@ enum Control : uint8_t {
   kStillBlocked,
   kFirst,   // index of the first record that flush() added
   kYields,  // connections that this engine has yielded so far
+  kInHand,  // requests that were delivered and are not answered to their end
   kControlSize,
 };
 

@@ -34,6 +34,7 @@ export interface NativeEngine {
   resumeFile(descriptor: number, generation: number, file: number, at: number, left: number): number
   expire(descriptor: number, now: number): boolean
   yield(descriptor: number): boolean
+  beginNoMore(): void
   unparsed(descriptor: number): boolean
   close(descriptor: number): boolean
   closeListed(): void

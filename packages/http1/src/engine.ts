@@ -203,6 +203,19 @@ export class Engine {
   }
 
   /**
+   * From now on it begins none of the requests that wait behind those in hand, and yields their connections instead
+   * (see {@link yields}): for an engine whose thread is to end. The caller gives it no more events.
+   */
+  beginNoMore(): void {
+    this.#memory.native.beginNoMore()
+  }
+
+  /** Requests that were delivered, and whose responses have not been handed to the kernel to their last byte. */
+  get inHand(): number {
+    return this.#memory.control[CONTROL.inHand] ?? 0
+  }
+
+  /**
    * Whether bytes of the connection were read and not parsed, as of one that was adopted: read() has to be given an
    * event of it although there is none.
    */

@@ -71,6 +71,8 @@ export interface Config {
   }
   /** Most requests that a worker takes at a time. */
   batch: number
+  /** Handlers that a worker may have done with before it is renewed; 0: any number. */
+  recycle: number
   /** Targets that a new process asks its own handlers for before it takes over. */
   selfTest: string[]
 }
@@ -198,6 +200,10 @@ export const configSchema = (
     batch: described(
       'requests that a worker takes at a time',
       v.optional(wholeNumber('a batch size', 1, 256), 16),
+    ),
+    recycle: described(
+      'handlers of files that a worker may have done with before it is renewed by a new thread, for their code stays in its memory; 0: any number',
+      v.optional(wholeNumber('a number of handlers', 0, Number.MAX_SAFE_INTEGER), 100),
     ),
     selfTest: described(
       'paths that a new process asks its own handlers for before it takes over; each has to answer 2xx or 3xx',

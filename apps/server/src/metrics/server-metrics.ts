@@ -127,7 +127,7 @@ function mountSample(rows: readonly MountRow[], value: number): Sample {
   return { labels: { prefix, host }, value }
 }
 
-function stateMetrics({ version, health }: Measured): MetricFamily[] {
+function stateMetrics({ version, health, counters }: Measured): MetricFamily[] {
   return [
     {
       name: 'x_server_info',
@@ -147,5 +147,10 @@ function stateMetrics({ version, health }: Measured): MetricFamily[] {
       help: 'Worker threads that serve.',
       samples: [{ value: health.workers }],
     },
+    totals(counters)(
+      'x_server_worker_recycles_total',
+      'Times that a new thread took the place of a worker that had loaded too much.',
+      'workerRecycles',
+    ),
   ]
 }

@@ -116,6 +116,8 @@ class Supervisor implements RunningServer, Control {
     this.#options = options
     this.#memory = ServerMemory.create(config.workers)
     this.#table = new MountTable({
+      // While a worker is renewed it has two threads.
+      members: 2 * config.workers,
       cleanup: ({ prefix, host, generation }) => {
         if (!isSelfTest(prefix)) log.info({ mount: prefix, host, generation }, 'cleaned up')
         this.#showMounts()
@@ -194,13 +196,13 @@ class Supervisor implements RunningServer, Control {
         this.#showMounts()
       },
       ready: () => {
-        this.#memory.countWorker(1)
         this.#showMounts()
       },
       died: (worker, consumer) => {
-        if (consumer !== undefined) this.#memory.countWorker(-1)
         this.#release(worker, consumer)
       },
+      mayRenew: () => this.#mayRenew(),
+      patience: () => this.#config.timeouts.drain,
     })
     await this.#workers.start()
     for (const mount of config.mounts) {
@@ -236,6 +238,12 @@ class Supervisor implements RunningServer, Control {
     }
     this.#log.info({ from: takeOver.pid, connections: taken.length }, 'taken over')
     this.#following = this.#follow(takeOver).finally(() => (this.#following = undefined))
+  }
+
+  /** A stop and a restart come first, also one that is not over. */
+  #mayRenew(): boolean {
+    const restarting = this.#handOver?.busy === true || this.#handOver?.expected === true
+    return this.#stopping === undefined && !restarting && this.#following === undefined
   }
 
   /** Takes what the old process has still to answer, as it does. */

@@ -8,6 +8,7 @@ import { loadHandler } from '../handlers/handler-module.ts'
 import { createLog } from '../log.ts'
 import { AccessLog } from './access-log.ts'
 import { ConnectionLimit } from './connection-limit.ts'
+import { DeadModules } from './dead-modules.ts'
 import { MountedHandler } from './mounted-handler.ts'
 import type { HandlerHost } from './mounted-handler.ts'
 import { Readiness } from './readiness.ts'
@@ -44,10 +45,19 @@ const host: HandlerHost = {
   counters: () => memory.counters(),
 }
 
+const deadModules = new DeadModules(data.recycle, () => {
+  tell({ type: 'worn' })
+})
+
 async function prepare(spec: MountSpec, mount: Mount<MountSpec>): Promise<MountedHandler> {
-  const handler = new MountedHandler(await loadHandler(spec, mount.generation), mount, host)
-  await handler.module.init?.(handler.context(''))
-  return handler
+  try {
+    const handler = new MountedHandler(await loadHandler(spec, mount.generation), mount, host)
+    await handler.module.init?.(handler.context(''))
+    return handler
+  } catch (error) {
+    deadModules.add(spec)
+    throw error
+  }
 }
 
 async function dispose(handler: MountedHandler): Promise<void> {
@@ -57,6 +67,7 @@ async function dispose(handler: MountedHandler): Promise<void> {
     const { prefix, generation } = handler.mount
     log.error({ err: error, mount: prefix, generation, worker: data.worker }, 'the cleanup failed')
   }
+  deadModules.add(handler.mount.spec)
 }
 
 const accessLog = data.logRequests ? new AccessLog(data.worker) : undefined
@@ -66,7 +77,7 @@ const engine = new Engine({
   limits: data.limits,
   timeouts: data.timeouts,
   batch: data.batch,
-  counters: memory.stripe(data.worker),
+  counters: memory.stripe(data.stripe),
   readable: (descriptor) => readiness.readable(descriptor),
   writable: (descriptor) => readiness.writable(descriptor),
   onPending: () => {
@@ -83,7 +94,7 @@ const loop = new ServeLoop({
   batch: data.batch,
   log,
   memory,
-  limit: new ConnectionLimit(memory, data.worker, data.connections),
+  limit: new ConnectionLimit(memory, data.stripe, data.connections),
   listenerRetired: () => {
     tell({ type: 'listener-retired' })
   },
@@ -101,6 +112,15 @@ function showMounts(current: MountInfo<MountSpec>[]): void {
   mountsWaited = []
 }
 
+/** Connections that wait for a request are in no thread's hands. What is in hand here may take as long as it likes. */
+async function retire(): Promise<void> {
+  loop.stop()
+  engine.beginNoMore()
+  table.close()
+  await Promise.all([loop.emptyHanded(), table.closed])
+  await leave()
+}
+
 async function leave(): Promise<void> {
   loop.stop()
   // Not before all handlers here are cleaned up.
@@ -114,8 +134,10 @@ async function leave(): Promise<void> {
 
 port.on('message', (message: ToWorker) => {
   if (message.type === 'mounts') showMounts(message.mounts)
+  else if (message.type === 'retire') void retire()
   else void leave()
 })
 
 loop.start()
+if (data.renewal) memory.count(data.stripe, 'workerRecycles')
 tell({ type: 'ready', consumer: queue.consumer })
