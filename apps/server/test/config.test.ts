@@ -103,7 +103,7 @@ test.each([
   [{ timeouts: { drain: 0 } }, ': timeouts.drain: 0 is not a time in milliseconds; use 1 to 2147483647'],
   [
     { limits: { heads: 1 } },
-    ': limits.heads: is not a known key; use connections, requestsPerConnection, head, requestTarget, headers, body, bodyRate, chunkExtensions, drain',
+    ': limits.heads: is not a known key; use connections, connectionsPerAddress, requestsPerConnection, head, requestTarget, headers, body, bodyRate, chunkExtensions, drain',
   ],
   [{ mounts: {} }, ': mounts: {} is not a list of mounts; write [ { … } ]'],
   [{ mounts: [{ module: 'builtin:welcome' }] }, ': mounts[0].prefix: is missing; add it'],

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "address_limit.h"
 #include "connection.h"
 #include "engine.h"
 #include "hand_over.h"
@@ -394,6 +395,12 @@ Napi::Value Counts(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// limitConnectionsPerAddress(most): 0 for no bound.
+Napi::Value LimitConnectionsPerAddress(const Napi::CallbackInfo& info) {
+  http1::AddressLimit::SetMost(Uint(info, 0));
+  return info.Env().Undefined();
+}
+
 // setHandingOver(on)
 Napi::Value SetHandingOver(const Napi::CallbackInfo& info) {
   http1::SetHandingOver(Int(info, 0) != 0);
@@ -459,6 +466,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("expired", Napi::Function::New<Expired>(env));
   exports.Set("abandon", Napi::Function::New<Abandon>(env));
   exports.Set("inHand", Napi::Function::New<InHand>(env));
+  exports.Set("limitConnectionsPerAddress", Napi::Function::New<LimitConnectionsPerAddress>(env));
   exports.Set("setHandingOver", Napi::Function::New<SetHandingOver>(env));
   exports.Set("yielded", Napi::Function::New<Yielded>(env));
   exports.Set("exportState", Napi::Function::New<ExportState>(env));

@@ -38,6 +38,8 @@ Connection* ConnectionTable::Open(int fd) {
   connection.body_waiting = false;
   connection.unparsed = false;
   connection.in_hand = false;
+  connection.refused = false;
+  connection.address = {};
   connection.generation.fetch_add(1, std::memory_order_release);
   return &connection;
 }
@@ -57,6 +59,10 @@ Connection* ConnectionTable::Find(int fd, uint32_t generation) {
 }
 
 void ConnectionTable::Close(Connection& connection) {
+  if (connection.address.kind != ClientAddress::kNone) {
+    AddressLimit::Shared().Leave(connection.address, connection.refused);
+    connection.address = {};
+  }
   connection.input.Clear();
   connection.output.Clear();
   connection.SetPhase(Phase::kFree, kNoDeadline);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "address_limit.h"
 #include "body_decoder.h"
 #include "byte_buffer.h"
 
@@ -38,6 +39,7 @@ struct Connection {
   std::atomic<int64_t> deadline{kNoDeadline};
 
   int64_t until = kNoDeadline;  // the deadline that it had when it was yielded
+  ClientAddress address;        // that it is counted for
   uint32_t owner = 0;           // engine that has the request in hand
   uint32_t requests = 0;
   uint64_t bytes_in = 0;
@@ -57,6 +59,7 @@ struct Connection {
   bool at_end = false;        // the queue said EV_EOF or recv() returned 0
   bool body_waiting = false;  // a reader waits for readiness to read the body
   bool unparsed = false;      // input may have a whole head: no more need come
+  bool refused = false;       // its address has too many, and it is only told so
   bool in_hand = false;       // its engine has delivered a request and not ended the response
 
   void SetPhase(Phase next, int64_t until) {

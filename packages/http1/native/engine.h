@@ -71,7 +71,9 @@ class Engine {
   void SetQueue(const EngineQueue& queue) { queue_ = queue; }
   uint32_t AddLine(std::string_view line);
 
-  // Accepts up to `most` connections; control[kAcceptErrno] says why it stopped early, 0 for EAGAIN.
+  // Takes up to `most` connections out of the backlog; control[kAcceptErrno] says why it stopped early, and
+  // control[kBacklogEmpty] that there are no more. Those that their address has too many of may be closed at
+  // once.
   uint32_t Accept(int listener, uint32_t most);
   // Reads the descriptors of `count` kevent records. Returns the number of request records.
   uint32_t Read(const char* events, uint32_t count);
@@ -119,6 +121,9 @@ class Engine {
     bool closing;
   };
 
+  // False: the connection was closed, and `error` says why, 0 for one that its address has too many of.
+  bool TakeIn(int fd, const ClientAddress& address, int64_t deadline, int& error);
+  void RefuseAddress(int fd, Connection& connection);
   void StartLists();
   void NameRearm(int fd, bool drained);
   void NameClosing(int fd);

@@ -330,7 +330,8 @@ Engine::Sent Engine::Proceed(int fd, Connection& connection) {
   return Sent::kAll;
 }
 
-// The next request is another process's, or another thread's: the connection goes out of service, and its event stays disabled.
+// The next request is another process's, or another thread's: the connection goes out of service, and its
+// event stays disabled.
 Engine::Sent Engine::Leave(int fd, Connection& connection) {
   const Sent sent = SendWaiting(fd, connection, false);
   if (sent != Sent::kAll) return sent;

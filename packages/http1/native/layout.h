@@ -79,9 +79,10 @@ enum Control : uint8_t {
   kRefusedStatus,
   kBodyDone,
   kStillBlocked,
-  kFirst,   // index of the first record that flush() added
-  kYields,  // connections that this engine has yielded so far
-  kInHand,  // requests that were delivered and are not answered to their end
+  kFirst,         // index of the first record that flush() added
+  kYields,        // connections that this engine has yielded so far
+  kBacklogEmpty,  // 1: the last accept() has seen it so
+  kInHand,        // requests that were delivered and are not answered to their end
   kControlSize,
 };
 
@@ -98,6 +99,7 @@ enum Counter : uint8_t {
   kClosed,
   kParseErrors,
   kTimeouts,
+  kRefused,  // at the bound of their address
   kCounterSize,
 };
 

@@ -89,6 +89,7 @@ interface Binding {
   expired(now: number, out: Int32Array): number
   abandon(descriptor: number): boolean
   inHand(descriptor: number): boolean
+  limitConnectionsPerAddress(most: number): void
   setHandingOver(on: 0 | 1): void
   yielded(out: Int32Array): number
   exportState(descriptor: number): Buffer | undefined

@@ -84,6 +84,11 @@ export class Engine {
     return this.#memory.control[CONTROL.acceptErrno] ?? 0
   }
 
+  /** Whether the last accept() has taken all that waited. */
+  get backlogEmpty(): boolean {
+    return this.#memory.control[CONTROL.backlogEmpty] === 1
+  }
+
   /** Descriptors that go back to the queue after the last read() or flush(): `rearmCount` of them. */
   get rearm(): Int32Array {
     return this.#memory.rearm
@@ -113,7 +118,7 @@ export class Engine {
 
   /**
    * Accepts at most `max` connections, non-blocking and CLOEXEC, and returns their number; `accepted` has their
-   * descriptors. Connections that died in the backlog are skipped. See `acceptErrno`.
+   * descriptors. Connections that died in the backlog are skipped. See `acceptErrno` and `backlogEmpty`.
    */
   accept(listener: number, max: number): number {
     return this.#memory.native.accept(listener, Math.min(max, this.#memory.accepted.length))

@@ -1,6 +1,6 @@
 export type { ConnectionCounts } from './binding.ts'
 export type { RequestBody } from './body.ts'
-export { abandon, connections, expired, inHand, monotonicNow } from './connections.ts'
+export { abandon, connections, expired, inHand, limitConnectionsPerAddress, monotonicNow } from './connections.ts'
 export { Engine, type EngineOptions } from './engine.ts'
 export { Http1Error, type Http1ErrorDetails } from './errors.ts'
 export { fileBody, type FileBody } from './file-body.ts'

@@ -70,7 +70,7 @@ export const OUTCOME = { done: 0, blocked: 1, gone: 2 } as const
 export const LENGTH_STRIDE = 3
 export const LENGTH = { content: 0, progress: 1, fileOffset: 2 } as const
 
-export const CONTROL_SIZE = 11
+export const CONTROL_SIZE = 12
 export const CONTROL = {
   rearmCount: 0,
   closingCount: 1,
@@ -82,7 +82,8 @@ export const CONTROL = {
   stillBlocked: 7,
   first: 8,
   yields: 9,
-  inHand: 10,
+  backlogEmpty: 10,
+  inHand: 11,
 } as const
 
 /** Names of the counters, in the order in which an engine's `counters` hold them. */
@@ -98,4 +99,5 @@ export const counterNames = [
   'closed',
   'parseErrors',
   'timeouts',
+  'refused',
 ] as const

@@ -43,6 +43,8 @@ export interface ConfigTimeouts extends Partial<Timeouts> {
 export interface ConfigLimits extends Partial<Limits> {
   /** Connections at once; without a bound when left out. */
   connections?: number
+  /** Connections at once of one client address, an IPv6 one being its /64; without a bound when left out. */
+  connectionsPerAddress?: number
 }
 
 export interface ConfigMount {
@@ -226,6 +228,10 @@ const pathSchema = v.pipe(
 const limitsSchema = strictObject({
   connections: described(
     'connections at once; who comes then waits in the backlog',
+    v.exactOptional(wholeNumber('a number of connections', 1, 1_000_000)),
+  ),
+  connectionsPerAddress: described(
+    'connections at once of one client address, where all of the /64 of an IPv6 address are one; the next is answered 503 and closed',
     v.exactOptional(wholeNumber('a number of connections', 1, 1_000_000)),
   ),
   requestsPerConnection: described(

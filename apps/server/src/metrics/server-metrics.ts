@@ -55,6 +55,11 @@ function connectionMetrics({ counters, connections }: Measured): MetricFamily[] 
   return [
     total('x_server_connections_accepted_total', 'Connections that were accepted.', 'accepted'),
     total('x_server_connections_closed_total', 'Connections that were closed.', 'closed'),
+    total(
+      'x_server_connections_refused_total',
+      'Connections that were too many of their address, by limits.connectionsPerAddress.',
+      'refused',
+    ),
     {
       name: 'x_server_accept_pauses_total',
       type: 'counter',

@@ -6,6 +6,7 @@ import {
   connections,
   connectionState,
   inHand,
+  limitConnectionsPerAddress,
   monotonicNow,
   releaseConnection,
   setHandingOver,
@@ -177,6 +178,7 @@ class Supervisor implements RunningServer, Control {
         ? openListener(config)
         : { listener: adoptListener(takeOver.listener), keep: false }
     this.#listener = listener
+    limitConnectionsPerAddress(config.limits.connectionsPerAddress)
     this.#control = await (takeOver === undefined
       ? ControlServer.listen(control, this)
       : ControlServer.listenBeside(control, this))

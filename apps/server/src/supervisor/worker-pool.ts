@@ -236,8 +236,9 @@ async function settledWithin(promise: Promise<void>, limit: number): Promise<boo
   return settled
 }
 
-/** The limits of a connection, and that of their number. */
-function bounds({ limits: { connections, ...limits } }: Config): Pick<WorkerData, 'limits' | 'connections'> {
+/** The limits of a connection, and that of their number. What an address may have, the process bounds. */
+function bounds({ limits: all }: Config): Pick<WorkerData, 'limits' | 'connections'> {
+  const { connections, connectionsPerAddress, ...limits } = all
   return { limits, connections }
 }
 

@@ -184,7 +184,7 @@ export class ServeLoop {
     let accepted = engine.accept(listener, room)
     for (;;) {
       for (let index = 0; index < accepted; index++) this.#add(engine.accepted[index] as number)
-      if (!retiring || accepted < ACCEPT) break
+      if (!retiring || engine.backlogEmpty || engine.acceptErrno !== 0) break
       accepted = engine.accept(listener, ACCEPT)
     }
     if (retiring) {
@@ -199,7 +199,7 @@ export class ServeLoop {
       }, ACCEPT_PAUSE)
       return
     }
-    this.#change(listener, EV_ENABLE, accepted < room ? NOTE_NODATA | NOTE_DRAINED : NOTE_NODATA)
+    this.#change(listener, EV_ENABLE, engine.backlogEmpty ? NOTE_NODATA | NOTE_DRAINED : NOTE_NODATA)
   }
 
   #acceptAgain(): void {
