@@ -454,6 +454,11 @@ Napi::Object Layout(Napi::Env env) {
   set("lengthStride", layout::kLengthStride);
   set("controlSize", layout::kControlSize);
   set("counterSize", layout::kCounterSize);
+  auto bounds = Napi::Array::New(env);
+  for (const int64_t bound : layout::kDurationBounds) {
+    bounds.Set(bounds.Length(), Napi::Number::New(env, static_cast<double>(bound)));
+  }
+  result.Set("durationBounds", bounds);
   return result;
 }
 

@@ -38,6 +38,7 @@ struct Connection {
   // Monotonic milliseconds. Relaxed, for the same reason.
   std::atomic<int64_t> deadline{kNoDeadline};
 
+  int64_t started = 0;          // nanoseconds; see Engine::Count()
   int64_t until = kNoDeadline;  // the deadline that it had when it was yielded
   ClientAddress address;        // that it is counted for
   uint32_t owner = 0;           // engine that has the request in hand
@@ -120,6 +121,9 @@ void ConnectionTable::ForEach(Visit visit) {
     }
   }
 }
+
+// Nanoseconds of CLOCK_MONOTONIC.
+int64_t MonotonicNanoseconds();
 
 // Milliseconds of CLOCK_MONOTONIC, at the kernel's tick resolution.
 int64_t MonotonicMilliseconds();

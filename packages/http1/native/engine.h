@@ -162,6 +162,7 @@ class Engine {
   Sent SendFile(int fd, Connection& connection, int file, int64_t at, int64_t left, int64_t& sent);
   void SendDeferred(const std::vector<Name>& names);
   void CountResponse(int32_t status);
+  void CountDurations();
   layout::EntryOutcome Finish(int fd, Connection& connection);
   Sent Proceed(int fd, Connection& connection);
   Sent Leave(int fd, Connection& connection);
@@ -184,6 +185,8 @@ class Engine {
   std::vector<char> scratch_;
   DateLine date_;
   int64_t now_ = 0;
+  int64_t began_ = 0;              // nanoseconds: when this read or flush began, as far as that was asked for
+  std::vector<int64_t> answered_;  // when the requests whose responses this flush has ended began
   size_t arena_used_ = 0;
   size_t fields_used_ = 0;
   uint32_t record_count_ = 0;

@@ -81,7 +81,7 @@ interface Binding {
     counters: Float64Array,
     accepted: Int32Array,
   ) => NativeEngine
-  readonly layout: Readonly<Record<string, number>>
+  readonly layout: Readonly<Record<string, number | readonly number[]>>
   listen(host: string, port: number, path: string, backlog: number, reusePort: 0 | 1): number | Failure
   localAddress(descriptor: number): NativeAddress | Failure
   peerAddress(descriptor: number, generation: number): NativeAddress | Failure

@@ -1,8 +1,9 @@
+import { durationBounds, durationCounter } from '@x/http1'
 import type { ConnectionCounts } from '@x/http1'
 import type { ServerHealth } from '../handler.ts'
 import { mountName } from '../config/mount-name.ts'
 import type { MountRow } from '../status/mount-row.ts'
-import { exposition } from './exposition.ts'
+import { boundText, exposition } from './exposition.ts'
 import type { MetricFamily, Sample } from './exposition.ts'
 import { processMetrics } from './process-metrics.ts'
 
@@ -43,11 +44,31 @@ function trafficMetrics({ counters }: Measured): MetricFamily[] {
         value: counters[`responses${status}`] ?? 0,
       })),
     },
+    durationMetric(counters),
     total('x_server_received_bytes_total', 'Bytes that were read from connections.', 'bytesIn'),
     total('x_server_sent_bytes_total', 'Bytes that were written to connections.', 'bytesOut'),
     total('x_server_parse_errors_total', 'Requests that were refused as malformed.', 'parseErrors'),
     total('x_server_timeouts_total', 'Connections that were ended by a timeout.', 'timeouts'),
   ]
+}
+
+/** The counters have each request in one bucket; here a bucket has all that lasted no longer than its bound. */
+function durationMetric(counters: Measured['counters']): MetricFamily {
+  let count = 0
+  const buckets = [...durationBounds, Infinity].map((bound): Sample => {
+    count += counters[durationCounter(bound)] ?? 0
+    return { suffix: '_bucket', labels: { le: boundText(bound) }, value: count }
+  })
+  return {
+    name: 'x_server_request_duration_seconds',
+    type: 'histogram',
+    help: "Time from the read of a head's last byte until the kernel has taken the response's last byte.",
+    samples: [
+      ...buckets,
+      { suffix: '_sum', value: counters.durationSum ?? 0 },
+      { suffix: '_count', value: count },
+    ],
+  }
 }
 
 function connectionMetrics({ counters, connections }: Measured): MetricFamily[] {
