@@ -178,7 +178,11 @@ export class WorkerPool {
     const [old, another] = this.#of(worker)
     // With another one the last renewal still goes on, or it is dying and has a successor.
     if (this.#stopping || old?.state !== 'serving' || another !== undefined || !this.#parts.mayRenew()) return
-    const renewed = await this.#start(worker, 'coming', FIRST_PAUSE)
+    const renewed = await this.#start(worker, 'coming', FIRST_PAUSE).catch((error: unknown) => {
+      if (!this.#stopping) throw error
+    })
+    // All have been told to leave, or were ended.
+    if (renewed === undefined || this.#stopping) return
     renewed.state = 'serving'
     const threads = { thread: old.thread.threadId, by: renewed.thread.threadId }
     // Where it has died meanwhile, the new one is its successor already.
