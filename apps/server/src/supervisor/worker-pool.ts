@@ -177,7 +177,7 @@ export class WorkerPool {
     const { log, memory } = this.#parts
     const [old, another] = this.#of(worker)
     // With another one the last renewal still goes on, or it is dying and has a successor.
-    if (this.#stopping || old?.state !== 'serving' || another !== undefined || !this.#parts.mayRenew()) return
+    if (old?.state !== 'serving' || another !== undefined || !this.#parts.mayRenew()) return
     const renewed = await this.#start(worker, 'coming', FIRST_PAUSE).catch((error: unknown) => {
       if (!this.#stopping) throw error
     })
