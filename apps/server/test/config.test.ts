@@ -39,6 +39,7 @@ test('without a file it is the welcome page on port 8080 of this host', () => {
     timeouts: { drain: 30_000 },
     log: { level: 'info', requests: false },
     batch: 16,
+    recycle: 100,
     selfTest: [],
   })
 })
@@ -94,6 +95,7 @@ test.each([
   [{ workers: 0 }, ': workers: 0 is not a number of workers; use 1 to 64'],
   [{ selfTest: ['a b'] }, ': selfTest[0]: "a b" is not a path; begin it with / and encode it'],
   [{ batch: 0 }, ': batch: 0 is not a batch size; use 1 to 256'],
+  [{ recycle: -1 }, ': recycle: -1 is not a number of handlers; use 0 to 9007199254740991'],
   [
     { log: { level: 'loud' } },
     ': log.level: "loud" is not a log level; use trace, debug, info, warn, error, fatal, silent',
@@ -101,7 +103,7 @@ test.each([
   [{ timeouts: { drain: 0 } }, ': timeouts.drain: 0 is not a time in milliseconds; use 1 to 2147483647'],
   [
     { limits: { heads: 1 } },
-    ': limits.heads: is not a known key; use connections, requestsPerConnection, head, requestTarget, headers, body, bodyRate, chunkExtensions, drain',
+    ': limits.heads: is not a known key; use connections, connectionsPerAddress, requestsPerConnection, head, requestTarget, headers, body, bodyRate, chunkExtensions, drain',
   ],
   [{ mounts: {} }, ': mounts: {} is not a list of mounts; write [ { … } ]'],
   [{ mounts: [{ module: 'builtin:welcome' }] }, ': mounts[0].prefix: is missing; add it'],

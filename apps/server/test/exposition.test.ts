@@ -33,6 +33,33 @@ describe('the text format of Prometheus', () => {
     expect(parseExposition(text).get('a_total')?.samples.get(JSON.stringify(labels))).toBe(1.5e9)
   })
 
+  test('has the series of a histogram, whose buckets rise', () => {
+    const family = (counts: readonly number[]): string =>
+      exposition([
+        {
+          name: 'h',
+          type: 'histogram',
+          help: 'H.',
+          samples: [
+            { suffix: '_bucket', labels: { le: '0.5' }, value: counts[0] ?? 0 },
+            { suffix: '_bucket', labels: { le: '+Inf' }, value: counts[1] ?? 0 },
+            { suffix: '_sum', value: 2.5 },
+            { suffix: '_count', value: counts[2] ?? 0 },
+          ],
+        },
+      ])
+    expect(family([1, 3, 3])).toBe(
+      '# HELP h H.\n# TYPE h histogram\nh_bucket{le="0.5"} 1\nh_bucket{le="+Inf"} 3\nh_sum 2.5\nh_count 3\n',
+    )
+    expect(
+      parseExposition(family([1, 3, 3]))
+        .get('h')
+        ?.samples.get('_bucket{"le":"0.5"}'),
+    ).toBe(1)
+    expect(() => parseExposition(family([4, 3, 3]))).toThrow('does not rise')
+    expect(() => parseExposition(family([1, 3, 4]))).toThrow('counts other')
+  })
+
   test('carries any label and any number', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), fc.double(), (value, number) => {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "address_limit.h"
 #include "connection.h"
 #include "engine.h"
 #include "hand_over.h"
@@ -93,6 +94,7 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
                            InstanceMethod<&EngineWrap::ResumeFile>("resumeFile"),
                            InstanceMethod<&EngineWrap::Expire>("expire"),
                            InstanceMethod<&EngineWrap::Yield>("yield"),
+                           InstanceMethod<&EngineWrap::BeginNoMore>("beginNoMore"),
                            InstanceMethod<&EngineWrap::Unparsed>("unparsed"),
                            InstanceMethod<&EngineWrap::Close>("close"),
                            InstanceMethod<&EngineWrap::CloseListed>("closeListed"),
@@ -284,6 +286,11 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
     return Napi::Boolean::New(info.Env(), engine_->Yield(Int(info, 0)));
   }
 
+  Napi::Value BeginNoMore(const Napi::CallbackInfo& info) {
+    engine_->BeginNoMore();
+    return info.Env().Undefined();
+  }
+
   Napi::Value Unparsed(const Napi::CallbackInfo& info) {
     return Napi::Boolean::New(info.Env(), engine_->Unparsed(Int(info, 0)));
   }
@@ -389,6 +396,12 @@ Napi::Value Counts(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// limitConnectionsPerAddress(most): 0 for no bound.
+Napi::Value LimitConnectionsPerAddress(const Napi::CallbackInfo& info) {
+  http1::AddressLimit::SetMost(Uint(info, 0));
+  return info.Env().Undefined();
+}
+
 // setHandingOver(on)
 Napi::Value SetHandingOver(const Napi::CallbackInfo& info) {
   http1::SetHandingOver(Int(info, 0) != 0);
@@ -468,6 +481,11 @@ Napi::Object Layout(Napi::Env env) {
   set("lengthStride", layout::kLengthStride);
   set("controlSize", layout::kControlSize);
   set("counterSize", layout::kCounterSize);
+  auto bounds = Napi::Array::New(env);
+  for (const int64_t bound : layout::kDurationBounds) {
+    bounds.Set(bounds.Length(), Napi::Number::New(env, static_cast<double>(bound)));
+  }
+  result.Set("durationBounds", bounds);
   return result;
 }
 
@@ -480,6 +498,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("expired", Napi::Function::New<Expired>(env));
   exports.Set("abandon", Napi::Function::New<Abandon>(env));
   exports.Set("inHand", Napi::Function::New<InHand>(env));
+  exports.Set("limitConnectionsPerAddress", Napi::Function::New<LimitConnectionsPerAddress>(env));
   exports.Set("setHandingOver", Napi::Function::New<SetHandingOver>(env));
   exports.Set("yielded", Napi::Function::New<Yielded>(env));
   exports.Set("exportState", Napi::Function::New<ExportState>(env));

@@ -4,6 +4,7 @@
       'target_name': 'addon',
       'sources': [
         'addon.cc',
+        'address_limit.cc',
         'authority.cc',
         'body_decoder.cc',
         'byte_buffer.cc',

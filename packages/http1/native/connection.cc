@@ -53,6 +53,9 @@ Connection* ConnectionTable::Open(int fd) {
   connection.body_waiting = false;
   connection.unparsed = false;
   connection.ledger = nullptr;
+  connection.in_hand = false;
+  connection.refused = false;
+  connection.address = {};
   connection.generation.fetch_add(1, std::memory_order_release);
   return &connection;
 }
@@ -72,6 +75,10 @@ Connection* ConnectionTable::Find(int fd, uint32_t generation) {
 }
 
 void ConnectionTable::Close(Connection& connection) {
+  if (connection.address.kind != ClientAddress::kNone) {
+    AddressLimit::Shared().Leave(connection.address, connection.refused);
+    connection.address = {};
+  }
   connection.input.Clear();
   connection.output.Clear();
   connection.Note(Standing::kEnded);
@@ -99,6 +106,12 @@ void End(int fd, Connection& connection) {
   ConnectionTable::Shared().Close(connection);
   if (kept) shutdown(fd, SHUT_RDWR);
   close(fd);
+}
+
+int64_t MonotonicNanoseconds() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
 }
 
 int64_t MonotonicMilliseconds() {

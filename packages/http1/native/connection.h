@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "address_limit.h"
 #include "body_decoder.h"
 #include "byte_buffer.h"
 
@@ -47,7 +48,9 @@ struct Connection {
   // Monotonic milliseconds. Relaxed, for the same reason.
   std::atomic<int64_t> deadline{kNoDeadline};
 
+  int64_t started = 0;          // nanoseconds; see Engine::Count()
   int64_t until = kNoDeadline;  // the deadline that it had when it was yielded
+  ClientAddress address;        // that it is counted for
   uint32_t owner = 0;           // engine that has the request in hand
   uint32_t requests = 0;
   uint64_t bytes_in = 0;
@@ -67,6 +70,8 @@ struct Connection {
   bool at_end = false;        // the queue said EV_EOF or recv() returned 0
   bool body_waiting = false;  // a reader waits for readiness to read the body
   bool unparsed = false;      // input may have a whole head: no more need come
+  bool refused = false;       // its address has too many, and it is only told so
+  bool in_hand = false;       // its engine has delivered a request and not ended the response
   // The word that tells another process of this connection, or nullptr. Relaxed: the other one reads it when
   // this process has ended, and a process writes in the order of its instructions as far as the kernel is
   // concerned.
@@ -150,6 +155,9 @@ void ResetOnClose(int fd, const Connection& connection);
 
 // Ends a connection: forgets it and closes its descriptor.
 void End(int fd, Connection& connection);
+
+// Nanoseconds of CLOCK_MONOTONIC.
+int64_t MonotonicNanoseconds();
 
 // Milliseconds of CLOCK_MONOTONIC, at the kernel's tick resolution.
 int64_t MonotonicMilliseconds();

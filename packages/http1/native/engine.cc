@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -70,29 +71,74 @@ uint32_t Engine::Accept(int listener, uint32_t most) {
     listener_ = listener;
   }
   const int64_t deadline = MonotonicMilliseconds() + timeouts_.head;
-  const auto limit = static_cast<uint32_t>(memory_.accepted_size);
+  const auto limit = std::min(most, static_cast<uint32_t>(memory_.accepted_size));
+  const bool bounded = AddressLimit::Bounds();
   uint32_t count = 0;
-  while (count < most && count < limit) {
-    const int fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  memory_.control[layout::kBacklogEmpty] = 0;
+  // What is closed at once counts as well, or a flood of it would hold the thread here.
+  for (uint32_t taken = 0; taken < limit;) {
+    sockaddr_storage peer{};
+    socklen_t size = sizeof peer;
+    const int fd = accept4(listener, bounded ? reinterpret_cast<sockaddr*>(&peer) : nullptr,
+                           bounded ? &size : nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
       if (IsLostConnection(errno)) continue;
-      if (errno == EAGAIN) break;
+      if (errno == EAGAIN) {
+        memory_.control[layout::kBacklogEmpty] = 1;
+        break;
+      }
       memory_.control[layout::kAcceptErrno] = errno;
       // The number may be another listener's next time.
       if (!IsOutOfDescriptors(errno)) listener_ = -1;
       break;
     }
-    Connection* const connection = ConnectionTable::Shared().Open(fd);
-    if (connection == nullptr) {
-      close(fd);
-      memory_.control[layout::kAcceptErrno] = EMFILE;
+    ++taken;
+    int error = 0;
+    if (TakeIn(fd, bounded ? ClientAddress::Of(peer) : ClientAddress(), deadline, error)) {
+      memory_.accepted[count++] = fd;
+    } else if (error != 0) {
+      memory_.control[layout::kAcceptErrno] = error;
       break;
     }
-    connection->SetPhase(Phase::kIdle, deadline);
-    memory_.accepted[count++] = fd;
   }
   memory_.counters[layout::kAccepted] += count;
   return count;
+}
+
+bool Engine::TakeIn(int fd, const ClientAddress& address, int64_t deadline, int& error) {
+  const bool counted = address.kind != ClientAddress::kNone;
+  const AddressLimit::Verdict verdict =
+      counted ? AddressLimit::Shared().Enter(address) : AddressLimit::Verdict::kServe;
+  const bool refused = verdict != AddressLimit::Verdict::kServe;
+  if (refused) memory_.counters[layout::kRefused] += 1;
+  Connection* const connection =
+      verdict == AddressLimit::Verdict::kDrop ? nullptr : ConnectionTable::Shared().Open(fd);
+  if (connection == nullptr) {
+    if (verdict != AddressLimit::Verdict::kDrop) {
+      if (counted) AddressLimit::Shared().Leave(address, refused);
+      error = EMFILE;
+    }
+    close(fd);
+    return false;
+  }
+  connection->address = address;
+  connection->refused = refused;
+  connection->SetPhase(Phase::kIdle, deadline);
+  if (refused) RefuseAddress(fd, *connection);
+  return true;
+}
+
+// Says so, whatever the client asks for, and throws away what that is until it has closed.
+void Engine::RefuseAddress(int fd, Connection& connection) {
+  date_.Update();
+  std::array<char, 512> space{};
+  HeadWriter writer(space.data(), space.size());
+  WriteRefusal(writer, {503, "There are too many connections from this address."}, date_.Text(), true);
+  CountResponse(503);
+  // A new socket has room for it.
+  send(fd, space.data(), writer.Size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  shutdown(fd, SHUT_WR);
+  connection.SetPhase(Phase::kLingering, MonotonicMilliseconds() + timeouts_.linger);
 }
 
 void Engine::StartLists() {
@@ -141,6 +187,7 @@ void Engine::Rearm(int fd, const Connection& connection) {
 // The descriptor is only named: it stays ours until Close(), so that its number cannot come back before the
 // queue has let go of it.
 void Engine::ListClosing(int fd, Connection& connection) {
+  LetGo(connection);
   connection.SetPhase(Phase::kClosing, kNoDeadline);
   NameClosing(fd);
 }
@@ -167,6 +214,7 @@ bool Engine::Unparsed(int fd) const {
 bool Engine::Close(int fd) {
   Connection* const connection = ConnectionTable::Shared().Find(fd);
   if (connection == nullptr) return false;
+  if (connection->owner == id_) LetGo(*connection);
   End(fd, *connection);
   memory_.counters[layout::kClosed] += 1;
   return true;

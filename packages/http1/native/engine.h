@@ -71,7 +71,9 @@ class Engine {
   void SetQueue(const EngineQueue& queue) { queue_ = queue; }
   uint32_t AddLine(std::string_view line);
 
-  // Accepts up to `most` connections; control[kAcceptErrno] says why it stopped early, 0 for EAGAIN.
+  // Takes up to `most` connections out of the backlog; control[kAcceptErrno] says why it stopped early, and
+  // control[kBacklogEmpty] that there are no more. Those that their address has too many of may be closed at
+  // once.
   uint32_t Accept(int listener, uint32_t most);
   // Reads the descriptors of `count` kevent records. Returns the number of request records.
   uint32_t Read(const char* events, uint32_t count);
@@ -99,6 +101,8 @@ class Engine {
   // Takes a connection that waits for a request, and whose event this thread has, out of service. False when
   // it does not, or must not: it has something to write, or to throw away.
   bool Yield(int fd);
+  // From now on it delivers none of the requests that wait behind those in hand: it yields their connections.
+  void BeginNoMore() { begins_no_more_ = true; }
   // Whether what was read of the connection may have a whole head, though no event tells of it.
   [[nodiscard]] bool Unparsed(int fd) const;
   // Forgets and closes a connection. False when it is none of ours.
@@ -117,6 +121,9 @@ class Engine {
     bool closing;
   };
 
+  // False: the connection was closed, and `error` says why, 0 for one that its address has too many of.
+  bool TakeIn(int fd, const ClientAddress& address, int64_t deadline, int& error);
+  void RefuseAddress(int fd, Connection& connection);
   void StartLists();
   void NameRearm(int fd, bool drained);
   void NameClosing(int fd);
@@ -155,12 +162,15 @@ class Engine {
   Sent SendFile(int fd, Connection& connection, int file, int64_t at, int64_t left, int64_t& sent);
   void SendDeferred(const std::vector<Name>& names);
   void CountResponse(int32_t status);
+  void CountDurations();
   layout::EntryOutcome Finish(int fd, Connection& connection);
   Sent Proceed(int fd, Connection& connection);
   Sent Leave(int fd, Connection& connection);
   void Retire(int fd, Connection& connection);
   void Linger(int fd, Connection& connection);
   void Abort(int fd, Connection& connection);
+  void TakeInHand(Connection& connection);
+  void LetGo(Connection& connection);
   [[nodiscard]] bool BodyIsTooLong(const Connection& connection) const;
 
   const uint32_t id_;
@@ -175,11 +185,14 @@ class Engine {
   std::vector<char> scratch_;
   DateLine date_;
   int64_t now_ = 0;
+  int64_t began_ = 0;              // nanoseconds: when this read or flush began, as far as that was asked for
+  std::vector<int64_t> answered_;  // when the requests whose responses this flush has ended began
   size_t arena_used_ = 0;
   size_t fields_used_ = 0;
   uint32_t record_count_ = 0;
   uint32_t round_ = 0;  // flushes so far
   int listener_ = -1;
+  bool begins_no_more_ = false;
 };
 
 // Writes the descriptors of connections whose deadline has passed and whose event is armed. Any thread.

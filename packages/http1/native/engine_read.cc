@@ -31,6 +31,8 @@ bool IsHeadMethod(const Head& head) {
 
 uint32_t Engine::Read(const char* events, uint32_t count) {
   StartLists();
+  // One look at the clock for all requests of the batch.
+  began_ = MonotonicNanoseconds();
   record_count_ = 0;
   memory_.control[layout::kFirst] = 0;
   arena_used_ = 0;
@@ -190,6 +192,10 @@ void Engine::Deliver(int fd, Connection& connection, const Head& head, uint32_t 
   connection.body_waiting = false;
   connection.thrown_away = 0;
   connection.SetPhase(Phase::kHandling, kNoDeadline);
+  TakeInHand(connection);
+  // In a flush only requests of a pipeline begin.
+  if (began_ == 0) began_ = MonotonicNanoseconds();
+  connection.started = began_;
   const bool has_body = head.chunked || head.content_length > 0;
   // A client that has begun to send the body does not wait for permission (RFC 9110 section 10.1.1).
   connection.expects_continue = head.expects_continue && body.consumed == 0;

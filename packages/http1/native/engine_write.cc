@@ -54,6 +54,7 @@ uint32_t Engine::Flush(uint32_t count, const Reference* references, bool recycle
   const uint32_t first = record_count_;
   memory_.control[layout::kFirst] = static_cast<int32_t>(first);
   ++round_;
+  began_ = 0;
   std::vector<Name> held_back;
   held_back.swap(deferred_);
   ParsePostponed();
@@ -66,6 +67,7 @@ uint32_t Engine::Flush(uint32_t count, const Reference* references, bool recycle
     }
   }
   SendDeferred(held_back);
+  CountDurations();
   memory_.control[layout::kWantsRoom] = !postponed_.empty() && record_count_ == first ? 1 : 0;
   return record_count_ - first;
 }
@@ -179,7 +181,7 @@ void Engine::ComposeFraming(int32_t flags, double length, Connection& connection
 // leave in the same packet. The next flush sends it in any case.
 bool Engine::MayDefer(const Connection& connection, int32_t flags, size_t size) const {
   constexpr int32_t kNotInOnePiece = layout::kBodyReference | layout::kBodyFile | layout::kMoreFollows;
-  return !connection.input.empty() && !HandingOver() && (flags & kNotInOnePiece) == 0 &&
+  return !connection.input.empty() && !HandingOver() && !begins_no_more_ && (flags & kNotInOnePiece) == 0 &&
          connection.keep_alive && !connection.close_after && connection.body.Complete() &&
          connection.output.size() + size <= kMostDeferred;
 }
@@ -269,6 +271,24 @@ void Engine::CountResponse(int32_t status) {
   memory_.counters[layout::kResponses2xx + group] += 1;
 }
 
+// A request lasts from the look at the clock before the read that brought the end of its head (in a pipeline:
+// after the response before) until the kernel has taken the last byte of its response. One look for all that
+// a flush has ended.
+void Engine::CountDurations() {
+  if (answered_.empty()) return;
+  const int64_t now = MonotonicNanoseconds();
+  int64_t sum = 0;
+  for (const int64_t started : answered_) {
+    const int64_t duration = now - started;
+    sum += duration;
+    size_t bucket = 0;
+    while (bucket < layout::kDurationBounds.size() && duration > layout::kDurationBounds[bucket]) ++bucket;
+    memory_.counters[layout::kFirstDuration + bucket] += 1;
+  }
+  memory_.counters[layout::kDurationSum] += static_cast<double>(sum) / 1e9;
+  answered_.clear();
+}
+
 // Whether the rest of the request body is not worth waiting for, so that the connection has to end.
 bool Engine::BodyIsTooLong(const Connection& connection) const {
   if (connection.body.Complete()) return false;
@@ -276,15 +296,31 @@ bool Engine::BodyIsTooLong(const Connection& connection) const {
          connection.body.Remaining() > limits_.drain;
 }
 
+void Engine::TakeInHand(Connection& connection) {
+  connection.in_hand = true;
+  ++memory_.control[layout::kInHand];
+}
+
+void Engine::LetGo(Connection& connection) {
+  if (!connection.in_hand) return;
+  connection.in_hand = false;
+  --memory_.control[layout::kInHand];
+}
+
 // The response is complete.
 layout::EntryOutcome Engine::Finish(int fd, Connection& connection) {
   ++connection.requests;
+  // Before the next request of the connection comes in hand.
+  const int64_t started = connection.started;
+  LetGo(connection);
   switch (Proceed(fd, connection)) {
     case Sent::kAll:
+      answered_.push_back(started);
       return layout::kDone;
     case Sent::kBlocked:
       // Counted again when the rest has been written.
       --connection.requests;
+      TakeInHand(connection);
       connection.SetPhase(Phase::kWriting, kNoDeadline);
       return layout::kBlocked;
     case Sent::kGone:
@@ -305,7 +341,7 @@ Engine::Sent Engine::Proceed(int fd, Connection& connection) {
       connection.SetPhase(Phase::kDraining, now_ + timeouts_.drain);
       Rearm(fd, connection);
     }
-  } else if (HandingOver()) {
+  } else if (HandingOver() || (begins_no_more_ && !connection.input.empty())) {
     return Leave(fd, connection);
   } else if (!connection.input.empty()) {
     return ParseKept(fd, connection);
@@ -317,7 +353,8 @@ Engine::Sent Engine::Proceed(int fd, Connection& connection) {
   return Sent::kAll;
 }
 
-// The next request is another process's: the connection goes out of service, and its event stays disabled.
+// The next request is another process's, or another thread's: the connection goes out of service, and its
+// event stays disabled.
 Engine::Sent Engine::Leave(int fd, Connection& connection) {
   const Sent sent = SendWaiting(fd, connection, false);
   if (sent != Sent::kAll) return sent;

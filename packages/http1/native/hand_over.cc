@@ -94,6 +94,10 @@ int Adopt(int fd, const char* bytes, size_t size) {
     ConnectionTable::Shared().Close(*connection);
     return -ENOMEM;
   }
+  if (AddressLimit::Bounds()) {
+    connection->address = ClientAddress::OfPeer(fd);
+    AddressLimit::Shared().Adopt(connection->address);
+  }
   connection->requests = state.requests;
   connection->bytes_in = state.bytes_in;
   connection->bytes_out = state.bytes_out;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -79,9 +80,18 @@ enum Control : uint8_t {
   kRefusedStatus,
   kBodyDone,
   kStillBlocked,
-  kFirst,   // index of the first record that flush() added
-  kYields,  // connections that this engine has yielded so far
+  kFirst,         // index of the first record that flush() added
+  kYields,        // connections that this engine has yielded so far
+  kBacklogEmpty,  // 1: the last accept() has seen it so
+  kInHand,        // requests that were delivered and are not answered to their end
   kControlSize,
+};
+
+// Nanoseconds up to which a request counts in a bucket; the last bucket has no bound.
+inline constexpr std::array<int64_t, 16> kDurationBounds{
+    100'000,       250'000,       500'000,       1'000'000,      2'500'000,   5'000'000,
+    10'000'000,    25'000'000,    50'000'000,    100'000'000,    250'000'000, 500'000'000,
+    1'000'000'000, 2'500'000'000, 5'000'000'000, 10'000'000'000,
 };
 
 // Counters, doubles in memory that the caller may share.
@@ -97,7 +107,10 @@ enum Counter : uint8_t {
   kClosed,
   kParseErrors,
   kTimeouts,
-  kCounterSize,
+  kRefused,        // at the bound of their address
+  kDurationSum,    // seconds of all requests that were answered to their end
+  kFirstDuration,  // such requests by bucket, each in one
+  kCounterSize = kFirstDuration + kDurationBounds.size() + 1,
 };
 
 }  // namespace http1::layout

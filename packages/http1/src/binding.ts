@@ -34,6 +34,7 @@ export interface NativeEngine {
   resumeFile(descriptor: number, generation: number, file: number, at: number, left: number): number
   expire(descriptor: number, now: number): boolean
   yield(descriptor: number): boolean
+  beginNoMore(): void
   unparsed(descriptor: number): boolean
   close(descriptor: number): boolean
   closeListed(): void
@@ -80,7 +81,7 @@ interface Binding {
     counters: Float64Array,
     accepted: Int32Array,
   ) => NativeEngine
-  readonly layout: Readonly<Record<string, number>>
+  readonly layout: Readonly<Record<string, number | readonly number[]>>
   listen(host: string, port: number, path: string, backlog: number, reusePort: 0 | 1): number | Failure
   localAddress(descriptor: number): NativeAddress | Failure
   peerAddress(descriptor: number, generation: number): NativeAddress | Failure
@@ -88,6 +89,7 @@ interface Binding {
   expired(now: number, out: Int32Array): number
   abandon(descriptor: number): boolean
   inHand(descriptor: number): boolean
+  limitConnectionsPerAddress(most: number): void
   setHandingOver(on: 0 | 1): void
   yielded(out: Int32Array): number
   exportState(descriptor: number): Buffer | undefined

@@ -1,4 +1,5 @@
 import { binding, type ConnectionCounts } from './binding.ts'
+import { optionError } from './errors.ts'
 
 /** How many connections this process has, over all its threads. */
 export function connections(): ConnectionCounts {
@@ -29,6 +30,22 @@ export function inHand(descriptor: number): boolean {
  */
 export function abandon(descriptor: number): boolean {
   return binding.abandon(descriptor)
+}
+
+/** Most connections that limitConnectionsPerAddress() takes as a bound. */
+const MOST = 1_000_000
+
+/**
+ * Bounds the connections that each client address may have at once, over all threads of this process; an IPv6 client
+ * is its /64. Call it before the first accept(), for what is open already is not counted. One that is too many is
+ * answered 503 and closed without being read; while as many as the bound are being told so, a further one is closed at
+ * once. Adopted connections count, whatever the bound is. Undefined takes the bound away.
+ */
+export function limitConnectionsPerAddress(most: number | undefined): void {
+  if (most !== undefined && (!Number.isInteger(most) || most < 1 || most > MOST)) {
+    throw optionError(`The bound is a whole number from 1 to ${MOST}, not ${most}.`)
+  }
+  binding.limitConnectionsPerAddress(most ?? 0)
 }
 
 /** CLOCK_MONOTONIC in milliseconds, at the kernel's tick resolution: what deadlines are counted in. */

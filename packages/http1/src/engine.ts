@@ -84,6 +84,11 @@ export class Engine {
     return this.#memory.control[CONTROL.acceptErrno] ?? 0
   }
 
+  /** Whether the last accept() has taken all that waited. */
+  get backlogEmpty(): boolean {
+    return this.#memory.control[CONTROL.backlogEmpty] === 1
+  }
+
   /** Descriptors that go back to the queue after the last read() or flush(): `rearmCount` of them. */
   get rearm(): Int32Array {
     return this.#memory.rearm
@@ -113,7 +118,7 @@ export class Engine {
 
   /**
    * Accepts at most `max` connections, non-blocking and CLOEXEC, and returns their number; `accepted` has their
-   * descriptors. Connections that died in the backlog are skipped. See `acceptErrno`.
+   * descriptors. Connections that died in the backlog are skipped. See `acceptErrno` and `backlogEmpty`.
    */
   accept(listener: number, max: number): number {
     return this.#memory.native.accept(listener, Math.min(max, this.#memory.accepted.length))
@@ -200,6 +205,19 @@ export class Engine {
   /** Connections that were yielded so far, by yield() or behind their response. */
   get yields(): number {
     return this.#memory.control[CONTROL.yields] ?? 0
+  }
+
+  /**
+   * From now on it begins none of the requests that wait behind those in hand, and yields their connections instead
+   * (see {@link yields}): for an engine whose thread is to end. The caller gives it no more events.
+   */
+  beginNoMore(): void {
+    this.#memory.native.beginNoMore()
+  }
+
+  /** Requests that were delivered, and whose responses have not been handed to the kernel to their last byte. */
+  get inHand(): number {
+    return this.#memory.control[CONTROL.inHand] ?? 0
   }
 
   /**

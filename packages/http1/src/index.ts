@@ -1,6 +1,13 @@
 export type { ConnectionCounts } from './binding.ts'
 export type { RequestBody } from './body.ts'
-export { abandon, connections, expired, inHand, monotonicNow } from './connections.ts'
+export {
+  abandon,
+  connections,
+  expired,
+  inHand,
+  limitConnectionsPerAddress,
+  monotonicNow,
+} from './connections.ts'
 export { Engine, type EngineOptions } from './engine.ts'
 export { Http1Error, type Http1ErrorDetails } from './errors.ts'
 export { fileBody, type FileBody } from './file-body.ts'
@@ -14,7 +21,7 @@ export {
   yielded,
 } from './hand-over.ts'
 export type { HttpHeaders } from './headers.ts'
-export { counterNames, type Method, METHODS as methods } from './layout.ts'
+export { counterNames, durationBounds, durationCounter, type Method, METHODS as methods } from './layout.ts'
 export { closeLedger, joinLedger, openLedger, takeBack } from './ledger.ts'
 export type { Limits, Timeouts } from './limits.ts'
 export { adoptListener, listen, type ListenAddress, type Listener, type ListenOptions } from './listener.ts'

@@ -70,7 +70,7 @@ export const OUTCOME = { done: 0, blocked: 1, gone: 2 } as const
 export const LENGTH_STRIDE = 3
 export const LENGTH = { content: 0, progress: 1, fileOffset: 2 } as const
 
-export const CONTROL_SIZE = 10
+export const CONTROL_SIZE = 12
 export const CONTROL = {
   rearmCount: 0,
   closingCount: 1,
@@ -82,10 +82,25 @@ export const CONTROL = {
   stillBlocked: 7,
   first: 8,
   yields: 9,
+  backlogEmpty: 10,
+  inHand: 11,
 } as const
 
+/**
+ * Seconds up to which a request counts in a bucket; those that last longer are in one more. A request lasts from the
+ * moment at which the engine began to read the batch that brought the last byte of its head (in a pipeline: from the
+ * moment at which its turn came) until the kernel has taken the last byte of its response, as the flush that has seen
+ * to that ends. Requests whose response broke off are in none.
+ */
+export const durationBounds: readonly number[] = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+]
+
+/** Name of the counter of requests in the bucket up to this bound and above the one before; Infinity is the last. */
+export const durationCounter = (bound: number): string => `duration${bound}`
+
 /** Names of the counters, in the order in which an engine's `counters` hold them. */
-export const counterNames = [
+export const counterNames: readonly string[] = [
   'requests',
   'responses2xx',
   'responses3xx',
@@ -97,4 +112,7 @@ export const counterNames = [
   'closed',
   'parseErrors',
   'timeouts',
-] as const
+  'refused',
+  'durationSum',
+  ...[...durationBounds, Infinity].map(durationCounter),
+]

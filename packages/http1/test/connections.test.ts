@@ -1,6 +1,6 @@
 import { isMainThread } from 'node:worker_threads'
 import { describe, expect, it } from 'vitest'
-import { connections, expired, monotonicNow } from '../src/index.ts'
+import { connections, expired, limitConnectionsPerAddress, monotonicNow } from '../src/index.ts'
 import { Client } from './fixtures/client.ts'
 import { Server } from './fixtures/server.ts'
 
@@ -34,6 +34,35 @@ describe.skipIf(!isMainThread)('connections', () => {
     release()
     await handling.next()
     await until(() => connections().idle === 2)
+  })
+})
+
+// As a thread, this file would bound those of the others.
+describe.skipIf(!isMainThread)('limitConnectionsPerAddress', () => {
+  it('has one that is too many told so before it asks, and the next one closed at once', async () => {
+    await using server = new Server(() => ({ body: 'served' }))
+    limitConnectionsPerAddress(1)
+    try {
+      using served = await Client.open(server.port)
+      await served.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+      expect((await served.next())?.body).toBe('served')
+      using refused = await Client.open(server.port)
+      const answer = await refused.next()
+      expect([answer?.status, answer?.headers.get('connection')]).toEqual([503, 'close'])
+      using dropped = await Client.open(server.port)
+      expect(await dropped.next()).toBeUndefined()
+    } finally {
+      limitConnectionsPerAddress(undefined)
+    }
+    using another = await Client.open(server.port)
+    await another.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+    expect((await another.next())?.body).toBe('served')
+  })
+
+  it.each([0, -1, 1.5, 2_000_000])('refuses %j', (most) => {
+    expect(() => {
+      limitConnectionsPerAddress(most)
+    }).toThrow(expect.objectContaining({ code: 'ERR_HTTP_OPTION' }))
   })
 })
 

@@ -28,6 +28,7 @@ describe('the layout of the shared lists', () => {
       lengthStride: layout.LENGTH_STRIDE,
       controlSize: layout.CONTROL_SIZE,
       counterSize: layout.counterNames.length,
+      durationBounds: layout.durationBounds.map((seconds) => Math.round(seconds * 1e9)),
     })
   })
 })

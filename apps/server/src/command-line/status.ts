@@ -1,6 +1,6 @@
 import type { Target } from './command-line.ts'
 import type { ServerStatus } from '../control/control-protocol.ts'
-import { groupCounters } from '../status/counters.ts'
+import { groupCounters, isOfDurations } from '../status/counters.ts'
 import { readableDuration, renderTable } from './terminal-table.ts'
 import { targetClient } from './target-client.ts'
 
@@ -17,7 +17,9 @@ function describe(status: ServerStatus): string {
     ['listens at', `${status.host} port ${status.port}`],
     ['runs for', readableDuration(Date.now() - status.started)],
     ['configuration', status.config ?? 'built-in'],
-    ...Object.entries(totals).map(([name, value]) => [counterTitle(name), String(value)]),
+    ...Object.entries(totals)
+      .filter(([name]) => !isOfDurations(name))
+      .map(([name, value]) => [counterTitle(name), String(value)]),
   ]
   const width = Math.max(...facts.map(([name = '']) => name.length))
   const list = facts.map(([name = '', value = '']) => `${name.padEnd(width)}  ${value}\n`).join('')
@@ -25,7 +27,9 @@ function describe(status: ServerStatus): string {
 }
 
 function workerTable(workers: ReturnType<typeof groupCounters>['workers']): string {
-  const names = [...new Set(workers.flatMap(({ counters }) => Object.keys(counters)))]
+  const names = [...new Set(workers.flatMap(({ counters }) => Object.keys(counters)))].filter(
+    (name) => !isOfDurations(name),
+  )
   const columns = [{ heading: 'WORKER', isNumber: true }, ...names.map(numberColumn)]
   const rows = workers.map(({ worker, counters }) => [
     String(worker),

@@ -45,6 +45,8 @@ export interface ConfigTimeouts extends Partial<Timeouts> {
 export interface ConfigLimits extends Partial<Limits> {
   /** Connections at once; without a bound when left out. */
   connections?: number
+  /** Connections at once of one client address, an IPv6 one being its /64; without a bound when left out. */
+  connectionsPerAddress?: number
 }
 
 export interface ConfigMount {
@@ -73,6 +75,8 @@ export interface Config {
   }
   /** Most requests that a worker takes at a time. */
   batch: number
+  /** Handlers that a worker may have done with before it is renewed; 0: any number. */
+  recycle: number
   /** Targets that a new process asks its own handlers for before it takes over. */
   selfTest: string[]
 }
@@ -201,6 +205,10 @@ export const configSchema = (
       'requests that a worker takes at a time',
       v.optional(wholeNumber('a batch size', 1, 256), 16),
     ),
+    recycle: described(
+      'handlers of files that a worker may have done with before it is renewed by a new thread, for their code stays in its memory; 0: any number',
+      v.optional(wholeNumber('a number of handlers', 0, Number.MAX_SAFE_INTEGER), 100),
+    ),
     selfTest: described(
       'paths that a new process asks its own handlers for before it takes over; each has to answer 2xx or 3xx',
       v.optional(
@@ -222,6 +230,10 @@ const pathSchema = v.pipe(
 const limitsSchema = strictObject({
   connections: described(
     'connections at once; who comes then waits in the backlog',
+    v.exactOptional(wholeNumber('a number of connections', 1, 1_000_000)),
+  ),
+  connectionsPerAddress: described(
+    'connections at once of one client address, where all of the /64 of an IPv6 address are one; the next is answered 503 and closed',
     v.exactOptional(wholeNumber('a number of connections', 1, 1_000_000)),
   ),
   requestsPerConnection: described(

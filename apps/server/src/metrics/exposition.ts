@@ -5,6 +5,8 @@
 export const expositionType = 'text/plain; version=0.0.4; charset=utf-8'
 
 export interface Sample {
+  /** Of a histogram's: which of its series it belongs to. */
+  readonly suffix?: '_bucket' | '_sum' | '_count'
   readonly labels?: Readonly<Record<string, string>>
   readonly value: number
 }
@@ -12,7 +14,7 @@ export interface Sample {
 /** A metric with all its samples. The name of a counter ends in `_total`. */
 export interface MetricFamily {
   readonly name: string
-  readonly type: 'counter' | 'gauge'
+  readonly type: 'counter' | 'gauge' | 'histogram'
   readonly help: string
   readonly samples: readonly Sample[]
 }
@@ -26,7 +28,9 @@ export function exposition(families: readonly MetricFamily[]): string {
 }
 
 function familyText({ name, type, help, samples }: MetricFamily): string {
-  const lines = samples.map(({ labels = {}, value }) => `${name}${labelsText(labels)} ${valueText(value)}\n`)
+  const lines = samples.map(
+    ({ suffix = '', labels = {}, value }) => `${name}${suffix}${labelsText(labels)} ${valueText(value)}\n`,
+  )
   return `# HELP ${name} ${escaped(help)}\n# TYPE ${name} ${type}\n${lines.join('')}`
 }
 
@@ -40,6 +44,9 @@ function labelsText(labels: Readonly<Record<string, string>>): string {
 function escaped(text: string): string {
   return text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')
 }
+
+/** The bound of a bucket as its label has it. */
+export const boundText = (bound: number): string => valueText(bound)
 
 function valueText(value: number): string {
   if (Number.isNaN(value)) return 'NaN'

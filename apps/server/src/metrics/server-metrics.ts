@@ -1,8 +1,9 @@
+import { durationBounds, durationCounter } from '@x/http1'
 import type { ConnectionCounts } from '@x/http1'
 import type { ServerHealth } from '../handler.ts'
 import { mountName } from '../config/mount-name.ts'
 import type { MountRow } from '../status/mount-row.ts'
-import { exposition } from './exposition.ts'
+import { boundText, exposition } from './exposition.ts'
 import type { MetricFamily, Sample } from './exposition.ts'
 import { processMetrics } from './process-metrics.ts'
 
@@ -43,6 +44,7 @@ function trafficMetrics({ counters }: Measured): MetricFamily[] {
         value: counters[`responses${status}`] ?? 0,
       })),
     },
+    durationMetric(counters),
     total('x_server_received_bytes_total', 'Bytes that were read from connections.', 'bytesIn'),
     total('x_server_sent_bytes_total', 'Bytes that were written to connections.', 'bytesOut'),
     total('x_server_parse_errors_total', 'Requests that were refused as malformed.', 'parseErrors'),
@@ -50,11 +52,35 @@ function trafficMetrics({ counters }: Measured): MetricFamily[] {
   ]
 }
 
+/** The counters have each request in one bucket; here a bucket has all that lasted no longer than its bound. */
+function durationMetric(counters: Measured['counters']): MetricFamily {
+  let count = 0
+  const buckets = [...durationBounds, Infinity].map((bound): Sample => {
+    count += counters[durationCounter(bound)] ?? 0
+    return { suffix: '_bucket', labels: { le: boundText(bound) }, value: count }
+  })
+  return {
+    name: 'x_server_request_duration_seconds',
+    type: 'histogram',
+    help: "Time from the read of a head's last byte until the kernel has taken the response's last byte.",
+    samples: [
+      ...buckets,
+      { suffix: '_sum', value: counters.durationSum ?? 0 },
+      { suffix: '_count', value: count },
+    ],
+  }
+}
+
 function connectionMetrics({ counters, connections }: Measured): MetricFamily[] {
   const total = totals(counters)
   return [
     total('x_server_connections_accepted_total', 'Connections that were accepted.', 'accepted'),
     total('x_server_connections_closed_total', 'Connections that were closed.', 'closed'),
+    total(
+      'x_server_connections_refused_total',
+      'Connections that were too many of their address, by limits.connectionsPerAddress.',
+      'refused',
+    ),
     {
       name: 'x_server_accept_pauses_total',
       type: 'counter',
@@ -127,7 +153,7 @@ function mountSample(rows: readonly MountRow[], value: number): Sample {
   return { labels: { prefix, host }, value }
 }
 
-function stateMetrics({ version, health }: Measured): MetricFamily[] {
+function stateMetrics({ version, health, counters }: Measured): MetricFamily[] {
   return [
     {
       name: 'x_server_info',
@@ -147,5 +173,10 @@ function stateMetrics({ version, health }: Measured): MetricFamily[] {
       help: 'Worker threads that serve.',
       samples: [{ value: health.workers }],
     },
+    totals(counters)(
+      'x_server_worker_recycles_total',
+      'Times that a new thread took the place of a worker that had loaded too much.',
+      'workerRecycles',
+    ),
   ]
 }

@@ -17,6 +17,9 @@ interface Connections {
 
 const ofWorker = /^worker\.(\d+)\.(.+)$/u
 
+/** Whether a counter is of the histogram of durations, which nobody reads number by number. */
+export const isOfDurations = (name: string): boolean => name.startsWith('duration')
+
 /** Parts the totals from the workers' own. */
 export function groupCounters(counters: Readonly<Record<string, number>>): CounterGroups {
   const totals: Record<string, number> & Connections = {}

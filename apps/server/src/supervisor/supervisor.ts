@@ -5,6 +5,7 @@ import {
   connections,
   connectionState,
   inHand,
+  limitConnectionsPerAddress,
   monotonicNow,
   setHandingOver,
 } from '@x/http1'
@@ -118,6 +119,8 @@ class Supervisor implements RunningServer, Control {
     this.#options = options
     this.#memory = ServerMemory.create(config.workers)
     this.#table = new MountTable({
+      // While a worker is renewed it has two threads.
+      members: 2 * config.workers,
       cleanup: ({ prefix, host, generation }) => {
         if (!isSelfTest(prefix)) log.info({ mount: prefix, host, generation }, 'cleaned up')
         this.#showMounts()
@@ -180,6 +183,7 @@ class Supervisor implements RunningServer, Control {
         ? openListener(config)
         : { listener: adoptListener(takeOver.listener), keep: false }
     this.#listener = listener
+    limitConnectionsPerAddress(config.limits.connectionsPerAddress)
     this.#control = await (takeOver === undefined
       ? ControlServer.listen(control, this)
       : ControlServer.listenBeside(control, this))
@@ -199,13 +203,13 @@ class Supervisor implements RunningServer, Control {
         this.#showMounts()
       },
       ready: () => {
-        this.#memory.countWorker(1)
         this.#showMounts()
       },
       died: (worker, consumer) => {
-        if (consumer !== undefined) this.#memory.countWorker(-1)
         this.#release(worker, consumer)
       },
+      mayRenew: () => this.#mayRenew(),
+      patience: () => this.#config.timeouts.drain,
     })
     await this.#workers.start()
     for (const mount of config.mounts) {
@@ -245,6 +249,12 @@ class Supervisor implements RunningServer, Control {
         'commands cannot reach this server: its control socket cannot be put in place',
       )
     }
+  }
+
+  /** A stop and a restart come first, also one that is not over. */
+  #mayRenew(): boolean {
+    const restarting = this.#handOver?.busy === true || this.#handOver?.expected === true
+    return this.#stopping === undefined && !restarting && this.#arrival?.following === undefined
   }
 
   /** Counters begin with what the old process has counted. */

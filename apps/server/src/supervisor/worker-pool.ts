@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import type { KQueue } from '@x/kevent'
 import type { MountInfo, MountTable } from '@x/mounttable'
@@ -9,6 +8,7 @@ import type { WorkerRow } from '../status/worker-row.ts'
 import type { MountedHandler } from '../worker/mounted-handler.ts'
 import type { ServerMemory } from '../worker/server-memory.ts'
 import type { FromWorker, ToWorker, WorkerData } from '../worker/worker-protocol.ts'
+import { WorkerRenewals } from './worker-renewals.ts'
 
 /** Milliseconds before a worker that died is replaced, doubled for each one that died before it served. */
 const FIRST_PAUSE = 50
@@ -33,25 +33,40 @@ export interface WorkerPoolParts {
   ready(): void
   /** A worker has died; `consumer` is its number in the queue, undefined if it never served. */
   died(worker: number, consumer: number | undefined): void
+  /** Whether nothing goes on that comes before the renewal of a worker. */
+  mayRenew(): boolean
+  /** Milliseconds that a renewal waits for the requests which the old thread has in hand. */
+  patience(): number
 }
 
 interface Member {
+  readonly worker: number
   readonly thread: Worker
   readonly tableMember: number
   /** Milliseconds since the epoch. */
   readonly started: number
+  readonly stripe: number
+  /** Settles when it has ended, however. */
+  readonly exited: Promise<void>
   consumer: number | undefined
+  /** `coming`: to take the place of one that serves. `retiring`: another has taken its place. */
+  state: 'coming' | 'serving' | 'retiring'
 }
 
-/** The worker threads of a server: as many as configured, each replaced when it dies. */
+/**
+ * The worker threads of a server: as many as configured, each replaced when it dies, and renewed when it has loaded too
+ * much. A worker that is renewed has two threads for a while, and never three.
+ */
 export class WorkerPool {
   readonly #parts: WorkerPoolParts
-  readonly #members = new Map<number, Member>()
+  readonly #members = new Set<Member>()
   readonly #pauses = new Map<number, NodeJS.Timeout>()
+  readonly #renewals: WorkerRenewals
   #stopping = false
 
   constructor(parts: WorkerPoolParts) {
     this.#parts = parts
+    this.#renewals = new WorkerRenewals((worker) => this.#renew(worker), parts.log)
   }
 
   /** Resolves when every worker serves; rejects with the error of one that died before. */
@@ -71,7 +86,7 @@ export class WorkerPool {
   /** Has every worker clean up its handlers and leave; resolves when all have. The table has drained before. */
   async stop(): Promise<void> {
     this.#retire()
-    const exits = [...this.#members.values()].map(({ thread }) => once(thread, 'exit'))
+    const exits = [...this.#members].map(({ exited }) => exited)
     this.#broadcast({ type: 'leave' })
     await Promise.all(exits)
   }
@@ -79,14 +94,16 @@ export class WorkerPool {
   /** Ends every worker wherever it is. */
   async kill(): Promise<void> {
     this.#retire()
-    await Promise.all([...this.#members.values()].map(({ thread }) => thread.terminate()))
+    await Promise.all([...this.#members].map(({ thread }) => thread.terminate()))
   }
 
   /** In the order of their numbers; `counters` are those of ServerMemory. */
   list(counters: Readonly<Record<string, number>>): WorkerRow[] {
     return this.#numbers().map((worker) => {
       const requests = counters[`worker.${worker}.requests`] ?? 0
-      const member = this.#members.get(worker)
+      const threads = this.#of(worker)
+      // Of one that is renewed, the thread that serves until the new one does.
+      const member = threads.find(({ state }) => state === 'serving') ?? threads[0]
       // One that has died, until another takes its place.
       if (member === undefined) return { worker, state: 'starting', requests }
       const state = member.consumer === undefined ? 'starting' : 'serving'
@@ -105,14 +122,28 @@ export class WorkerPool {
   }
 
   #broadcast(message: ToWorker): void {
-    for (const { thread } of this.#members.values()) thread.postMessage(message)
+    for (const { thread } of this.#members) thread.postMessage(message)
   }
 
-  #spawn(worker: number, pause: number): Promise<void> {
+  #of(worker: number): Member[] {
+    return [...this.#members].filter((member) => member.worker === worker)
+  }
+
+  /** Resolves when it serves; rejects when it ends before. */
+  #spawn(worker: number, pause: number): Promise<Member> {
+    return this.#start(worker, 'serving', pause)
+  }
+
+  #start(worker: number, state: Member['state'], pause: number): Promise<Member> {
     const { config, queue, table, memory, listener } = this.#parts
     const handle = table.share()
+    const taken = this.#of(worker).map(({ stripe }) => stripe)
+    const stripe = memory.stripesOf(worker).find((one) => !taken.includes(one)) as number
     const workerData: WorkerData = {
       worker,
+      stripe,
+      renewal: state === 'coming',
+      recycle: config.recycle,
       queue: queue.share(),
       table: handle,
       memory: memory.buffer,
@@ -126,39 +157,93 @@ export class WorkerPool {
     }
     const options = { workerData, transferList: handle.transfer, name: `x-server ${worker}` }
     const thread = new Worker(new URL('../worker/worker.js', import.meta.url), options)
-    const member: Member = { thread, tableMember: handle.id, started: Date.now(), consumer: undefined }
-    this.#members.set(worker, member)
+    const exited = new Promise<void>((resolve) => {
+      thread.once('exit', () => {
+        resolve()
+      })
+    })
+    const member: Member = {
+      worker,
+      thread,
+      tableMember: handle.id,
+      started: Date.now(),
+      stripe,
+      exited,
+      consumer: undefined,
+      state,
+    }
+    this.#members.add(member)
     return new Promise((resolve, reject) => {
-      let failure: unknown = new Error(`worker ${worker} ended by itself`)
+      let failure: unknown
       thread.on('message', (message: FromWorker) => {
         if (message.type === 'listener-retired') this.#parts.listenerRetired()
         else if (message.type === 'connections-gone') this.#parts.connectionsGone()
         else if (message.type === 'yielded') this.#parts.yielded()
         else if (message.type === 'mounts-wanted') this.#parts.mountsWanted()
-        else {
+        else if (message.type === 'worn') {
+          if (member.state === 'serving') this.#renewals.request(worker)
+        } else {
           member.consumer = message.consumer
+          memory.countWorker(1)
           this.#parts.ready()
-          resolve()
+          resolve(member)
         }
       })
       thread.on('error', (error) => {
         failure = error
       })
       thread.on('exit', () => {
-        this.#exited(worker, member, failure, pause)
-        reject(failure instanceof Error ? failure : new Error(String(failure)))
+        this.#exited(member, failure, pause)
+        reject(failure instanceof Error ? failure : endedByItself(worker))
       })
     })
   }
 
-  #exited(worker: number, member: Member, failure: unknown, pause: number): void {
-    const { log, table } = this.#parts
-    this.#members.delete(worker)
+  /** A new thread first, and then the old one leaves. Resolves when it has, or has been waited for long enough. */
+  async #renew(worker: number): Promise<void> {
+    const { log, memory } = this.#parts
+    const [old, another] = this.#of(worker)
+    // With another one the last renewal still goes on, or it is dying and has a successor.
+    if (old?.state !== 'serving' || another !== undefined || !this.#parts.mayRenew()) return
+    const renewed = await this.#start(worker, 'coming', FIRST_PAUSE).catch((error: unknown) => {
+      if (!this.#stopping) throw error
+    })
+    // All have been told to leave, or were ended.
+    if (renewed === undefined || this.#stopping) return
+    renewed.state = 'serving'
+    const threads = { thread: old.thread.threadId, by: renewed.thread.threadId }
+    // Where it has died meanwhile, the new one is its successor already.
+    if (!this.#members.has(old)) return
+    old.state = 'retiring'
+    memory.countWorker(-1)
+    old.thread.postMessage({ type: 'retire' } satisfies ToWorker)
+    log.info({ worker, ...threads }, 'a worker is renewed')
+    if (await settledWithin(old.exited, this.#parts.patience())) return
+    log.warn(
+      { worker, ...threads },
+      'the thread that was renewed still has requests in hand; it ends with them',
+    )
+  }
+
+  #exited(member: Member, failure: unknown, pause: number): void {
+    const { log, memory, table } = this.#parts
+    const { worker, consumer, state } = member
+    this.#members.delete(member)
     table.removed(member.tableMember)
     if (this.#stopping) return
-    log.error({ worker, err: failure }, 'a worker died; another takes its place')
-    this.#parts.died(worker, member.consumer)
-    const served = member.consumer !== undefined
+    if (state === 'retiring') {
+      if (failure !== undefined) log.error({ worker, err: failure }, 'a worker died that was being renewed')
+      // What it held, if it did.
+      this.#parts.died(worker, consumer)
+      return
+    }
+    // Of one that was to take another's place, who waits for it tells.
+    if (state === 'coming' && this.#of(worker).length > 0) return
+    if (consumer !== undefined) memory.countWorker(-1)
+    log.error({ worker, err: failure ?? endedByItself(worker) }, 'a worker died; another takes its place')
+    this.#parts.died(worker, consumer)
+    if (this.#of(worker).some((other) => other.state === 'coming')) return
+    const served = consumer !== undefined
     const wait = served ? FIRST_PAUSE : Math.min(pause * 2, LONGEST_PAUSE)
     const timer = setTimeout(() => {
       this.#pauses.delete(worker)
@@ -169,8 +254,22 @@ export class WorkerPool {
   }
 }
 
-/** The limits of a connection, and that of their number. */
-function bounds({ limits: { connections, ...limits } }: Config): Pick<WorkerData, 'limits' | 'connections'> {
+const endedByItself = (worker: number): Error => new Error(`worker ${worker} ended by itself`)
+
+/** Whether a promise settles within so many ms. */
+async function settledWithin(promise: Promise<void>, limit: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(resolve, limit, false).unref()
+  })
+  const settled = await Promise.race([promise.then(() => true), late])
+  clearTimeout(timer)
+  return settled
+}
+
+/** The limits of a connection, and that of their number. What an address may have, the process bounds. */
+function bounds({ limits: all }: Config): Pick<WorkerData, 'limits' | 'connections'> {
+  const { connections, connectionsPerAddress, ...limits } = all
   return { limits, connections }
 }
 

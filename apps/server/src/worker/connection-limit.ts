@@ -8,12 +8,12 @@ import type { ServerMemory } from './server-memory.ts'
  */
 export class ConnectionLimit {
   readonly #memory: ServerMemory
-  readonly #worker: number
+  readonly #stripe: number
   readonly #most: number | undefined
 
-  constructor(memory: ServerMemory, worker: number, most: number | undefined) {
+  constructor(memory: ServerMemory, stripe: number, most: number | undefined) {
     this.#memory = memory
-    this.#worker = worker
+    this.#stripe = stripe
     this.#most = most
   }
 
@@ -26,12 +26,12 @@ export class ConnectionLimit {
     // One may have been closed before that mark: its worker has seen no mark, and would enable nothing.
     const after = this.#left(wanted)
     if (after > 0 && this.#memory.resumeAccepting()) return after
-    this.#memory.count(this.#worker, 'acceptPausesLimit')
+    this.#memory.count(this.#stripe, 'acceptPausesLimit')
     return 0
   }
 
   countNoDescriptors(): void {
-    this.#memory.count(this.#worker, 'acceptPausesDescriptors')
+    this.#memory.count(this.#stripe, 'acceptPausesDescriptors')
   }
 
   #left(wanted: number): number {

@@ -61,6 +61,9 @@ export class ServeLoop {
   #consumption: Consumption | undefined
   #flushing = false
   #yields = 0
+  /** While there are no descriptors left: has the listener enabled again. */
+  #paused: NodeJS.Timeout | undefined
+  #settleEmpty: (() => void) | undefined
 
   constructor(parts: ServeLoopParts) {
     this.#parts = parts
@@ -78,6 +81,21 @@ export class ServeLoop {
   /** Takes no more events; what is in hand goes on. */
   stop(): void {
     this.#consumption?.stop()
+    // The listener is this thread's to enable, unless the server has taken it out of the queue.
+    if (this.#parts.memory.closing) clearTimeout(this.#paused)
+    else if (this.#paused !== undefined) this.#acceptAgain()
+  }
+
+  /** Resolves when no request is in hand any more. After stop(). */
+  emptyHanded(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#settleEmpty = resolve
+      this.#noteEmpty()
+    })
+  }
+
+  #noteEmpty(): void {
+    if (this.#parts.engine.inHand === 0) this.#settleEmpty?.()
   }
 
   /** For work that was queued outside of a turn: a handler's promise, a body that went on. */
@@ -90,6 +108,7 @@ export class ServeLoop {
       this.#serve(this.#parts.engine.flush())
       this.#apply()
       this.#tellYields()
+      this.#noteEmpty()
     })
   }
 
@@ -165,7 +184,7 @@ export class ServeLoop {
     let accepted = engine.accept(listener, room)
     for (;;) {
       for (let index = 0; index < accepted; index++) this.#add(engine.accepted[index] as number)
-      if (!retiring || accepted < ACCEPT) break
+      if (!retiring || engine.backlogEmpty || engine.acceptErrno !== 0) break
       accepted = engine.accept(listener, ACCEPT)
     }
     if (retiring) {
@@ -175,13 +194,19 @@ export class ServeLoop {
     if (engine.acceptErrno !== 0) {
       limit.countNoDescriptors()
       this.#parts.log.warn({ errno: engine.acceptErrno }, 'no descriptors left: accepting is paused')
-      setTimeout(() => {
-        this.#change(listener, EV_ENABLE, NOTE_NODATA)
-        this.#apply()
+      this.#paused = setTimeout(() => {
+        this.#acceptAgain()
       }, ACCEPT_PAUSE)
       return
     }
-    this.#change(listener, EV_ENABLE, accepted < room ? NOTE_NODATA | NOTE_DRAINED : NOTE_NODATA)
+    this.#change(listener, EV_ENABLE, engine.backlogEmpty ? NOTE_NODATA | NOTE_DRAINED : NOTE_NODATA)
+  }
+
+  #acceptAgain(): void {
+    clearTimeout(this.#paused)
+    this.#paused = undefined
+    this.#change(this.#parts.listener, EV_ENABLE, NOTE_NODATA)
+    this.#apply()
   }
 
   /** Runs the handlers of `count` requests, writes, and goes on with those that were pipelined behind. */

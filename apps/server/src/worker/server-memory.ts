@@ -3,8 +3,9 @@ import type { ServerHealth } from '../handler.ts'
 
 /*
  * What the control thread and its workers share without a message: one line of words, a stripe of what counters
- * begin with, then a stripe of counters for each worker. A stripe has one writer at a time, the thread that serves under its number; it is kept when
- * that thread is replaced, so that counters never go back.
+ * begin with, then two stripes of counters for each worker: where a worker is renewed, the old thread still answers while
+ * the new one serves. A stripe has one writer at a time; it is kept when its thread has ended, and goes to a later one, so
+ * that counters never go back.
  */
 const HEADER_BYTES = 64
 const MODE = 0
@@ -14,7 +15,7 @@ const WORKERS = 3
 const ACCEPT_PAUSED = 4
 
 /** Counters of the server's own, behind http1's in each stripe. */
-const ownNames = ['acceptPausesLimit', 'acceptPausesDescriptors'] as const
+const ownNames = ['acceptPausesLimit', 'acceptPausesDescriptors', 'workerRecycles'] as const
 const allNames = [...counterNames, ...ownNames]
 
 // Whole cache lines, so that no two threads write one.
@@ -31,11 +32,11 @@ export class ServerMemory {
   private constructor(buffer: SharedArrayBuffer) {
     this.buffer = buffer
     this.#words = new Int32Array(buffer, 0, HEADER_BYTES / 4)
-    this.#workers = (buffer.byteLength - HEADER_BYTES) / STRIPE_BYTES - 1
+    this.#workers = ((buffer.byteLength - HEADER_BYTES) / STRIPE_BYTES - 1) / 2
   }
 
   static create(workers: number): ServerMemory {
-    return new ServerMemory(new SharedArrayBuffer(HEADER_BYTES + (1 + workers) * STRIPE_BYTES))
+    return new ServerMemory(new SharedArrayBuffer(HEADER_BYTES + (1 + 2 * workers) * STRIPE_BYTES))
   }
 
   static open(buffer: SharedArrayBuffer): ServerMemory {
@@ -93,9 +94,14 @@ export class ServerMemory {
     return Atomics.exchange(this.#words, ACCEPT_PAUSED, 0) === 1
   }
 
-  /** Adds one to a counter of the server's own, in the thread that serves as this worker. */
-  count(worker: number, name: (typeof ownNames)[number]): void {
-    const stripe = this.#all(worker)
+  /** The stripes of worker 1 to N. */
+  stripesOf(worker: number): readonly [number, number] {
+    return [worker, this.#workers + worker]
+  }
+
+  /** Adds one to a counter of the server's own, in the thread that writes this stripe. */
+  count(number: number, name: (typeof ownNames)[number]): void {
+    const stripe = this.#all(number)
     const index = allNames.indexOf(name)
     stripe[index] = (stripe[index] ?? 0) + 1
   }
@@ -109,14 +115,14 @@ export class ServerMemory {
     Atomics.store(this.#words, MOUNTS_WANTED, nowInSeconds())
   }
 
-  /** The counters of worker 1 to N, in the order of http1's `counterNames`; 0 is what they all begin with. */
-  stripe(worker: number): Float64Array {
-    return new Float64Array(this.buffer, HEADER_BYTES + worker * STRIPE_BYTES, counterNames.length)
+  /** The counters of a stripe, in the order of http1's `counterNames`; 0 is what they all begin with. */
+  stripe(number: number): Float64Array {
+    return new Float64Array(this.buffer, HEADER_BYTES + number * STRIPE_BYTES, counterNames.length)
   }
 
   /** Nothing has been counted here, while nobody serves. */
   forget(): void {
-    for (let worker = 1; worker <= this.#workers; worker++) this.#all(worker).fill(0)
+    for (let number = 1; number <= 2 * this.#workers; number++) this.#all(number).fill(0)
   }
 
   /** What processes before this one have counted, of which this goes on. */
@@ -131,9 +137,10 @@ export class ServerMemory {
       allNames.map((name, index) => [name, base[index] ?? 0]),
     )
     for (let worker = 1; worker <= this.#workers; worker++) {
-      const stripe = this.#all(worker)
+      const [first, second] = this.stripesOf(worker)
+      const [one, other] = [this.#all(first), this.#all(second)]
       for (const [index, name] of allNames.entries()) {
-        const value = stripe[index] ?? 0
+        const value = (one[index] ?? 0) + (other[index] ?? 0)
         counters[name] = (counters[name] ?? 0) + value
         counters[`worker.${worker}.${name}`] = value
       }
@@ -141,8 +148,8 @@ export class ServerMemory {
     return counters
   }
 
-  #all(worker: number): Float64Array {
-    return new Float64Array(this.buffer, HEADER_BYTES + worker * STRIPE_BYTES, allNames.length)
+  #all(number: number): Float64Array {
+    return new Float64Array(this.buffer, HEADER_BYTES + number * STRIPE_BYTES, allNames.length)
   }
 }
 

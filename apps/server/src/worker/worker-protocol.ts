@@ -7,6 +7,12 @@ import type { MountSpec } from '../handler.ts'
 /** What a worker is started with. */
 export interface WorkerData {
   readonly worker: number
+  /** Of its counters, see `ServerMemory`. */
+  readonly stripe: number
+  /** It takes the place of a thread that has loaded too much. */
+  readonly renewal: boolean
+  /** Handlers that it may have done with before it is renewed; 0: any number. */
+  readonly recycle: number
   readonly queue: KQueueHandle
   readonly table: MountTableHandle
   readonly memory: SharedArrayBuffer
@@ -36,11 +42,15 @@ export type FromWorker =
   | { readonly type: 'yielded' }
   /** A handler wants to know what is mounted in this moment. */
   | { readonly type: 'mounts-wanted' }
+  /** It has done with `recycle` handlers or more, whose modules stay in its memory as long as it lives. */
+  | { readonly type: 'worn' }
 
 /** What the control thread tells a worker. */
 export type ToWorker =
   | { readonly type: 'mounts'; readonly mounts: MountInfo<MountSpec>[] }
   /** The process is to end, so event streams do; see EventStreams. */
   | { readonly type: 'end-streams' }
+  /** Take no more events, answer what is in hand, and leave. */
+  | { readonly type: 'retire' }
   /** Leave: let go of the queue and the table, and end. */
   | { readonly type: 'leave' }

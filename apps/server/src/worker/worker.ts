@@ -9,6 +9,7 @@ import type { ServerAccess } from '../handlers/server-access.ts'
 import { createLog } from '../log.ts'
 import { AccessLog } from './access-log.ts'
 import { ConnectionLimit } from './connection-limit.ts'
+import { DeadModules } from './dead-modules.ts'
 import { EventStreams } from './event-streams.ts'
 import { MountedHandler } from './mounted-handler.ts'
 import type { HandlerHost } from './mounted-handler.ts'
@@ -55,11 +56,19 @@ const access: ServerAccess = {
     return () => mountsListeners.delete(listener)
   },
 }
+const deadModules = new DeadModules(data.recycle, () => {
+  tell({ type: 'worn' })
+})
 
 async function prepare(spec: MountSpec, mount: Mount<MountSpec>): Promise<MountedHandler> {
-  const handler = new MountedHandler(await loadHandler(spec, mount.generation, access), mount, host)
-  await handler.module.init?.(handler.context(''))
-  return handler
+  try {
+    const handler = new MountedHandler(await loadHandler(spec, mount.generation, access), mount, host)
+    await handler.module.init?.(handler.context(''))
+    return handler
+  } catch (error) {
+    deadModules.add(spec)
+    throw error
+  }
 }
 
 async function dispose(handler: MountedHandler): Promise<void> {
@@ -69,6 +78,7 @@ async function dispose(handler: MountedHandler): Promise<void> {
     const { prefix, generation } = handler.mount
     log.error({ err: error, mount: prefix, generation, worker: data.worker }, 'the cleanup failed')
   }
+  deadModules.add(handler.mount.spec)
 }
 
 const accessLog = data.logRequests ? new AccessLog(data.worker) : undefined
@@ -78,7 +88,7 @@ const engine = new Engine({
   limits: data.limits,
   timeouts: data.timeouts,
   batch: data.batch,
-  counters: memory.stripe(data.worker),
+  counters: memory.stripe(data.stripe),
   readable: (descriptor) => readiness.readable(descriptor),
   writable: (descriptor) => readiness.writable(descriptor),
   onPending: () => {
@@ -96,7 +106,7 @@ const loop = new ServeLoop({
   batch: data.batch,
   log,
   memory,
-  limit: new ConnectionLimit(memory, data.worker, data.connections),
+  limit: new ConnectionLimit(memory, data.stripe, data.connections),
   listenerRetired: () => {
     tell({ type: 'listener-retired' })
   },
@@ -115,6 +125,15 @@ function showMounts(current: MountInfo<MountSpec>[]): void {
   for (const listener of mountsListeners) listener(current)
 }
 
+/** Connections that wait for a request are in no thread's hands. What is in hand here may take as long as it likes. */
+async function retire(): Promise<void> {
+  loop.stop()
+  engine.beginNoMore()
+  table.close()
+  await Promise.all([loop.emptyHanded(), table.closed])
+  await leave()
+}
+
 async function leave(): Promise<void> {
   loop.stop()
   // Not before all handlers here are cleaned up.
@@ -129,8 +148,10 @@ async function leave(): Promise<void> {
 port.on('message', (message: ToWorker) => {
   if (message.type === 'mounts') showMounts(message.mounts)
   else if (message.type === 'end-streams') streams.end()
+  else if (message.type === 'retire') void retire()
   else void leave()
 })
 
 loop.start()
+if (data.renewal) memory.count(data.stripe, 'workerRecycles')
 tell({ type: 'ready', consumer: queue.consumer })

@@ -29,8 +29,10 @@ export class Connection implements Disposable {
     socket.on('end', end).on('error', end).on('close', end)
   }
 
-  static async open(port: number): Promise<Connection> {
-    const socket = connect(port, '127.0.0.1').setNoDelay(true)
+  /** From another address of the loopback network, if given. */
+  static async open(port: number, localAddress?: string): Promise<Connection> {
+    const from = localAddress === undefined ? {} : { localAddress }
+    const socket = connect({ port, host: '127.0.0.1', ...from }).setNoDelay(true)
     await once(socket, 'connect')
     return new Connection(socket)
   }

@@ -82,3 +82,82 @@ test('limits.requestsPerConnection: the response to the last one closes', async 
   expect([last?.status, last?.headers.get('connection')]).toEqual([200, 'close'])
   expect(await connection.rest()).toBe('')
 })
+
+const bounded = (most: number, more: Record<string, unknown> = {}): Record<string, unknown> => ({
+  mounts: [...mounts, { prefix: '/faulty', module: handlerFile('faulty') }],
+  limits: { connectionsPerAddress: most },
+  ...more,
+})
+
+/** What becomes of a connection: it is answered, told that it is one too many, or closed at once. */
+async function outcome(connection: Connection): Promise<number | undefined> {
+  return (await connection.get('/'))?.status
+}
+
+async function refused(connection: Connection): Promise<number> {
+  const families = parseExposition((await connection.get('/metrics'))?.body ?? '')
+  return families.get('x_server_connections_refused_total')?.samples.get('{}') ?? NaN
+}
+
+test('limits.connectionsPerAddress: one too many is told so and closed, another address is not, and who leaves makes room', async () => {
+  await using server = await ServerProcess.start(bounded(2))
+  using first = await Connection.open(server.port)
+  using second = await Connection.open(server.port)
+  expect([await outcome(first), await outcome(second)]).toEqual([200, 200])
+  using third = await Connection.open(server.port)
+  const answer = await third.get('/')
+  expect([answer?.status, answer?.headers.get('connection')]).toEqual([503, 'close'])
+  expect(answer?.body).toContain('too many connections from this address')
+  expect(await third.rest()).toBe('')
+  using elsewhere = await Connection.open(server.port, '127.0.0.2')
+  expect(await outcome(elsewhere)).toBe(200)
+  expect(await refused(first)).toBe(1)
+  second[Symbol.dispose]()
+  await expect
+    .poll(async () => {
+      using next = await Connection.open(server.port)
+      return await outcome(next)
+    })
+    .toBe(200)
+})
+
+test('limits.connectionsPerAddress: a flood has exactly so many served, by all workers together, and holds no more open than twice that', async () => {
+  await using server = await ServerProcess.start(bounded(5))
+  using other = await Connection.open(server.port, '127.0.0.2')
+  const flood = await Promise.all(Array.from({ length: 100 }, () => Connection.open(server.port)))
+  const outcomes = await Promise.all(flood.map(outcome))
+  expect(outcomes.filter((status) => status === 200)).toHaveLength(5)
+  expect(outcomes.filter((status) => status === 503).length).toBeGreaterThanOrEqual(1)
+  expect(new Set(outcomes)).toEqual(new Set([200, 503, ...(outcomes.includes(undefined) ? [undefined] : [])]))
+  expect(await refused(other)).toBe(95)
+  const { stdout } = await server.command('status', '--json')
+  const { counters } = JSON.parse(stdout) as { counters: Record<string, number> }
+  expect(counters.connections).toBeLessThanOrEqual(11)
+  for (const connection of flood) connection[Symbol.dispose]()
+})
+
+test('limits.connectionsPerAddress: a connection that dies with its worker makes room', async () => {
+  await using server = await ServerProcess.start(bounded(1))
+  using victim = await Connection.open(server.port)
+  expect((await victim.get('/faulty/exit'))?.status).toBe(500)
+  using next = await Connection.open(server.port)
+  expect(await outcome(next)).toBe(200)
+})
+
+test('limits.connectionsPerAddress: connections that a new process has taken over count in it', async () => {
+  await using server = await ServerProcess.start(bounded(2))
+  using first = await Connection.open(server.port)
+  using second = await Connection.open(server.port)
+  expect([await outcome(first), await outcome(second)]).toEqual([200, 200])
+  expect((await server.command('restart')).code).toBe(0)
+  using third = await Connection.open(server.port)
+  expect(await outcome(third)).toBe(503)
+  expect([await outcome(first), await outcome(second)]).toEqual([200, 200])
+  second[Symbol.dispose]()
+  await expect
+    .poll(async () => {
+      using next = await Connection.open(server.port)
+      return await outcome(next)
+    })
+    .toBe(200)
+})

@@ -51,3 +51,38 @@ test.each([
   expect(started).toBeLessThan(now)
   expect(started).toBeGreaterThan(now - 60)
 })
+
+test('durations count each answered request once, in the bucket of its time, and go on in a new process', async () => {
+  const slow = { prefix: '/slow', module: handlerFile('slow'), options: { milliseconds: 60 } }
+  const stream = { prefix: '/stream', module: handlerFile('stream'), options: { size: 300_000 } }
+  await using server = await ServerProcess.start({ mounts: [...mounts, slow, stream] })
+  using connection = await Connection.open(server.port)
+  const durations = async (): Promise<{ count: number; sum: number; within: (bound: string) => number }> => {
+    const samples = parseExposition(await fromCommand(server)).get('x_server_request_duration_seconds')?.samples
+    const of = (key: string): number => samples?.get(key) ?? NaN
+    const within = (bound: string): number => of(`_bucket{"le":"${bound}"}`)
+    return { count: of('_count{}'), sum: of('_sum{}'), within }
+  }
+  expect((await durations()).count).toBe(0)
+  for (let count = 0; count < 5; count++) await connection.get('/hello')
+  await connection.get('/slow')
+  // The client may have the response before it is counted.
+  await expect.poll(async () => (await durations()).count).toBe(6)
+  const first = await durations()
+  expect(first.within('+Inf') - first.within('0.05')).toBeGreaterThanOrEqual(1)
+  expect(first.sum).toBeGreaterThan(0.06)
+  // Whatever way the response goes, and requests of a pipeline one by one; what is malformed is no request.
+  expect((await (await fetch(server.url('/stream/iterable'))).arrayBuffer()).byteLength).toBe(300_000)
+  expect((await (await fetch(server.url('/stream/bytes'))).arrayBuffer()).byteLength).toBe(300_000)
+  connection.send('GET /hello HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(3))
+  for (let count = 0; count < 3; count++) await connection.response()
+  using malformed = await Connection.open(server.port)
+  expect((await malformed.get('/\u0001'))?.status).toBe(400)
+  await expect.poll(async () => (await durations()).count).toBe(11)
+  // One that breaks off has not been answered.
+  await expect(fetch(server.url('/stream/failing')).then((response) => response.text())).rejects.toThrow()
+  expect((await server.command('restart', '--wait')).code).toBe(0)
+  await connection.get('/hello')
+  await expect.poll(async () => (await durations()).count).toBe(12)
+  expect((await durations()).sum).toBeGreaterThan(first.sum)
+})
