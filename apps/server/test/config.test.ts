@@ -36,7 +36,7 @@ test('without a file it is the welcome page on port 8080 of this host', () => {
     control: defaultControlPath(),
     mounts: [{ prefix: '/', spec: { module: 'builtin:welcome' } }],
     limits: {},
-    timeouts: { drain: 30_000 },
+    timeouts: { drain: 30_000, probation: 1000 },
     log: { level: 'info', requests: false },
     batch: 16,
     recycle: 100,

@@ -59,7 +59,7 @@ describe('a configuration', () => {
       err: [
         'x-server: bad.json: port: 99999 is not a port; use 0 to 65535',
         `          bad.json: mounts[0].module: "${folder.path}/gone.js" is missing; name the file of a handler module, or builtin:welcome`,
-        '          bad.json: wrokers: is not a known key; use host, port, workers, control, mounts, limits, timeouts, log, batch, selfTest',
+        '          bad.json: wrokers: is not a known key; use host, port, workers, control, mounts, limits, timeouts, log, batch, recycle, selfTest',
         '',
       ].join('\n'),
     })

@@ -96,6 +96,7 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
                            InstanceMethod<&EngineWrap::Yield>("yield"),
                            InstanceMethod<&EngineWrap::BeginNoMore>("beginNoMore"),
                            InstanceMethod<&EngineWrap::Unparsed>("unparsed"),
+                           InstanceMethod<&EngineWrap::Id>("id"),
                            InstanceMethod<&EngineWrap::Close>("close"),
                            InstanceMethod<&EngineWrap::CloseListed>("closeListed"),
                        });
@@ -286,6 +287,8 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
     return Napi::Boolean::New(info.Env(), engine_->Yield(Int(info, 0)));
   }
 
+  Napi::Value Id(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), engine_->Id()); }
+
   Napi::Value BeginNoMore(const Napi::CallbackInfo& info) {
     engine_->BeginNoMore();
     return info.Env().Undefined();
@@ -416,6 +419,15 @@ Napi::Value Yielded(const Napi::CallbackInfo& info) {
                            http1::Yielded(reinterpret_cast<int32_t*>(out.data), out.bytes / sizeof(int32_t)));
 }
 
+// heldBy(engine, out)
+Napi::Value HeldBy(const Napi::CallbackInfo& info) {
+  Memory out;
+  if (!Look(info.Env(), info[1], out)) return Throw(info, "heldBy takes an engine and a list to fill.");
+  return Napi::Number::New(
+      info.Env(), http1::HeldBy(static_cast<uint32_t>(Int(info, 0)), reinterpret_cast<int32_t*>(out.data),
+                                out.bytes / sizeof(int32_t)));
+}
+
 // exportState(fd): undefined when it is not yielded.
 Napi::Value ExportState(const Napi::CallbackInfo& info) {
   const size_t size = http1::StateSize(Int(info, 0));
@@ -501,6 +513,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("limitConnectionsPerAddress", Napi::Function::New<LimitConnectionsPerAddress>(env));
   exports.Set("setHandingOver", Napi::Function::New<SetHandingOver>(env));
   exports.Set("yielded", Napi::Function::New<Yielded>(env));
+  exports.Set("heldBy", Napi::Function::New<HeldBy>(env));
   exports.Set("exportState", Napi::Function::New<ExportState>(env));
   exports.Set("adopt", Napi::Function::New<Adopt>(env));
   exports.Set("reinstate", Napi::Function::New<Reinstate>(env));

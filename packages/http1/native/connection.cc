@@ -51,7 +51,8 @@ Connection* ConnectionTable::Open(int fd) {
   connection.at_end = false;
   connection.deferred_round = 0;
   connection.body_waiting = false;
-  connection.unparsed = false;
+  connection.SetUnparsed(false);
+  connection.SetOwner(0);
   connection.ledger = nullptr;
   connection.in_hand = false;
   connection.refused = false;

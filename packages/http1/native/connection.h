@@ -45,13 +45,17 @@ struct Connection {
   std::atomic<uint32_t> generation{0};
   // Relaxed: the deadline scan takes it as a hint, the thread that gets the forced event looks again.
   std::atomic<Phase> phase{Phase::kFree};
+  // Input may have a whole head: no more need come. Relaxed, as the owner.
+  std::atomic<bool> unparsed{false};
   // Monotonic milliseconds. Relaxed, for the same reason.
   std::atomic<int64_t> deadline{kNoDeadline};
 
   int64_t started = 0;          // nanoseconds; see Engine::Count()
   int64_t until = kNoDeadline;  // the deadline that it had when it was yielded
   ClientAddress address;        // that it is counted for
-  uint32_t owner = 0;           // engine that has the request in hand
+  // Engine that has the request in hand. Relaxed; who looks from another thread reads the phase before (see
+  // HeldBy).
+  std::atomic<uint32_t> owner{0};
   uint32_t requests = 0;
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;
@@ -69,7 +73,6 @@ struct Connection {
   bool drained = false;       // the last recv() returned less than it was asked for
   bool at_end = false;        // the queue said EV_EOF or recv() returned 0
   bool body_waiting = false;  // a reader waits for readiness to read the body
-  bool unparsed = false;      // input may have a whole head: no more need come
   bool refused = false;       // its address has too many, and it is only told so
   bool in_hand = false;       // its engine has delivered a request and not ended the response
   // The word that tells another process of this connection, or nullptr. Relaxed: the other one reads it when
@@ -88,7 +91,8 @@ struct Connection {
   }
 
   void SetPhase(Phase next, int64_t until) {
-    phase.store(next, std::memory_order_relaxed);
+    // Release pairs with the acquire of HeldBy(): who sees the phase sees the owner, too.
+    phase.store(next, std::memory_order_release);
     deadline.store(until, std::memory_order_relaxed);
   }
   void Yield() {
@@ -98,6 +102,12 @@ struct Connection {
     // Release pairs with the acquire of the thread that hands it over.
     phase.store(Phase::kYielded, std::memory_order_release);
   }
+  void SetOwner(uint32_t engine) { owner.store(engine, std::memory_order_relaxed); }
+  [[nodiscard]] bool IsOwnedBy(uint32_t engine) const {
+    return owner.load(std::memory_order_relaxed) == engine;
+  }
+  void SetUnparsed(bool yes) { unparsed.store(yes, std::memory_order_relaxed); }
+  [[nodiscard]] bool IsUnparsed() const { return unparsed.load(std::memory_order_relaxed); }
   [[nodiscard]] Phase CurrentPhase() const { return phase.load(std::memory_order_relaxed); }
 };
 

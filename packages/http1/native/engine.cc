@@ -206,15 +206,18 @@ bool Engine::Yield(int fd) {
   return true;
 }
 
-bool Engine::Unparsed(int fd) const {
-  const Connection* const connection = ConnectionTable::Shared().Find(fd);
-  return connection != nullptr && connection->CurrentPhase() == Phase::kHead && connection->unparsed;
+bool Engine::Unparsed(int fd) {
+  Connection* const connection = ConnectionTable::Shared().Find(fd);
+  if (connection == nullptr || connection->CurrentPhase() != Phase::kHead || !connection->IsUnparsed())
+    return false;
+  connection->SetOwner(id_);
+  return true;
 }
 
 bool Engine::Close(int fd) {
   Connection* const connection = ConnectionTable::Shared().Find(fd);
   if (connection == nullptr) return false;
-  if (connection->owner == id_) LetGo(*connection);
+  if (connection->IsOwnedBy(id_)) LetGo(*connection);
   End(fd, *connection);
   memory_.counters[layout::kClosed] += 1;
   return true;
@@ -277,6 +280,19 @@ bool InHand(int fd) {
     default:
       return false;
   }
+}
+
+uint32_t HeldBy(uint32_t engine, int32_t* out, size_t capacity) {
+  uint32_t count = 0;
+  ConnectionTable::Shared().ForEach([&](int fd, const Connection& connection) {
+    // Acquire pairs with the release of SetPhase(): a request that another engine has in hand has its name by
+    // then.
+    const Phase phase = connection.phase.load(std::memory_order_acquire);
+    const bool in_hand = phase == Phase::kHandling || phase == Phase::kWriting;
+    const bool waits = phase == Phase::kHead && connection.IsUnparsed();
+    if (count < capacity && (in_hand || waits) && connection.IsOwnedBy(engine)) out[count++] = fd;
+  });
+  return count;
 }
 
 bool Abandon(int fd) {

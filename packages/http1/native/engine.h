@@ -101,10 +101,13 @@ class Engine {
   // Takes a connection that waits for a request, and whose event this thread has, out of service. False when
   // it does not, or must not: it has something to write, or to throw away.
   bool Yield(int fd);
+  // Its name in this process, of which there is no second one.
+  [[nodiscard]] uint32_t Id() const { return id_; }
   // From now on it delivers none of the requests that wait behind those in hand: it yields their connections.
   void BeginNoMore() { begins_no_more_ = true; }
-  // Whether what was read of the connection may have a whole head, though no event tells of it.
-  [[nodiscard]] bool Unparsed(int fd) const;
+  // Whether what was read of the connection may have a whole head, though no event tells of it. If so, this
+  // engine has the connection in hand from now on.
+  [[nodiscard]] bool Unparsed(int fd);
   // Forgets and closes a connection. False when it is none of ours.
   bool Close(int fd);
   void CloseListed();
@@ -197,6 +200,10 @@ class Engine {
 
 // Writes the descriptors of connections whose deadline has passed and whose event is armed. Any thread.
 uint32_t Expired(int64_t now, int32_t* out, size_t capacity);
+
+// Writes the descriptors of connections that an engine has in hand: a request, or bytes that are to be parsed
+// though no event tells of them. For the engine of a thread that has ended.
+uint32_t HeldBy(uint32_t engine, int32_t* out, size_t capacity);
 
 // Whether the thread that has the event of the connection must end it: in the other phases any thread can go
 // on.

@@ -93,9 +93,8 @@ void Engine::ReadRequest(int fd, Connection& connection) {
   const size_t kept = connection.input.size();
   if (!HasRoom(kept + kLeastAsked)) {
     connection.drained = false;
-    if (connection.unparsed) {
+    if (connection.IsUnparsed()) {
       // No event would tell of it again. Relaxed: it cannot change while this thread has the connection.
-      connection.unparsed = false;
       postponed_.push_back({fd, connection.generation.load(std::memory_order_relaxed)});
       return;
     }
@@ -109,8 +108,8 @@ void Engine::ReadRequest(int fd, Connection& connection) {
   connection.Note(Standing::kInHand);
   ssize_t got = Receive(fd, connection, data + kept, asked);
   // What came from another process may be whole already, also when the client sends nothing any more.
-  const bool whole = connection.unparsed && (got == -EAGAIN || got == 0);
-  connection.unparsed = false;
+  const bool whole = connection.IsUnparsed() && (got == -EAGAIN || got == 0);
+  connection.SetUnparsed(false);
   if (whole) got = 0;
   if (got == -EAGAIN) {
     connection.NoteWord(noted);
@@ -184,7 +183,7 @@ void Engine::KeepPartial(int fd, Connection& connection, const char* data, size_
 // Makes the record of a request whose head starts at `at` in the arena, with its first body bytes behind it.
 void Engine::Deliver(int fd, Connection& connection, const Head& head, uint32_t at,
                      const BodyDecoder::Result& body) {
-  connection.owner = id_;
+  connection.SetOwner(id_);
   connection.keep_alive = head.keep_alive && connection.requests + 1 < limits_.requests;
   connection.minor_zero = head.minor_zero;
   connection.head_method = head.method == Method::kHead;
@@ -245,6 +244,7 @@ Engine::Sent Engine::ParseKept(int fd, Connection& connection) {
     postponed_.push_back({fd, connection.generation.load(std::memory_order_relaxed)});
     return Sent::kAll;
   }
+  connection.SetUnparsed(false);
   Head head;
   Refusal refusal;
   const auto at = static_cast<uint32_t>(arena_used_);
@@ -342,7 +342,7 @@ void Engine::ReadAndDrop(int fd, Connection& connection) {
 int64_t Engine::ReadBody(int fd, uint32_t generation, char* into, size_t size) {
   Connection* const connection = ConnectionTable::Shared().Find(fd, generation);
   memory_.control[layout::kBodyDone] = 0;
-  if (connection == nullptr || connection->owner != id_) return -ECONNRESET;
+  if (connection == nullptr || !connection->IsOwnedBy(id_)) return -ECONNRESET;
   for (;;) {
     if (connection->body.Complete()) {
       memory_.control[layout::kBodyDone] = 1;
@@ -372,7 +372,7 @@ int64_t Engine::ReadBody(int fd, uint32_t generation, char* into, size_t size) {
 
 void Engine::AwaitBody(int fd, uint32_t generation, bool waiting) {
   Connection* const connection = ConnectionTable::Shared().Find(fd, generation);
-  if (connection != nullptr && connection->owner == id_) connection->body_waiting = waiting;
+  if (connection != nullptr && connection->IsOwnedBy(id_)) connection->body_waiting = waiting;
 }
 
 }  // namespace http1

@@ -77,7 +77,7 @@ layout::EntryOutcome Engine::WriteEntry(size_t index, const Reference* reference
   const int fd = entry[layout::kEntryDescriptor];
   Connection* const connection =
       ConnectionTable::Shared().Find(fd, static_cast<uint32_t>(entry[layout::kEntryGeneration]));
-  if (connection == nullptr || connection->owner != id_) return layout::kGone;
+  if (connection == nullptr || !connection->IsOwnedBy(id_)) return layout::kGone;
   // Another entry has already ended the connection, and the lists name it.
   if (connection->CurrentPhase() == Phase::kClosing) return layout::kGone;
   switch (entry[layout::kEntryKind]) {
@@ -203,7 +203,7 @@ void Engine::SendDeferred(const std::vector<Name>& names) {
     Connection* const connection = ConnectionTable::Shared().Find(name.fd, name.generation);
     if (connection == nullptr || connection->deferred_round == round_) continue;
     // It may have been handed over since, and be in another thread's hands again.
-    if (connection->owner != id_ || connection->CurrentPhase() != Phase::kHandling) continue;
+    if (!connection->IsOwnedBy(id_) || connection->CurrentPhase() != Phase::kHandling) continue;
     // What the socket does not take now goes with the next response. That one is not held back when the peer
     // is lost, so that no more requests are handled for nobody.
     if (SendWaiting(name.fd, *connection, false) == Sent::kGone) connection->close_after = true;
@@ -410,7 +410,7 @@ void Engine::Refuse(int fd, Connection& connection, const Refusal& refusal, bool
 
 void Engine::Continue(int fd, uint32_t generation) {
   Connection* const connection = ConnectionTable::Shared().Find(fd, generation);
-  if (connection == nullptr || connection->owner != id_ || !connection->expects_continue) return;
+  if (connection == nullptr || !connection->IsOwnedBy(id_) || !connection->expects_continue) return;
   // Once the final response has begun, an interim one would corrupt it.
   if (connection->response_started) return;
   connection->expects_continue = false;
@@ -423,7 +423,7 @@ void Engine::Continue(int fd, uint32_t generation) {
 
 int64_t Engine::Write(int fd, uint32_t generation, std::string_view piece, bool chunked, bool last) {
   Connection* const connection = ConnectionTable::Shared().Find(fd, generation);
-  if (connection == nullptr || connection->owner != id_) return -ECONNRESET;
+  if (connection == nullptr || !connection->IsOwnedBy(id_)) return -ECONNRESET;
   std::array<char, 18> prefix{};
   std::array<iovec, 4> parts{};
   size_t count = 0;
@@ -446,7 +446,7 @@ int64_t Engine::Write(int fd, uint32_t generation, std::string_view piece, bool 
 
 int64_t Engine::Resume(int fd, uint32_t generation, std::string_view reference) {
   Connection* const connection = ConnectionTable::Shared().Find(fd, generation);
-  if (connection == nullptr || connection->owner != id_) return -ECONNRESET;
+  if (connection == nullptr || !connection->IsOwnedBy(id_)) return -ECONNRESET;
   std::array<iovec, 1> parts{Part(reference)};
   const Sent sent = SendParts(fd, *connection, parts.data(), parts.size(), false);
   if (sent == Sent::kGone) return -EPIPE;
@@ -456,7 +456,7 @@ int64_t Engine::Resume(int fd, uint32_t generation, std::string_view reference) 
 
 int64_t Engine::ResumeFile(int fd, uint32_t generation, int file, int64_t at, int64_t left) {
   Connection* const connection = ConnectionTable::Shared().Find(fd, generation);
-  if (connection == nullptr || connection->owner != id_) return -ECONNRESET;
+  if (connection == nullptr || !connection->IsOwnedBy(id_)) return -ECONNRESET;
   Sent sent = SendWaiting(fd, *connection, true);
   int64_t file_sent = 0;
   if (sent == Sent::kAll) sent = SendFile(fd, *connection, file, at, left, file_sent);

@@ -110,9 +110,11 @@ int Adopt(int fd, const char* bytes, size_t size) {
 int Reinstate(int fd) {
   Connection* const connection = FindYielded(fd);
   if (connection == nullptr) return -EBADF;
-  connection->unparsed = !connection->input.empty();
-  connection->SetPhase(connection->unparsed ? Phase::kHead : Phase::kIdle, connection->until);
-  return connection->unparsed ? 1 : 0;
+  const bool unparsed = !connection->input.empty();
+  connection->SetUnparsed(unparsed);
+  connection->SetOwner(0);
+  connection->SetPhase(unparsed ? Phase::kHead : Phase::kIdle, connection->until);
+  return unparsed ? 1 : 0;
 }
 
 bool Resume(int fd, uint64_t word, int64_t until) {

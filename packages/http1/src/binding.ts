@@ -36,6 +36,7 @@ export interface NativeEngine {
   yield(descriptor: number): boolean
   beginNoMore(): void
   unparsed(descriptor: number): boolean
+  id(): number
   close(descriptor: number): boolean
   closeListed(): void
 }
@@ -96,6 +97,7 @@ interface Binding {
   adopt(descriptor: number, state: Uint8Array): number
   reinstate(descriptor: number): number
   release(descriptor: number): boolean
+  heldBy(engine: number, out: Int32Array): number
   openLedger(connections: Int32Array): number
   joinLedger(descriptor: number): boolean
   closeLedger(): void

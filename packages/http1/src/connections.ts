@@ -24,6 +24,15 @@ export function inHand(descriptor: number): boolean {
 }
 
 /**
+ * Writes to `out` the connections that the engine with this {@link Engine.id} has in hand, and returns their number, at
+ * most `out.length`: its thread has ended. Of one that is not inHand() bytes were read that are to be parsed, though no event
+ * tells of them.
+ */
+export function heldBy(engine: number, out: Int32Array): number {
+  return binding.heldBy(engine, out)
+}
+
+/**
  * Ends a connection whose thread has died: 500 when nothing was answered yet, then closed; in the middle of a
  * response with a reset. False when the descriptor is no connection. Any thread may call it, after the thread has
  * ended and the queue has let go.

@@ -202,6 +202,11 @@ export class Engine {
     return this.#memory.native.yield(descriptor)
   }
 
+  /** Its name in this process. */
+  get id(): number {
+    return this.#memory.native.id()
+  }
+
   /** Connections that were yielded so far, by yield() or behind their response. */
   get yields(): number {
     return this.#memory.control[CONTROL.yields] ?? 0
@@ -222,7 +227,7 @@ export class Engine {
 
   /**
    * Whether bytes of the connection were read and not parsed, as of one that was adopted: read() has to be given an
-   * event of it although there is none.
+   * event of it although there is none. This engine has it in hand then (see heldBy()).
    */
   unparsed(descriptor: number): boolean {
     return this.#memory.native.unparsed(descriptor)

@@ -4,6 +4,7 @@ export {
   abandon,
   connections,
   expired,
+  heldBy,
   inHand,
   limitConnectionsPerAddress,
   monotonicNow,

@@ -4,6 +4,7 @@ import {
   adoptListener,
   connections,
   connectionState,
+  heldBy,
   inHand,
   limitConnectionsPerAddress,
   monotonicNow,
@@ -49,6 +50,7 @@ import { ServerMemory } from '../worker/server-memory.ts'
 import { ServiceManager } from './service-manager.ts'
 import { version } from '../version.ts'
 import { WorkerPool } from './worker-pool.ts'
+import type { Served } from './worker-pool.ts'
 
 /** Milliseconds between two pictures of the mount table for the workers, while a handler asks for them. */
 const PICTURE_INTERVAL = 500
@@ -56,6 +58,8 @@ const PICTURE_INTERVAL = 500
 const PICTURE_WANTED = 5
 /** Milliseconds between two looks whether accepting is paused, while it is to end. */
 const PAUSED_AGAIN = 20
+/** Connections that a worker may have in hand when it dies. */
+const MOST_HELD = 65_536
 /** Milliseconds that a connection may wait for a request where the configuration says nothing: http1's own. */
 const DEFAULT_IDLE = 60_000
 /** Milliseconds that a stop leaves to idle connections: a request that is on its way is still answered with a response that closes. */
@@ -205,8 +209,8 @@ class Supervisor implements RunningServer, Control {
       ready: () => {
         this.#showMounts()
       },
-      died: (worker, consumer) => {
-        this.#release(worker, consumer)
+      died: (worker, served) => {
+        this.#release(worker, served)
       },
       mayRenew: () => this.#mayRenew(),
       patience: () => this.#config.timeouts.drain,
@@ -443,9 +447,9 @@ class Supervisor implements RunningServer, Control {
   }
 
   /** What a dead worker held: goes to another, but a request in hand is told, and its connection closed. */
-  #release(worker: number, consumer: number | undefined): void {
-    if (consumer === undefined) return
-    for (const { ident, filter } of this.#queue.held(consumer)) {
+  #release(worker: number, served: Served | undefined): void {
+    if (served === undefined) return
+    for (const { ident, filter } of this.#queue.held(served.consumer)) {
       // Out of service: the departure's, and in no queue.
       if (connectionState(ident) !== undefined) {
         this.#queue.detach(ident)
@@ -455,12 +459,22 @@ class Supervisor implements RunningServer, Control {
         this.#queue.kevent([{ ident, filter, flags: EV_ENABLE, fflags: NOTE_NODATA }])
         continue
       }
-      this.#queue.detach(ident)
-      abandon(ident)
-      this.#log.warn({ worker, descriptor: ident }, 'a connection died with its worker')
+      this.#lose(worker, ident)
+    }
+    // Of what was taken over with a whole request in it no event was delivered, so it holds none.
+    const others = new Int32Array(MOST_HELD)
+    for (const descriptor of others.subarray(0, heldBy(served.engine, others))) {
+      if (inHand(descriptor)) this.#lose(worker, descriptor)
+      else force(this.#queue, descriptor)
     }
     this.#resumeAccepting()
     this.#noteConnectionsGone()
+  }
+
+  #lose(worker: number, descriptor: number): void {
+    this.#queue.detach(descriptor)
+    abandon(descriptor)
+    this.#log.warn({ worker, descriptor }, 'a connection died with its worker')
   }
 
   /** Where the listener waits for a connection to end: one has, or nobody may wait any more. */

@@ -31,12 +31,20 @@ export interface WorkerPoolParts {
   mountsWanted(): void
   /** A worker serves. */
   ready(): void
-  /** A worker has died; `consumer` is its number in the queue, undefined if it never served. */
-  died(worker: number, consumer: number | undefined): void
+  /** A worker has died; undefined if it never served. */
+  died(worker: number, served: Served | undefined): void
   /** Whether nothing goes on that comes before the renewal of a worker. */
   mayRenew(): boolean
   /** Milliseconds that a renewal waits for the requests which the old thread has in hand. */
   patience(): number
+}
+
+/** By what a worker that serves is known. */
+export interface Served {
+  /** To the queue. */
+  readonly consumer: number
+  /** To http1. */
+  readonly engine: number
 }
 
 interface Member {
@@ -48,7 +56,8 @@ interface Member {
   readonly stripe: number
   /** Settles when it has ended, however. */
   readonly exited: Promise<void>
-  consumer: number | undefined
+  /** Since it serves. */
+  served: Served | undefined
   /** `coming`: to take the place of one that serves. `retiring`: another has taken its place. */
   state: 'coming' | 'serving' | 'retiring'
 }
@@ -106,7 +115,7 @@ export class WorkerPool {
       const member = threads.find(({ state }) => state === 'serving') ?? threads[0]
       // One that has died, until another takes its place.
       if (member === undefined) return { worker, state: 'starting', requests }
-      const state = member.consumer === undefined ? 'starting' : 'serving'
+      const state = member.served === undefined ? 'starting' : 'serving'
       return { worker, state, started: member.started, requests }
     })
   }
@@ -169,7 +178,7 @@ export class WorkerPool {
       started: Date.now(),
       stripe,
       exited,
-      consumer: undefined,
+      served: undefined,
       state,
     }
     this.#members.add(member)
@@ -183,7 +192,7 @@ export class WorkerPool {
         else if (message.type === 'worn') {
           if (member.state === 'serving') this.#renewals.request(worker)
         } else {
-          member.consumer = message.consumer
+          member.served = message
           memory.countWorker(1)
           this.#parts.ready()
           resolve(member)
@@ -227,24 +236,23 @@ export class WorkerPool {
 
   #exited(member: Member, failure: unknown, pause: number): void {
     const { log, memory, table } = this.#parts
-    const { worker, consumer, state } = member
+    const { worker, served, state } = member
     this.#members.delete(member)
     table.removed(member.tableMember)
     if (this.#stopping) return
     if (state === 'retiring') {
       if (failure !== undefined) log.error({ worker, err: failure }, 'a worker died that was being renewed')
       // What it held, if it did.
-      this.#parts.died(worker, consumer)
+      this.#parts.died(worker, served)
       return
     }
     // Of one that was to take another's place, who waits for it tells.
     if (state === 'coming' && this.#of(worker).length > 0) return
-    if (consumer !== undefined) memory.countWorker(-1)
+    if (served !== undefined) memory.countWorker(-1)
     log.error({ worker, err: failure ?? endedByItself(worker) }, 'a worker died; another takes its place')
-    this.#parts.died(worker, consumer)
+    this.#parts.died(worker, served)
     if (this.#of(worker).some((other) => other.state === 'coming')) return
-    const served = consumer !== undefined
-    const wait = served ? FIRST_PAUSE : Math.min(pause * 2, LONGEST_PAUSE)
+    const wait = served !== undefined ? FIRST_PAUSE : Math.min(pause * 2, LONGEST_PAUSE)
     const timer = setTimeout(() => {
       this.#pauses.delete(worker)
       // It reports its own end; there is nobody else to tell.

@@ -33,7 +33,7 @@ export interface WorkerData {
 /** What a worker tells the control thread. */
 export type FromWorker =
   /** It serves; `consumer` is its number in the queue. */
-  | { readonly type: 'ready'; readonly consumer: number }
+  | { readonly type: 'ready'; readonly consumer: number; readonly engine: number }
   /** It has taken the listener out of the queue, and accepted whoever had been waiting. */
   | { readonly type: 'listener-retired' }
   /** The server is closing, and this was its last connection. */

@@ -154,4 +154,4 @@ port.on('message', (message: ToWorker) => {
 
 loop.start()
 if (data.renewal) memory.count(data.stripe, 'workerRecycles')
-tell({ type: 'ready', consumer: queue.consumer })
+tell({ type: 'ready', consumer: queue.consumer, engine: engine.id })
