@@ -2,8 +2,11 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { processTree } from './process-tree.js'
 
-const samples = 8
-const interval = 250
+const interval = 500
+/** V8 gives memory back in steps, seconds apart, once a process has nothing to do. */
+const steadyMs = 10_000
+/** Well below what servers let a connection be idle for. */
+const mostMs = 40_000
 
 /** PSS of a process in bytes, or 0 when it is gone. @param {number} pid */
 const pssOf = (pid) => {
@@ -18,21 +21,24 @@ const pssOf = (pid) => {
   }
 }
 
+/** @param {number} pid */
+const treePss = (pid) => processTree(pid).reduce((sum, process) => sum + pssOf(process.pid), 0)
+
 /**
  * PSS of a process and all its descendants in bytes: their own memory, and their share of what they have in common
- * with others (proc_pid_smaps(5)). The kernel's memory for their sockets is not in it. It is the least of two
- * seconds, for what is only passing, as garbage that is about to be collected, says nothing.
+ * with others (proc_pid_smaps(5)). The kernel's memory for their sockets is not in it. It is what is left when it has
+ * stopped to fall, by more than a hundredth, or after 40 s: garbage that is about to be given back says nothing.
  * @param {number} pid
  * @returns {Promise<number>}
  */
 export const settledTreePss = async (pid) => {
-  let least = Infinity
-  for (let sample = 0; sample < samples; sample += 1) {
+  const begun = performance.now()
+  let least = treePss(pid)
+  for (let fallen = begun; performance.now() - fallen < steadyMs && performance.now() - begun < mostMs;) {
     await delay(interval)
-    least = Math.min(
-      least,
-      processTree(pid).reduce((sum, process) => sum + pssOf(process.pid), 0),
-    )
+    const now = treePss(pid)
+    if (now < least * 0.99) fallen = performance.now()
+    least = Math.min(least, now)
   }
   return least
 }
