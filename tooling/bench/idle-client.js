@@ -1,7 +1,7 @@
 // Opens connections in a process of its own, which has one request answered on each and holds them all.
 // Arguments: PORT CONNECTIONS BYTES, the last one of a body. It says { ready }. Told "warm", it has three times as many
-// requests answered on a few connections, closes them and says { answered }; told "open", { opened, failed } when all
-// have had their answers; told "count", { alive }. It ends with its parent.
+// requests answered on a few connections, closes them and says { answered }; told "open", { opened, failed } when so many
+// more have had their answers; told "count", { alive }. It ends with its parent.
 import { connect } from 'node:net'
 import process from 'node:process'
 
@@ -56,7 +56,8 @@ const openAll = async () => {
   const lane = async () => {
     while (left > 0) {
       left -= 1
-      opened += await open(1)
+      const answered = await open(1)
+      opened += answered
     }
   }
   await Promise.all(Array.from({ length: atOnce }, lane))

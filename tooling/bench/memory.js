@@ -4,9 +4,9 @@ import { processTree } from './process-tree.js'
 
 const interval = 500
 /** V8 gives memory back in steps, seconds apart, once a process has nothing to do. */
-const steadyMs = 10_000
+const steadyMs = 15_000
 /** Well below what servers let a connection be idle for. */
-const mostMs = 40_000
+const mostMs = 25_000
 
 /** PSS of a process in bytes, or 0 when it is gone. @param {number} pid */
 const pssOf = (pid) => {
@@ -27,7 +27,7 @@ const treePss = (pid) => processTree(pid).reduce((sum, process) => sum + pssOf(p
 /**
  * PSS of a process and all its descendants in bytes: their own memory, and their share of what they have in common
  * with others (proc_pid_smaps(5)). The kernel's memory for their sockets is not in it. It is what is left when it has
- * stopped to fall, by more than a hundredth, or after 40 s: garbage that is about to be given back says nothing.
+ * stopped to fall, by more than a hundredth, or after 25 s: garbage that is about to be given back says nothing.
  * @param {number} pid
  * @returns {Promise<number>}
  */

@@ -29,8 +29,8 @@ uws is uWebSockets.js, which no registry has: X_UWS=FOLDER says where its uws.js
 Scenarios:
 ${scenarios.map(({ name, title }) => `  ${name.padEnd(nameWidth)}  ${title}`).join('\n')}
 
-What idle connections cost is the PSS of the server's processes after ${scenarios.find(({ kind }) => kind === 'idle')?.connections ?? 0} of them, or as many as RLIMIT_NOFILE
-allows, less what it was before: the kernel's memory for sockets is not in it, nor what a server sets aside ahead.
+An idle connection costs by how much the PSS of the server's processes rises with the second half of all, which are
+as many as RLIMIT_NOFILE allows. The kernel's memory for sockets is not in it, nor what a server sets aside ahead.
 
 Exit status: 0, 1 when a server did not start, gave a wrong answer or any request failed, 2 for a wrong command
 line. A figure that is missed is no error.
