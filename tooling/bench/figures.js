@@ -28,8 +28,8 @@ export const judge = (results) =>
     const cost = (name) =>
       results.find(({ scenario, server }) => scenario === figure.scenario && server === name)?.cost
     const [own, other] = [cost(judged), cost(figure.than)]
-    // A run so short that it cost nothing judges nothing.
-    if (own === undefined || other === undefined || other <= 0) return []
+    // A run too short to show a cost, or memory that was given back meanwhile, judges nothing.
+    if (own === undefined || other === undefined || own <= 0 || other <= 0) return []
     return [{ ...figure, seen: own / other, met: own / other <= figure.limit }]
   })
 
