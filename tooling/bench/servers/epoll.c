@@ -199,6 +199,12 @@ static void answer(struct connection* connection, struct request request) {
   if (!request.keep_alive) connection->closing = true;
 }
 
+// A socket is writable at first, so waiting for that from the start would be an event for nothing.
+static void watch(struct connection* connection, int operation, uint32_t more) {
+  struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET | more, .data.ptr = connection};
+  if (epoll_ctl(queue, operation, connection->fd, &event) != 0) die("epoll_ctl");
+}
+
 static void close_connection(struct connection* connection) {
   close(connection->fd);  // which takes it out of the queue too
   free(connection->input);
@@ -267,6 +273,7 @@ static bool serve_all(struct connection* connection, const char* bytes, size_t s
     if (sent > 0) continue;
     connection->output = output;
     output = new_output();
+    watch(connection, EPOLL_CTL_MOD, EPOLLOUT);
     break;
   }
   connection->scanned = scanned;
@@ -310,12 +317,10 @@ static void accept_all(int listener) {
       if (errno == EAGAIN) return;
       die("accept4");
     }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     struct connection* connection = calloc(1, sizeof *connection);
     if (connection == NULL) die("calloc");
     connection->fd = fd;
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = connection};
-    if (epoll_ctl(queue, EPOLL_CTL_ADD, fd, &event) != 0) die("epoll_ctl");
+    watch(connection, EPOLL_CTL_ADD, 0);
   }
 }
 
@@ -324,6 +329,7 @@ static int listen_at(int port) {
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+  setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));  // inherited by what it accepts
   if (bind(listener, (struct sockaddr*)&address, sizeof address) != 0) die("bind");
   if (listen(listener, 1024) != 0) die("listen");
   return listener;
