@@ -1,16 +1,25 @@
 import { spawn } from 'node:child_process'
-import { mkdirSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { once } from 'node:events'
-import { get } from 'node:http'
+import { mkdtempSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { ask } from './answer.js'
 
 const startDeadline = 15_000
 const stopDeadline = 10_000
-const expected = 'Hello, World!'
 
-/** @typedef {{ server: import('./servers.js').Server, pid: number, url: string, head: string, stop: () => Promise<void> }} Instance */
+/**
+ * A server that runs. `url` is without a path.
+ * @typedef {{ server: import('./servers.js').Server, pid: number, port: number, url: string, stop: () => Promise<void> }} Instance
+ */
+
+/**
+ * @typedef {object} Conditions
+ * @property {string} parent        a folder for the server's own
+ * @property {number} connections   that it has to bear at once
+ * @property {number[] | undefined} cpus  to bind it to; any when undefined
+ */
 
 /** A port that nobody listens on just now. @returns {Promise<number>} */
 export const freePort = async () => {
@@ -24,42 +33,15 @@ export const freePort = async () => {
 }
 
 /**
- * Asks once and gives back the answer.
- * @param {string} url
- * @returns {Promise<{ status: number | undefined, head: string, body: string }>}
+ * Starts a program, whose end and output it keeps.
+ * @param {string[]} words
  */
-const ask = (url) =>
-  new Promise((resolve, reject) => {
-    const request = get(url, { agent: false, timeout: 2000 }, (response) => {
-      let body = ''
-      response.setEncoding('utf8').on('data', (text) => (body += text))
-      response.on('error', reject)
-      response.on('end', () => {
-        const pairs = response.rawHeaders.map((part, index) => (index % 2 === 0 ? `${part}: ` : `${part}\n`))
-        resolve({ status: response.statusCode, head: pairs.join(''), body })
-      })
-    })
-    request.on('timeout', () => request.destroy(new Error('no answer within 2 s')))
-    request.on('error', reject)
-  })
-
-/**
- * Starts a server and waits until it gives the expected answer.
- * @param {import('./servers.js').Server} server
- * @param {string} parent  a folder for its files
- * @param {number[] | undefined} cpus  the CPUs to bind it to; any when undefined
- * @returns {Promise<Instance>}
- */
-export const start = async (server, parent, cpus) => {
-  const folder = join(parent, server.name.replaceAll(/\W/g, '-'))
-  mkdirSync(folder)
-  const port = await freePort()
-  const plain = server.command(port, folder)
-  const [command = '', ...args] = cpus === undefined ? plain : ['taskset', '-c', cpus.join(','), ...plain]
+const launch = ([command = '', ...args]) => {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
-  let said = ''
+  const output = { text: '' }
   for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text) => (said += text))
+    stream.setEncoding('utf8').on('data', (text) => (output.text += text))
+  /** @type {Promise<string>} */
   const ended = new Promise((resolve) => {
     child.on('error', (error) => resolve(error.message))
     child.on('exit', (status, signal) => resolve(`it ended with ${signal ?? status}`))
@@ -71,15 +53,7 @@ export const start = async (server, parent, cpus) => {
       child.kill('SIGKILL')
     await ended
   }
-  const url = `http://127.0.0.1:${port}/`
-  let why = await Promise.race([ended, answering(url)])
-  if (why === undefined) {
-    const { head, status, body } = await ask(url)
-    if (status === 200 && body === expected) return { server, pid: child.pid ?? 0, url, head, stop }
-    why = `it answered ${status} with ${JSON.stringify(body)}`
-  }
-  await stop()
-  throw new Error(`${server.name} did not start: ${why}\n${plain.join(' ')}\n${said}`)
+  return { pid: child.pid ?? 0, output, ended, stop }
 }
 
 /** Waits for the first answer. @param {string} url @returns {Promise<string | undefined>} why there was none */
@@ -95,4 +69,23 @@ export const answering = async (url) => {
       await delay(20)
     }
   }
+}
+
+/**
+ * Starts a server and waits until it answers.
+ * @param {import('./servers.js').Server} server
+ * @param {Conditions} conditions  CPUs are for a server of one thread
+ * @returns {Promise<Instance>}
+ */
+export const start = async (server, { parent, connections, cpus }) => {
+  const folder = mkdtempSync(join(parent, `${server.name.replaceAll(/\W/g, '-')}-`))
+  const port = await freePort()
+  const plain = server.command({ port, folder, connections })
+  const bound = cpus !== undefined && server.threads === 1
+  const { pid, output, ended, stop } = launch(bound ? ['taskset', '-c', cpus.join(','), ...plain] : plain)
+  const url = `http://127.0.0.1:${port}`
+  const why = await Promise.race([ended, answering(`${url}/`)])
+  if (why === undefined) return { server, pid, port, url, stop }
+  await stop()
+  throw new Error(`${server.name} did not start: ${why}\n${plain.join(' ')}\n${output.text}`)
 }

@@ -1,12 +1,26 @@
+import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { bodies } from './servers/bodies.js'
+import { writeNginxConfig } from './servers/nginx-config.js'
 
 /**
- * @typedef {object} Server  One way to serve the same 13 bytes.
+ * @typedef {object} Place  Where a server is to run.
+ * @property {number} port
+ * @property {string} folder       for its files; empty, and its own
+ * @property {number} connections  that it has to bear at once
+ */
+
+/**
+ * @typedef {object} Server  One way to give the same answers.
  * @property {string} name
- * @property {number} threads                                    How many CPUs it can use.
- * @property {(port: number, folder: string) => string[]} command  Writes what it needs into the folder.
+ * @property {number} threads                      how many CPUs it can use
+ * @property {boolean} quick                       whether it is in a run that names no servers
+ * @property {Record<string, string>} [tools]      programs that it needs, with the packages that have them
+ * @property {() => string | undefined} [missing]  why it has to be left out
+ * @property {{ scenario: string, reason: string }} [unfit]  a scenario that it cannot be in
+ * @property {(place: Place) => string[]} command  writes what it needs into the folder
  */
 
 /** @param {string} path */
@@ -16,14 +30,15 @@ const at = (path) => fileURLToPath(new URL(path, import.meta.url))
 const xServer = (workers) => ({
   name: `x-server-${workers}`,
   threads: workers,
-  command: (port, folder) => {
+  quick: true,
+  command: ({ port, folder }) => {
     const file = join(folder, 'x-server.json')
     const config = {
       host: '127.0.0.1',
       port,
       workers,
       control: join(folder, 'control.sock'),
-      mounts: [{ prefix: '/', module: at('servers/hello.js') }],
+      mounts: [...bodies.keys()].map((prefix) => ({ prefix, module: at('servers/x-handler.js') })),
       log: { level: 'warn' },
     }
     writeFileSync(file, JSON.stringify(config))
@@ -31,50 +46,64 @@ const xServer = (workers) => ({
   },
 })
 
-/** @type {Server} */
-const nodeHttp = {
-  name: 'node:http',
+/** A server that is one script. @param {string} name @param {string} script @param {Partial<Server>} more @returns {Server} */
+const scripted = (name, script, more = {}) => ({
+  name,
   threads: 1,
-  command: (port) => [process.execPath, at('servers/node-http.js'), String(port)],
-}
-
-/** @param {number} port @param {string} folder */
-const nginxConfig = (port, folder) => `
-daemon off;
-worker_processes 1;
-pid ${folder}/nginx.pid;
-error_log stderr warn;
-events { worker_connections 4096; }
-http {
-  access_log off;
-  default_type text/plain;
-  # Its default of 1000 would have it close connections that the others keep.
-  keepalive_requests 1000000000;
-  client_body_temp_path ${folder};
-  proxy_temp_path ${folder};
-  fastcgi_temp_path ${folder};
-  uwsgi_temp_path ${folder};
-  scgi_temp_path ${folder};
-  server {
-    listen 127.0.0.1:${port} backlog=1024;
-    location / { return 200 "Hello, World!"; }
-  }
-}
-`
+  quick: false,
+  command: ({ port }) => [process.execPath, at(`servers/${script}`), String(port)],
+  ...more,
+})
 
 /** @type {Server} */
 const nginx = {
   name: 'nginx',
   threads: 1,
-  command: (port, folder) => {
-    const file = join(folder, 'nginx.conf')
-    writeFileSync(file, nginxConfig(port, folder))
-    return ['nginx', '-p', folder, '-e', 'stderr', '-c', file]
+  quick: true,
+  tools: { nginx: 'nginx-light' },
+  command: (place) => ['nginx', '-p', place.folder, '-e', 'stderr', '-c', writeNginxConfig(place)],
+}
+
+/** @type {Server} */
+const epoll = {
+  name: 'epoll.c',
+  threads: 1,
+  quick: true,
+  tools: { cc: 'gcc' },
+  command: ({ port, folder }) => {
+    const program = join(folder, 'epoll')
+    execFileSync('cc', ['-O2', '-Wall', at('servers/epoll.c'), '-o', program])
+    return [program, String(port)]
   },
 }
 
-/** In the order in which a round drives them. */
-export const servers = [xServer(1), nodeHttp, xServer(2), nginx]
+const cluster = scripted('node:cluster-2', 'node-cluster.js', {
+  threads: 2,
+  command: ({ port }) => [process.execPath, at('servers/node-cluster.js'), String(port), '2'],
+})
+
+const uws = scripted('uws', 'uws.js', {
+  unfit: { scenario: 'idle-memory', reason: 'it closes idle connections after 10 s' },
+  missing: () =>
+    process.env.X_UWS
+      ? undefined
+      : 'set X_UWS to the folder of uWebSockets.js v20, which has uws.js and a binary for this Node',
+  command: ({ port }) => [process.execPath, at('servers/uws.js'), String(port), process.env.X_UWS ?? ''],
+})
+
+const nodeHttp = scripted('node:http', 'node-http.js', { quick: true })
+
+/** In the order in which a round drives them. @type {Server[]} */
+export const servers = [
+  xServer(1),
+  epoll,
+  nodeHttp,
+  xServer(2),
+  nginx,
+  uws,
+  scripted('fastify', 'fastify.js'),
+  cluster,
+]
 
 /** What every other server is compared with. */
-export const bases = [nodeHttp.name, nginx.name]
+export const bases = [epoll.name, nginx.name, nodeHttp.name]

@@ -9,8 +9,8 @@ const report = fileURLToPath(new URL('report.lua', import.meta.url))
  * @property {string} url
  * @property {number} connections
  * @property {number} seconds
- * @property {number} [threads]  1 unless told
- * @property {number} [cpu]      the CPU to bind wrk to; any unless told
+ * @property {Record<string, string>} [headers]  of each request, beside Host
+ * @property {number | undefined} [cpu]          the CPU to bind wrk to; any unless told
  */
 
 /**
@@ -30,8 +30,9 @@ const report = fileURLToPath(new URL('report.lua', import.meta.url))
  * @param {Load} load
  * @returns {Promise<Measured>}
  */
-export const wrk = async ({ url, connections, seconds, threads = 1, cpu }) => {
-  const plain = ['wrk', `-t${threads}`, `-c${connections}`, `-d${seconds}s`, '-s', report, url]
+export const wrk = async ({ url, connections, seconds, headers = {}, cpu }) => {
+  const fields = Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`])
+  const plain = ['wrk', '-t1', `-c${connections}`, `-d${seconds}s`, ...fields, '-s', report, url]
   const [command = 'wrk', ...args] = cpu === undefined ? plain : ['taskset', '-c', String(cpu), ...plain]
   const timeout = (seconds + 30) * 1000
   const { stdout } = await promisify(execFile)(command, args, { timeout })
@@ -45,11 +46,9 @@ export const wrk = async ({ url, connections, seconds, threads = 1, cpu }) => {
     perSecond: value('requests') / (value('microseconds') / 1e6),
     bytes: value('bytes'),
     errors: ['connect', 'read', 'write', 'status', 'timeout'].reduce((sum, key) => sum + value(key), 0),
-    ...{
-      p50: value('p50') / 1000,
-      p90: value('p90') / 1000,
-      p99: value('p99') / 1000,
-      max: value('max') / 1000,
-    },
+    p50: value('p50') / 1000,
+    p90: value('p90') / 1000,
+    p99: value('p99') / 1000,
+    max: value('max') / 1000,
   }
 }

@@ -465,10 +465,19 @@ class Supervisor implements RunningServer, Control {
     const others = new Int32Array(MOST_HELD)
     for (const descriptor of others.subarray(0, heldBy(served.engine, others))) {
       if (inHand(descriptor)) this.#lose(worker, descriptor)
-      else force(this.#queue, descriptor)
+      else this.#offer(descriptor)
     }
     this.#resumeAccepting()
     this.#noteConnectionsGone()
+  }
+
+  /** Has another worker look at what was read of a connection, of which no event tells. */
+  #offer(descriptor: number): void {
+    this.#queue.detach(descriptor)
+    this.#queue.kevent([
+      { ident: descriptor, filter: EVFILT_READ, flags: EV_ADD | EV_DISPATCH, fflags: NOTE_NODATA },
+    ])
+    force(this.#queue, descriptor)
   }
 
   #lose(worker: number, descriptor: number): void {

@@ -58,7 +58,9 @@ test('durations count each answered request once, in the bucket of its time, and
   await using server = await ServerProcess.start({ mounts: [...mounts, slow, stream] })
   using connection = await Connection.open(server.port)
   const durations = async (): Promise<{ count: number; sum: number; within: (bound: string) => number }> => {
-    const samples = parseExposition(await fromCommand(server)).get('x_server_request_duration_seconds')?.samples
+    const samples = parseExposition(await fromCommand(server)).get(
+      'x_server_request_duration_seconds',
+    )?.samples
     const of = (key: string): number => samples?.get(key) ?? NaN
     const within = (bound: string): number => of(`_bucket{"le":"${bound}"}`)
     return { count: of('_count{}'), sum: of('_sum{}'), within }

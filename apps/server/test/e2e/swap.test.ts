@@ -7,7 +7,7 @@ const hello = handlerFile('hello')
 test('while requests run, a prefix and its neighbours are replaced, mounted and unmounted, and nobody notices', async () => {
   await using server = await ServerProcess.start({ mounts: [{ prefix: '/hit', module: hello }] })
   const load = new Load(server.port, '/hit', 16)
-  for (let round = 0; round < 20; round++) {
+  for (let round = 0; round < 7; round++) {
     for (const command of [
       ['replace', '/hit', '--module', hello],
       ['mount', '/hit/next', '--module', hello],
@@ -20,11 +20,11 @@ test('while requests run, a prefix and its neighbours are replaced, mounted and 
   const { statuses, broken } = await load.stop()
   expect(broken).toBe(0)
   expect([...statuses.keys()]).toEqual([200])
-  expect(statuses.get(200)).toBeGreaterThan(1000)
+  expect(statuses.get(200)).toBeGreaterThan(300)
   const cleaned = server.log.filter(({ msg }) => msg === 'cleaned up').map(({ generation }) => generation)
-  // 20 replaced and 20 unmounted: each generation once.
-  expect(cleaned).toHaveLength(40)
-  expect(new Set(cleaned).size).toBe(40)
+  // 7 replaced and 7 unmounted: each generation once.
+  expect(cleaned).toHaveLength(14)
+  expect(new Set(cleaned).size).toBe(14)
 }, 60_000)
 
 test('requests in progress stay with the handler that was replaced, later ones get the new one', async () => {

@@ -1,3 +1,6 @@
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { Connection } from './connection.ts'
 import { ServerProcess, handlerFile } from './server-process.ts'
@@ -43,6 +46,25 @@ test('a worker that dies takes no connection along that it had accepted or taken
   expect((await ended)?.status).toBe(500)
   for (const other of others) expect((await other.get('/'))?.status).toBe(200)
   for (const other of others) other[Symbol.dispose]()
+})
+
+test('a worker that dies with a request that it has taken over whole is told so, too, and its connection ends', async () => {
+  await using server = await ServerProcess.start({
+    mounts: [...mounts, { prefix: '/echo', module: handlerFile('echo') }],
+  })
+  using connection = await Connection.open(server.port)
+  const fifo = join(server.folder, 'fifo')
+  execFileSync('mkfifo', [fifo])
+  const request = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`
+  connection.send(request(`/echo?fifo=${fifo}`) + request('/faulty/crash'))
+  await expect.poll(async () => (await server.references())[1]).toBe(1)
+  expect((await server.command('restart')).code).toBe(0)
+  writeFileSync(fifo, 'go on')
+  expect((await connection.response())?.status).toBe(200)
+  // No event has told of it: the new process had it from the old one.
+  expect((await connection.response())?.status).toBe(500)
+  expect(await connection.response()).toBeUndefined()
+  expect((await fetch(server.url('/'))).status).toBe(200)
 })
 
 test('a handler that throws, rejects, returns nothing, or answers with what cannot be sent is a 500, a log line and no leak', async () => {
