@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { answering, freePort } from '../instance.js'
 import { Clients } from './clients.js'
 import { withDescriptors } from './descriptors.js'
+import { asClient } from './placement.js'
 
 /** Milliseconds before the first restart that are not measured: code is compiled, and the clients connect. */
 const warmUp = 2000
@@ -51,7 +52,7 @@ export const measure = async (server, plan) => {
     const why = await answering(`http://127.0.0.1:${port}/echo?id=0`)
     if (why !== undefined) throw new Error(why)
     const kinds = Object.entries(plan.kinds).map(([kind, count]) => `${kind}=${count}`)
-    clients = new Clients(withDescriptors([plan.clients], connections), port, kinds)
+    clients = new Clients(asClient(withDescriptors([plan.clients], connections)), port, kinds)
     await delay(warmUp + warmUpOfConnection * connections)
     const restarts = await restartAgain(running, clients, plan)
     return {

@@ -3,6 +3,7 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { asServer } from './placement.js'
 
 const script = fileURLToPath(new URL('servers/pm2-app.js', import.meta.url))
 
@@ -32,7 +33,8 @@ export const pm2 = {
     const run = async (...args) => {
       // A daemon of its own, which ends with the run.
       const env = { ...process.env, PM2_HOME: join(folder, 'home') }
-      const { stdout, stderr } = await promisify(execFile)(program, args, { env })
+      const [command = '', ...rest] = asServer([program, ...args])
+      const { stdout, stderr } = await promisify(execFile)(command, rest, { env })
       said += stdout + stderr
     }
     await run('start', file)

@@ -13,7 +13,8 @@ const help = `Usage: pnpm bench:restart [options]
 
 Restarts each server again and again under the same clients, and tells what these notice: 180 keep-alive
 connections with a request each 10 ms, 10 with heads in three pieces, 10 with posts of 4 KiB in four pieces,
-and 10 clients with a new connection for each request. All traffic stays on 127.0.0.1.
+and 10 clients with a new connection for each request. All traffic stays on 127.0.0.1. Where there are two CPUs or
+more, the clients have the last one to themselves, and the servers the others.
 
 ${servers.map(({ name, how }) => `  ${name.padEnd(13)} ${how}`).join('\n')}
 

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
+import { asServer } from './placement.js'
 
 const stopDeadline = 15_000
 
@@ -12,7 +13,8 @@ export class Service {
   #closed
 
   /** @param {string[]} commandLine @param {NodeJS.ProcessEnv} [environment] beside this process's */
-  constructor([command = '', ...args], environment = {}) {
+  constructor(commandLine, environment = {}) {
+    const [command = '', ...args] = asServer(commandLine)
     const env = { ...process.env, ...environment }
     this.#child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
     for (const stream of [this.#child.stdout, this.#child.stderr])
