@@ -82,3 +82,9 @@ process.stdout.write(typed.stdout)
 if (!typed.good) fail(`${typed.how}\n${typed.stderr}`)
 const how = await Promise.race([ended, delay(stopDeadline, 'not ended', { ref: false })])
 if (how !== 'status 0') fail(`the server should have ended with status 0: ${how}`)
+// The process that has taken over is in no group of ours.
+const told = performance.now()
+while (await answers()) {
+  if (performance.now() - told > stopDeadline) fail(`something still answers at ${address}`)
+  await delay(100)
+}

@@ -26,14 +26,22 @@ function describe(status: ServerStatus): string {
   return workers.length === 0 ? list : `${list}\n${workerTable(workers)}`
 }
 
+/** Of a worker: what tells how the load is spread. `--json` has all. */
+const shares = [
+  'requests',
+  'responses2xx',
+  'responses3xx',
+  'responses4xx',
+  'responses5xx',
+  'bytesIn',
+  'bytesOut',
+]
+
 function workerTable(workers: ReturnType<typeof groupCounters>['workers']): string {
-  const names = [...new Set(workers.flatMap(({ counters }) => Object.keys(counters)))].filter(
-    (name) => !isOfDurations(name),
-  )
-  const columns = [{ heading: 'WORKER', isNumber: true }, ...names.map(numberColumn)]
+  const columns = [{ heading: 'WORKER', isNumber: true }, ...shares.map(numberColumn)]
   const rows = workers.map(({ worker, counters }) => [
     String(worker),
-    ...names.map((name) => String(counters[name] ?? 0)),
+    ...shares.map((name) => String(counters[name] ?? 0)),
   ])
   return renderTable(columns, rows)
 }

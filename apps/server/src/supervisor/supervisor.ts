@@ -443,7 +443,7 @@ class Supervisor implements RunningServer, Control {
   }
 
   #list(): MountInfo<MountSpec>[] {
-    return this.#servedBefore.added(this.#table.list())
+    return this.#servedBefore.added(this.#table.list().filter(({ prefix }) => !isSelfTest(prefix)))
   }
 
   /** What a dead worker held: goes to another, but a request in hand is told, and its connection closed. */
