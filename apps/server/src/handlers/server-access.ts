@@ -3,7 +3,7 @@ import type { MountSpec } from '../handler.ts'
 
 /** What a handler of the server's own is given beyond the context that every handler has. */
 export interface ServerAccess {
-  /** Path of the control socket. */
+  /** Path of the control door. */
   readonly control: string
   /** Is told what is mounted whenever that may have changed, until the function that is returned is called. */
   onMounts(listener: (mounts: readonly MountInfo<MountSpec>[]) => void): () => void

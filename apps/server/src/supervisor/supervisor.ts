@@ -68,7 +68,7 @@ const IDLE_GRACE = 250
 export interface StartOptions {
   /** Reads and checks the configuration for a reload. */
   readonly readAgain: () => Promise<Config>
-  /** Takes over from the server that has this control socket, with its connections. */
+  /** Takes over from the server that has this control door, with its connections. */
   readonly takeOver?: boolean
   /** Starts a process that takes over from this one; without it there is no restart by command. */
   readonly spawnSuccessor?: () => ChildProcess
@@ -85,7 +85,7 @@ export async function startServer(
   return server
 }
 
-/** The control thread: owns the listener, the queue, the table, the workers and the control socket. */
+/** The control thread: owns the listener, the queue, the table, the workers and the control door. */
 class Supervisor implements RunningServer, Control {
   readonly closed: Promise<number>
   #config: Config
@@ -250,7 +250,7 @@ class Supervisor implements RunningServer, Control {
     } catch (error) {
       this.#log.error(
         { err: error },
-        'commands cannot reach this server: its control socket cannot be put in place',
+        'commands cannot reach this server: its control door cannot be put in place',
       )
     }
   }

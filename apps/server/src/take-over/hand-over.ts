@@ -39,7 +39,7 @@ export interface Departing {
   readonly history: RestartHistory
   /** The listener and the names are the successor's. What runs may end. */
   depart(successor: number): void
-  /** The successor has died in its probation: the control socket's name is this process's again. */
+  /** The successor has died in its probation: the control door's name is this process's again. */
   stay(): void
 }
 
@@ -75,7 +75,7 @@ export class HandOver {
   #watched: (() => void) | undefined
   #ended: (() => void) | undefined
 
-  /** Makes the door, and names it beside the control socket. */
+  /** Makes the door, and names it beside the control door. */
   constructor(departing: Departing, departure: Departure, control: string, log: Logger) {
     this.#departing = departing
     this.#departure = departure

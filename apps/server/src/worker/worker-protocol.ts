@@ -16,7 +16,7 @@ export interface WorkerData {
   readonly queue: KQueueHandle
   readonly table: MountTableHandle
   readonly memory: SharedArrayBuffer
-  /** Path of the control socket. */
+  /** Path of the control door. */
   readonly control: string
   /** Borrowed: the control thread owns and closes it. */
   readonly listener: number

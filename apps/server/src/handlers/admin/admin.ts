@@ -45,7 +45,7 @@ const statuses: Readonly<Record<string, number>> = {
 
 /**
  * A page for operators, who look at the server and change it, at `/` of its mount. Whoever has the token can do what
- * the control socket can: run any module as the server's user.
+ * the control door can: run any module as the server's user.
  * @throws {Error} for options or a token file that cannot be used.
  */
 export function admin(options: unknown, access: ServerAccess): HandlerModule {
