@@ -257,6 +257,8 @@ Engine::Sent Engine::ParseKept(int fd, Connection& connection) {
     KeepRest(fd, connection);
     return Sent::kAll;
   }
+  // What came from another process may have been postponed before anything was read here.
+  connection.Note(Standing::kInHand);
   BodyDecoder::Result body;
   if (progress == Progress::kRefused ||
       !StartBody(connection, head, data + head.size, size - head.size, body, refusal)) {

@@ -470,6 +470,7 @@ bool Engine::Expire(int fd, int64_t now) {
   // Relaxed: the event of an armed connection is in this thread, so nobody else writes them now.
   if (connection == nullptr || connection->deadline.load(std::memory_order_relaxed) > now) return false;
   memory_.counters[layout::kTimeouts] += 1;
+  connection->Note(Standing::kInHand);
   if (connection->CurrentPhase() == Phase::kHead) {
     date_.Update();
     std::array<char, 512> space{};

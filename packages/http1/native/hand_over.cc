@@ -134,6 +134,8 @@ bool Resume(int fd, uint64_t word, int64_t until) {
 bool Release(int fd) {
   Connection* const connection = FindYielded(fd);
   if (connection == nullptr) return false;
+  // It has not ended: it lives on elsewhere.
+  connection->ledger = nullptr;
   ConnectionTable::Shared().Close(*connection);
   close(fd);
   return true;

@@ -45,8 +45,10 @@ class Ledger {
   bool Join(int fd) {
     const std::lock_guard lock(mutex_);
     Connection* const connection = ConnectionTable::Shared().Find(fd);
-    if (words_ == nullptr || used_ == kWords || connection == nullptr) return false;
-    connection->ledger = words_ + used_++;
+    if (words_ == nullptr || used_ == kWords) return false;
+    Word* const word = words_ + used_++;
+    if (connection == nullptr) return false;
+    connection->ledger = word;
     return true;
   }
 

@@ -13,7 +13,8 @@ namespace http1 {
 // -errno.
 int OpenLedger(const int32_t* connections, size_t count);
 
-// Binds one more to the next word. False when there is no ledger, no word left, or no such connection.
+// Binds one more to the next word. False when there is no ledger, no word left, or no such connection, whose
+// word is left out then.
 bool JoinLedger(int connection);
 
 // The other process has let go: the words tell nobody anything from now on.

@@ -18,7 +18,10 @@ export function openLedger(connections: Int32Array): number {
   return result
 }
 
-/** Has the ledger go on with one more. False when none is kept, or when it is full: that one cannot be taken back. */
+/**
+ * Has the ledger go on with one more. False when none is kept, or when it is full: that one cannot be taken back. Of what is no
+ * connection, as of one that could not be adopted, it says that it is untouched.
+ */
 export function joinLedger(descriptor: number): boolean {
   return binding.joinLedger(descriptor)
 }

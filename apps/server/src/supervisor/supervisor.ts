@@ -37,7 +37,7 @@ import { Departure } from '../take-over/departure.ts'
 import { HandOver } from '../take-over/hand-over.ts'
 import { RestartHistory } from '../take-over/restart-history.ts'
 import type { RestartReport } from '../take-over/restart-report.ts'
-import { isSelfTest, selfTest, testWorkers } from '../take-over/self-test.ts'
+import { isSelfTest, selfTest } from '../take-over/self-test.ts'
 import { succeed } from '../take-over/successor.ts'
 import { TakeOver } from '../take-over/take-over.ts'
 import type { MountedHandler } from '../worker/mounted-handler.ts'
@@ -229,17 +229,13 @@ class Supervisor implements RunningServer, Control {
       queue: this.#queue,
       log: this.#log,
       probation: this.#config.timeouts.probation,
-      test: () => testWorkers(this.#table),
+      turn: () => this.#workers?.turn() ?? Promise.resolve(),
       goOn: (counted) => {
         this.#goOn(counted)
       },
       history: this.#history,
       claim: () => {
         this.#claim()
-      },
-      failed: (error) => {
-        this.#log.fatal({ err: error }, 'this server does not answer after it has taken over, and ends')
-        void this.#end(1)
       },
     })
   }
@@ -326,11 +322,12 @@ class Supervisor implements RunningServer, Control {
         'this server cannot start its successor; start it with --take-over',
       )
     }
-    if (handOver.busy || handOver.expected)
-      throw new ControlError('ERR_RESTART_BUSY', 'another restart is going on; wait for it to end')
+    handOver.refuseSecond()
     // Nobody would ask for those any more.
     const following = this.#arrival?.following
     if (following !== undefined) await orAfter(following, this.#config.timeouts.drain)
+    // Others may have waited for that as well.
+    handOver.refuseSecond()
     const report = await succeed(handOver, spawn)
     // Whoever has asked for it finds the new process from then on.
     await this.#control?.replaced()
@@ -341,12 +338,13 @@ class Supervisor implements RunningServer, Control {
 
   stop(): Promise<void> {
     if (this.#stopping === undefined) this.#manager.stopping(this.#config.timeouts.drain)
-    this.#handOver?.concede()
+    this.#handOver?.concede('SIGTERM', this.#config.timeouts.drain)
     this.#stopping ??= this.#drain()
     return this.#stopping
   }
 
   kill(): void {
+    this.#handOver?.concede('SIGQUIT', 0)
     const { following } = this.#arrival ?? {}
     const settled = following === undefined ? Promise.resolve() : this.#arrival?.settle()
     void settled?.then(() => this.#end(1))
@@ -377,6 +375,11 @@ class Supervisor implements RunningServer, Control {
   }
 
   async reload(): Promise<ReloadReport> {
+    const successor = this.#handOver?.passOnReload()
+    if (successor !== undefined) {
+      const message = `process ${successor} serves in the place of this one, and was told to reload`
+      throw new ControlError('ERR_RESTART_BUSY', message)
+    }
     this.#manager.reloading()
     try {
       const { config, report } = await this.#reload.run(() => this.#config)
@@ -518,6 +521,7 @@ class Supervisor implements RunningServer, Control {
     this.#workers?.endStreams()
     this.#noteConnectionsGone()
     await orAfter(this.#connectionsGone, deadline - monotonicNow())
+    await this.#handOver?.conceded()
     setHandingOver(false)
     this.#memory.startClosing()
     await this.#finish(deadline)

@@ -72,6 +72,7 @@ export class WorkerPool {
   readonly #pauses = new Map<number, NodeJS.Timeout>()
   readonly #renewals: WorkerRenewals
   #stopping = false
+  #turns: (() => void)[] = []
 
   constructor(parts: WorkerPoolParts) {
     this.#parts = parts
@@ -104,6 +105,14 @@ export class WorkerPool {
   async kill(): Promise<void> {
     this.#retire()
     await Promise.all([...this.#members].map(({ thread }) => thread.terminate()))
+  }
+
+  /** Resolves when one of them has had a turn. */
+  turn(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#turns.push(resolve)
+      this.#broadcast({ type: 'ping' })
+    })
   }
 
   /** In the order of their numbers; `counters` are those of ServerMemory. */
@@ -189,6 +198,7 @@ export class WorkerPool {
         else if (message.type === 'connections-gone') this.#parts.connectionsGone()
         else if (message.type === 'yielded') this.#parts.yielded()
         else if (message.type === 'mounts-wanted') this.#parts.mountsWanted()
+        else if (message.type === 'pong') this.#hadTurn()
         else if (message.type === 'worn') {
           if (member.state === 'serving') this.#renewals.request(worker)
         } else {
@@ -206,6 +216,10 @@ export class WorkerPool {
         reject(failure instanceof Error ? failure : endedByItself(worker))
       })
     })
+  }
+
+  #hadTurn(): void {
+    for (const resolve of this.#turns.splice(0)) resolve()
   }
 
   /** A new thread first, and then the old one leaves. Resolves when it has, or has been waited for long enough. */

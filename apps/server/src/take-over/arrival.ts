@@ -3,7 +3,6 @@ import { Fd } from '@x/fdpass'
 import { adoptConnection, closeLedger, joinLedger, openLedger, releaseConnection } from '@x/http1'
 import type { KQueue } from '@x/kevent'
 import type { Logger } from 'pino'
-import { messageOf } from '../errors.ts'
 import type { MetricsBase } from '../metrics/metrics-base.ts'
 import type { RestartHistory } from './restart-history.ts'
 import { serveAgain } from './serve-again.ts'
@@ -14,15 +13,13 @@ export interface ArrivalParts {
   readonly log: Logger
   /** Milliseconds for which the old process can still go on in place of this one. */
   readonly probation: number
-  /** Whether the workers answer. */
-  test(): Promise<void>
+  /** Resolves when a worker has had a turn. */
+  turn(): Promise<void>
   /** Counters begin with what the old process has counted. */
   goOn(counted: MetricsBase): void
   readonly history: RestartHistory
   /** The names are this server's. */
   claim(): void
-  /** This process has come to nothing, and has to end. */
-  failed(error: unknown): void
 }
 
 /** Puts into service what a new process takes over, and has the old one leave when that has proved itself. */
@@ -93,6 +90,8 @@ export class Arrival {
         this.#serve([descriptor])
       },
       failed: (error) => {
+        // The old process counts it.
+        joinLedger(-1)
         log.error({ err: error }, 'a connection of the old process cannot be taken over; it is closed')
       },
       counted: (counted) => {
@@ -110,16 +109,12 @@ export class Arrival {
   async #prove(): Promise<void> {
     const { probation } = this.#parts
     const { signal } = this.#stopped
+    // The old process has left with the commit.
+    if (probation === 0) return this.settle()
     await delay(probation, undefined, { signal, ref: false }).catch(() => undefined)
     if (signal.aborted) return
-    try {
-      await this.#parts.test()
-    } catch (error) {
-      if (this.#settled !== undefined) return
-      await this.#takeOver.abort(messageOf(error))
-      this.#parts.failed(error)
-      return
-    }
+    // If none ever has, the old process ends this one when its time is over, and goes on.
+    await this.#parts.turn()
     await this.settle()
   }
 

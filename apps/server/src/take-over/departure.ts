@@ -6,6 +6,8 @@ import { serveAgain } from './serve-again.ts'
 
 /** Milliseconds for the workers to let go of connections that wait: one whose handler blocks holds up a few. */
 const PATIENCE = 1000
+/** Connections that may come while they are counted. */
+const ROOM = 1024
 /** Milliseconds between two times that they are asked to. */
 const AGAIN = 20
 
@@ -25,7 +27,6 @@ export interface DepartureParts {
 /** Takes the connections of this process out of service, and puts them back. */
 export class Departure {
   readonly #parts: DepartureParts
-  readonly #list = new Int32Array(65_536)
   /** Yielded, and in no queue any more. */
   readonly #seen = new Set<number>()
   /** Of those, the ones that nobody has been told of. */
@@ -71,10 +72,9 @@ export class Departure {
 
   /** Those that have been yielded since the last look. */
   #look(): number[] {
-    const count = yielded(this.#list)
+    const list = new Int32Array(connections().open + ROOM)
     const fresh: number[] = []
-    for (let index = 0; index < count; index++) {
-      const descriptor = this.#list[index] as number
+    for (const descriptor of list.subarray(0, yielded(list))) {
       if (this.#seen.has(descriptor)) continue
       this.#seen.add(descriptor)
       fresh.push(descriptor)
@@ -84,9 +84,10 @@ export class Departure {
     return fresh
   }
 
-  /** Resolves when there is another one, or when no connection is left. */
+  /** Resolves when there is another one, when no connection is left, or when this hand-over was given up. */
   async another(): Promise<void> {
-    for (;;) {
+    const attempt = this.#attempt
+    while (attempt === this.#attempt) {
       if (this.#fresh.length === 0) this.#fresh = this.#look()
       if (this.#fresh.length > 0 || connections().open === 0) return
       await this.#change()
@@ -101,6 +102,8 @@ export class Departure {
     setHandingOver(false)
     this.#serveAll()
     this.#parts.acceptAgain()
+    // Whoever waits for more of this hand-over is told that there is none.
+    this.changed()
   }
 
   /**

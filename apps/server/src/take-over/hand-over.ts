@@ -43,6 +43,11 @@ export interface Departing {
   stay(): void
 }
 
+/** Why there is no restart now. */
+const busy = (): ControlError =>
+  new ControlError('ERR_RESTART_BUSY', 'another restart is going on; wait for it to end')
+const refusalOf = ({ code, message }: ControlError): Buffer => refusal(code, message)
+
 /** Descriptors that a server needs beside its connections. */
 const ROOM = 250
 
@@ -64,6 +69,8 @@ export class HandOver {
   /** What has been sent, in that order, and is not released yet. */
   #sent: number[] = []
   #probation: Probation | undefined
+  #conceded: Promise<void> = Promise.resolve()
+  #successorEnded: (() => void) | undefined
   #report: RestartReport | undefined
   #handed = 0
   #followed = 0
@@ -107,6 +114,11 @@ export class HandOver {
     })
   }
 
+  /** @throws {ControlError} ERR_RESTART_BUSY while one goes on. */
+  refuseSecond(): void {
+    if (this.busy || this.expected) throw busy()
+  }
+
   /** Somebody waits for the outcome of a restart. */
   get expected(): boolean {
     return this.#waiting !== undefined
@@ -119,15 +131,43 @@ export class HandOver {
   failed(reason: string, pid?: number): void {
     const successor = this.#successor?.pid
     if (pid !== undefined && successor !== undefined && successor !== pid) return
-    if (this.#probation !== undefined) this.#probation.condemn(reason)
-    else this.#rollBack(reason)
+    const probation = this.#probation
+    if (probation === undefined) this.#rollBack(reason)
+    // Who names the process has seen its end.
+    else if (pid !== undefined) probation.explain(reason)
+    else probation.condemn(reason)
   }
 
-  /** This process is to stop: a new one on probation has all, and is to stop as well. */
-  concede(): void {
-    if (this.#probation === undefined) return
-    this.#probation.dismiss()
+  /** Passes on that the configuration has changed. The process that serves in the place of this one; undefined: none does. */
+  passOnReload(): number | undefined {
+    this.#probation?.passOn('SIGHUP')
+    return this.#probation?.pid
+  }
+
+  /**
+   * This process is to stop: a new one on probation has all, and is to stop as well, by the same signal. `limit`: milliseconds
+   * for which {@link conceded} waits for its end.
+   */
+  concede(signal: 'SIGTERM' | 'SIGQUIT', limit: number): void {
+    const probation = this.#probation
+    if (probation === undefined) return
+    probation.dismiss(signal)
+    this.#conceded = new Promise((resolve) => {
+      const late = setTimeout(() => {
+        probation.condemn('it did not stop in time')
+        resolve()
+      }, limit)
+      this.#successorEnded = () => {
+        clearTimeout(late)
+        resolve()
+      }
+    })
     this.#settle()
+  }
+
+  /** Resolves when the process that was told to stop has ended, which it does by the limit. */
+  conceded(): Promise<void> {
+    return this.#conceded
   }
 
   close(): void {
@@ -201,7 +241,7 @@ export class HandOver {
       const message = `the old process (version ${version}) speaks version ${PROTOCOL} of the hand-over, and not ${protocol}; stop it and start the new one`
       return refusal('ERR_RESTART_PROTOCOL', message)
     }
-    if (this.busy) return refusal('ERR_RESTART_BUSY', 'another restart is going on; wait for it to end')
+    if (this.busy) return refusalOf(busy())
     if (this.#watcher !== caller)
       return refusal(
         'ERR_CONTROL_PROTOCOL',
@@ -225,8 +265,15 @@ export class HandOver {
 
   /** A call that lasts as long as the new process does: its end, of whatever cause, is told at once. */
   #watch({ caller: { pid }, signal }: CallContext): Promise<Reply> {
-    if (this.#watcher !== undefined)
-      return Promise.resolve(refusal('ERR_RESTART_BUSY', 'another restart is going on; wait for it to end'))
+    if (this.#watcher !== undefined) return Promise.resolve(refusalOf(busy()))
+    // It could not be ended if it hangs.
+    if (pid <= 0)
+      return Promise.resolve(
+        refusal(
+          'ERR_RESTART_UNAVAILABLE',
+          'the new process is in a PID namespace that the old one cannot see',
+        ),
+      )
     this.#watcher = pid
     this.#watched?.()
     return new Promise((resolve) => {
@@ -237,6 +284,7 @@ export class HandOver {
       signal.addEventListener('abort', () => {
         if (this.#watcher !== pid) return
         this.#watcher = undefined
+        this.#successorEnded?.()
         if (this.#probation?.pid === pid) this.#takeBack(this.#probation)
         else if (this.#successor?.pid === pid) this.failed('the new process has ended')
       })
@@ -328,7 +376,11 @@ export class HandOver {
   async #followUp(): Promise<Reply> {
     if (this.#state === 'departed') this.#releaseSent()
     else if (this.#state !== 'probation') return refusal('ERR_CONTROL_PROTOCOL', 'nothing was committed yet')
+    const report = this.#report
     await this.#departure.another()
+    // Meanwhile it may have died that asked, and another one has begun.
+    if (this.#report !== report || (!this.#is('departed') && !this.#is('probation')))
+      return refusal('ERR_RESTART_FAILED', 'the restart was given up')
     const { reply, count } = this.#connections()
     this.#followed += count
     return reply
@@ -354,6 +406,8 @@ export class HandOver {
     this.#state = 'idle'
     this.#sent = []
     this.#handed = 0
+    this.#followed = 0
+    this.#report = undefined
     this.#ended?.()
     this.#ended = undefined
     if (was === 'suspended') this.#departure.resume()

@@ -30,9 +30,19 @@ export class Probation {
     signal(this.pid, 'SIGKILL')
   }
 
+  /** Why it ends, which it does by itself. */
+  explain(reason: string): void {
+    this.#reason ??= reason
+  }
+
   /** Has the new process stop as it does by itself. */
-  dismiss(): void {
-    signal(this.pid, 'SIGTERM')
+  dismiss(name: 'SIGTERM' | 'SIGQUIT'): void {
+    signal(this.pid, name)
+  }
+
+  /** Tells it what this process was told. */
+  passOn(name: 'SIGHUP'): void {
+    signal(this.pid, name)
   }
 
   end(): void {

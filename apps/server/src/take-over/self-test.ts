@@ -36,22 +36,17 @@ export async function selfTest(
   table: MountTable<MountSpec, MountedHandler>,
   paths: readonly string[],
 ): Promise<void> {
-  await withOwnPage(table, (path) => warmUp(queue, path))
+  await warmUp(queue, table)
   for (const path of paths) await tryPath(queue, path)
 }
 
-/** Whether all workers still have a turn: each of them loads a page, and gives it up. No request is counted. */
-export function testWorkers(table: MountTable<MountSpec, MountedHandler>): Promise<void> {
-  return withOwnPage(table, () => Promise.resolve())
-}
-
-async function withOwnPage(
-  table: MountTable<MountSpec, MountedHandler>,
-  run: (path: string) => Promise<void>,
-): Promise<void> {
+/** Has the workers answer for a page of its own. */
+async function warmUp(queue: KQueue, table: MountTable<MountSpec, MountedHandler>): Promise<void> {
   const own = `${PREFIX}${randomUUID()}`
   await table.mount(own, { module: 'builtin:health' })
-  const [outcome] = await Promise.allSettled([run(own)])
+  const deadline = AbortSignal.timeout(PATIENCE)
+  const asking = Array.from({ length: CONNECTIONS }, () => askAgain(queue, own, deadline))
+  const [outcome] = await Promise.allSettled([Promise.all(asking)])
   // What it has found counts more than what hinders it to take its page away.
   const gone = table.unmount(own, { deadline: PATIENCE_OF_UNMOUNT })
   if (outcome.status === 'rejected') {
@@ -61,12 +56,7 @@ async function withOwnPage(
   await gone
 }
 
-/** Asks for `path` over connections that nobody else knows of. */
-async function warmUp(queue: KQueue, path: string): Promise<void> {
-  const deadline = AbortSignal.timeout(PATIENCE)
-  await Promise.all(Array.from({ length: CONNECTIONS }, () => askAgain(queue, path, deadline)))
-}
-
+/** Over a connection that nobody else knows of. */
 async function askAgain(queue: KQueue, path: string, signal: AbortSignal): Promise<void> {
   const socket = connect(queue)
   try {

@@ -42,6 +42,8 @@ export type FromWorker =
   | { readonly type: 'yielded' }
   /** A handler wants to know what is mounted in this moment. */
   | { readonly type: 'mounts-wanted' }
+  /** It has had a turn. */
+  | { readonly type: 'pong' }
   /** It has done with `recycle` handlers or more, whose modules stay in its memory as long as it lives. */
   | { readonly type: 'worn' }
 
@@ -50,6 +52,8 @@ export type ToWorker =
   | { readonly type: 'mounts'; readonly mounts: MountInfo<MountSpec>[] }
   /** The process is to end, so event streams do; see EventStreams. */
   | { readonly type: 'end-streams' }
+  /** Say `pong` when it is your turn. */
+  | { readonly type: 'ping' }
   /** Take no more events, answer what is in hand, and leave. */
   | { readonly type: 'retire' }
   /** Leave: let go of the queue and the table, and end. */

@@ -130,6 +130,8 @@ async function retire(): Promise<void> {
   loop.stop()
   engine.beginNoMore()
   table.close()
+  // They have no end of their own; their clients ask again.
+  streams.end()
   await Promise.all([loop.emptyHanded(), table.closed])
   await leave()
 }
@@ -149,6 +151,7 @@ port.on('message', (message: ToWorker) => {
   if (message.type === 'mounts') showMounts(message.mounts)
   else if (message.type === 'end-streams') streams.end()
   else if (message.type === 'retire') void retire()
+  else if (message.type === 'ping') tell({ type: 'pong' })
   else void leave()
 })
 

@@ -14,13 +14,11 @@ const pidOf = (response: { body: string } | undefined): number =>
 
 /** A restart that has come to its probation: the new process serves. */
 const begin = async (server: ServerProcess): Promise<{ pid: number; outcome: Promise<Outcome> }> => {
+  const known = new Set(server.log.map(({ pid }) => pid))
   const outcome = server.command('restart')
-  const { pid } = await server.logged(({ msg }) => msg === 'serving' && server.serving !== server.pid)
+  const { pid } = await server.logged(({ msg, pid: of }) => msg === 'serving' && !known.has(of))
   return { pid: Number(pid), outcome }
 }
-
-const ended = (server: ServerProcess): Promise<unknown> =>
-  server.logged(({ msg }) => msg.startsWith('the restart has failed'))
 
 describe('a new process that dies in its probation', () => {
   test('takes along what it had in hand; all else goes on in the old process, at the byte where it was', async () => {
@@ -69,19 +67,22 @@ describe('a new process that dies in its probation', () => {
     for (const connection of opened) connection[Symbol.dispose]()
   })
 
-  test('can be followed by another one, which takes over', async () => {
+  test('can be followed by another one, which takes over with all connections; again and again', async () => {
     await using server = await start(300)
-    using connection = await Connection.open(server.port)
-    await connection.get('/')
-    const { pid, outcome } = await begin(server)
-    expect(pidOf(await connection.get('/'))).toBe(pid)
-    process.kill(pid, 'SIGKILL')
-    expect((await outcome).code).toBe(1)
-    expect(pidOf(await connection.get('/'))).toBe(server.pid)
+    const idle = await Promise.all(Array.from({ length: 50 }, () => Connection.open(server.port)))
+    for (const connection of idle) await connection.get('/')
+    for (let round = 0; round < 2; round++) {
+      const { pid, outcome } = await begin(server)
+      process.kill(pid, 'SIGKILL')
+      expect((await outcome).code).toBe(1)
+    }
     const { code, stdout } = await server.command('restart', '--json')
     expect(code).toBe(0)
-    expect(pidOf(await connection.get('/'))).toBe((JSON.parse(stdout) as { pid: number }).pid)
+    const report = JSON.parse(stdout) as { pid: number; connections: number }
+    expect(report.connections).toBe(idle.length)
+    for (const connection of idle) expect(pidOf(await connection.get('/'))).toBe(report.pid)
     expect(await server.exited()).toBe(0)
+    for (const connection of idle) connection[Symbol.dispose]()
   })
 
   test('has what follows it late taken back, too', async () => {
@@ -110,21 +111,33 @@ describe('a new process that dies in its probation', () => {
     const { code, stderr } = await outcome
     expect(code).toBe(1)
     expect(stderr).toContain('the new process did not say in time that it serves')
-    await ended(server)
     expect(pidOf(await connection.get('/'))).toBe(server.pid)
   })
 })
 
-describe('a stop in the probation', () => {
-  test.each(['old', 'new'] as const)('of the %s process is a stop of both', async (which) => {
+describe('in the probation', () => {
+  test.each([
+    ['SIGTERM', 'old', 0],
+    ['SIGTERM', 'new', 0],
+    ['SIGQUIT', 'old', 1],
+  ] as const)('%s to the %s process stops both', async (signal, which, exitCode) => {
     await using server = await start(60_000)
     using connection = await Connection.open(server.port)
     await connection.get('/')
     const { pid, outcome } = await begin(server)
-    process.kill(which === 'old' ? server.pid : pid, 'SIGTERM')
-    expect(await server.exited()).toBe(0)
-    expect((await outcome).code).toBe(0)
+    process.kill(which === 'old' ? server.pid : pid, signal)
+    expect(await server.exited()).toBe(exitCode)
+    await outcome
     await expect.poll(async () => (await server.command('status')).code).toBe(3)
     expect(await connection.response()).toBeUndefined()
+  })
+
+  test('SIGHUP to the old process reloads the new one', async () => {
+    await using server = await start(60_000)
+    const { pid, outcome } = await begin(server)
+    process.kill(server.pid, 'SIGHUP')
+    await server.logged(({ msg, pid: of }) => msg === 'reloaded' && of === pid)
+    process.kill(pid, 'SIGKILL')
+    expect((await outcome).code).toBe(1)
   })
 })

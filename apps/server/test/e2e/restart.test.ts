@@ -343,6 +343,15 @@ describe('a restart that fails', () => {
     await restart(server)
   })
 
+  test('because it was asked for twice while the one before follows: one of them goes on', async () => {
+    await using server = await start({ timeouts: { probation: 500 } })
+    process.kill(server.pid, 'SIGUSR2')
+    await server.logged(({ msg }) => msg === 'taken over')
+    const outcomes = await Promise.all([server.command('restart'), server.command('restart')])
+    expect(outcomes.map(({ code }) => code).sort()).toEqual([0, 1])
+    expect(outcomes.map(({ stderr }) => stderr).join('')).toContain('another restart is going on')
+  })
+
   test('to take over from nobody says so, with exit code 3', async () => {
     await using server = await start()
     const control = join(server.folder, 'nobody.sock')
