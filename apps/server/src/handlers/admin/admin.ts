@@ -62,10 +62,15 @@ export function admin(options: unknown, access: ServerAccess): HandlerModule {
 
 type Read = (ctx: HandlerContext) => ResponseLike | Promise<ResponseLike>
 
+/** Milliseconds between two log entries of wrong tokens. */
+const REFUSAL_PAUSE = 1000
+
 class Admin {
   readonly #guard: TokenGuard
   readonly #client: ControlClient
   readonly #feed: SnapshotFeed
+  #refusals = 0
+  #quietUntil = 0
   readonly #script = pageFile('admin.js')
   readonly #style = pageFile('admin.css')
   readonly #reads: ReadonlyMap<string, Read> = new Map<string, Read>([
@@ -95,8 +100,7 @@ class Admin {
     const authorization = request.headers.get('authorization')
     if (!this.#guard.admits(authorization)) {
       // A browser asks without one first.
-      if (authorization !== undefined)
-        ctx.log.warn('a wrong token was refused', { remote: request.remoteAddress })
+      if (authorization !== undefined) this.#noteRefused(request, ctx)
       const refusal = refused(
         401,
         'EACCES',
@@ -109,6 +113,16 @@ class Admin {
     } catch (error) {
       return failure(error)
     }
+  }
+
+  /** Whoever tries tokens does not fill the log: an entry a second, with how many there were since the one before. */
+  #noteRefused({ remoteAddress }: HttpRequest, ctx: HandlerContext): void {
+    this.#refusals++
+    const now = performance.now()
+    if (now < this.#quietUntil) return
+    ctx.log.warn('a wrong token was refused', { remote: remoteAddress, times: this.#refusals })
+    this.#quietUntil = now + REFUSAL_PAUSE
+    this.#refusals = 0
   }
 
   #answer(request: HttpRequest, ctx: HandlerContext): ResponseLike | Promise<ResponseLike> {
