@@ -92,6 +92,29 @@ describe('a request', () => {
     const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage]
     expect(incoming.resume().statusCode).toBe(200)
   })
+
+  test('72: has its trailers at its end, joined by the rules of Node', async () => {
+    const outgoing = httpRequest(server.url('/trailers'), { method: 'POST', headers: { trailer: 'x' } })
+    outgoing.write('body')
+    outgoing.addTrailers([
+      ['X', '1'],
+      ['X', '2'],
+      ['Host', 'b'],
+      ['X-Sum', 'a b'],
+    ])
+    outgoing.end()
+    const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage]
+    const told = JSON.parse((await incoming.toArray()).join('')) as Record<string, unknown>
+    expect(told).toMatchObject({
+      early: [false, {}, []],
+      complete: true,
+      trailers: { x: '1, 2', 'x-sum': 'a b' },
+      rawTrailers: ['x', '1', 'x', '2', 'x-sum', 'a b'],
+    })
+    expect(Object.keys(told.headers as object)).not.toContain('x-sum')
+    const without = await ask('/trailers', { method: 'POST', body: 'body' })
+    expect(await without.json()).toMatchObject({ complete: true, trailers: {}, rawTrailers: [] })
+  })
 })
 
 describe('a response', () => {

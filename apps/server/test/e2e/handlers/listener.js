@@ -36,6 +36,12 @@ const routes = {
     for await (const bytes of request) hash.update(bytes)
     response.end(hash.digest('hex'))
   },
+  async '/trailers'(request, response) {
+    const early = [request.complete, request.trailers, request.rawTrailers]
+    await once(request.resume(), 'end')
+    const { complete, trailers, rawTrailers, headers } = request
+    response.end(JSON.stringify({ early, complete, trailers, rawTrailers, headers }))
+  },
   '/echo'(request, response) {
     request.pipe(response)
   },
