@@ -28,4 +28,5 @@ export { adoptListener, listen, type ListenAddress, type Listener, type ListenOp
 export type { Readiness } from './readiness.ts'
 export type { HttpRequest } from './request.ts'
 export { methodNotAllowed, type ResponseBody, type ResponseHeaders, type ResponseLike } from './response.ts'
+export type { LaterTrailers, ResponseTrailers, TrailerFields } from './response-trailers.ts'
 export { mayBeTrailer } from './trailers.ts'

@@ -1,6 +1,7 @@
 import { responseError } from './errors.ts'
 import { FileBody } from './file-body.ts'
 import type { Method } from './layout.ts'
+import type { ResponseTrailers } from './response-trailers.ts'
 
 /** Header fields of a response. Values are Latin-1 text; a list makes several fields of one name. */
 export type ResponseHeaders =
@@ -20,6 +21,11 @@ export interface ResponseLike {
   readonly status?: number | undefined
   readonly headers?: ResponseHeaders | undefined
   readonly body?: ResponseBody | undefined
+  /**
+   * Sent behind a body that is chunked, and let go with any other: one with a length, and every one in HTTP/1.0. The
+   * header Trailer, which announces them, is the handler's own.
+   */
+  readonly trailers?: ResponseTrailers | undefined
 }
 
 /**

@@ -120,6 +120,35 @@ const routes = {
       }
     }
   },
+  '/sum'({ url }, response) {
+    response.setHeader('trailer', 'x-sum')
+    if (url.includes('length')) response.setHeader('content-length', 4)
+    if (url.includes('pieces')) response.write('bo')
+    response.addTrailers([
+      ['X-Sum', '1 2'],
+      ['X-Last', '\xe9'],
+    ])
+    response.end(url.includes('pieces') ? 'dy' : 'body')
+  },
+  '/added'(_request, response) {
+    response.addTrailers({ 'x-sum': ['1', '2'], 'X-N': 5 })
+    response.end('body')
+  },
+  '/announces'(_request, response) {
+    response.setHeader('Trailer', 'x-sum').end('body')
+  },
+  '/wrong-trailers'(_request, response) {
+    const refused = []
+    const wrong = [{ 'Content-Type': 'a/b' }, { 'a b': 'c' }, { a: 'b\r\nc: d' }, [['Set-Cookie', 'a']]]
+    for (const fields of wrong) {
+      try {
+        response.addTrailers(fields)
+      } catch (error) {
+        refused.push(error.code ?? error.name)
+      }
+    }
+    response.end(JSON.stringify(refused))
+  },
   '/informs'(_request, response) {
     response.writeContinue()
     response.writeEarlyHints({ link: '</a.css>; rel=preload' })
