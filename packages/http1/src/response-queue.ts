@@ -9,12 +9,13 @@ import {
   discardBody,
   invalidBody,
   isStreamed,
+  type LaterTrailers,
   type ResponseBody,
   type ResponseHeaders,
   type ResponseLike,
   type StreamedBody,
 } from './response.ts'
-import { knownLines, type LaterTrailers } from './response-trailers.ts'
+import { knownLines } from './response-trailers.ts'
 
 // What is copied beside the head instead of being handed over by reference.
 const SHORT_TEXT = 64

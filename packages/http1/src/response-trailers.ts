@@ -1,19 +1,7 @@
 import { responseError } from './errors.ts'
 import { checkName, lineText, MOST_HEADER_BYTES } from './header-lines.ts'
-import type { ResponseHeaders } from './response.ts'
+import type { LaterTrailers, ResponseHeaders, ResponseTrailers, TrailerFields } from './response.ts'
 import { mayBeTrailer } from './trailers.ts'
-
-/** The fields to be sent behind a body; undefined and an empty list send none. */
-export type TrailerFields = ResponseHeaders | undefined
-
-/** Trailers of which it will be known only at the end of the body what they are. */
-export type LaterTrailers = PromiseLike<TrailerFields> | (() => TrailerFields | PromiseLike<TrailerFields>)
-
-/**
- * Trailers of a response: fields, a promise of them, or a function that is called when the body has ended. They are sent
- * behind a body that is chunked, and let go behind any other: one with a length, and every one in HTTP/1.0.
- */
-export type ResponseTrailers = ResponseHeaders | LaterTrailers
 
 /** The lines of what is known already, checked; or what they will come from. Throws ERR_HTTP_RESPONSE. */
 export function knownLines(trailers: ResponseTrailers): string | LaterTrailers {

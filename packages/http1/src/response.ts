@@ -1,7 +1,6 @@
 import { responseError } from './errors.ts'
 import { FileBody } from './file-body.ts'
 import type { Method } from './layout.ts'
-import type { ResponseTrailers } from './response-trailers.ts'
 
 /** Header fields of a response. Values are Latin-1 text; a list makes several fields of one name. */
 export type ResponseHeaders =
@@ -14,6 +13,18 @@ export type ResponseHeaders =
  */
 export type ResponseBody =
   string | Uint8Array | AsyncIterable<string | Uint8Array> | ReadableStream<Uint8Array> | FileBody | null
+
+/** The fields to be sent behind a body; undefined and an empty list send none. */
+export type TrailerFields = ResponseHeaders | undefined
+
+/** Trailers of which it will be known only at the end of the body what they are. */
+export type LaterTrailers = PromiseLike<TrailerFields> | (() => TrailerFields | PromiseLike<TrailerFields>)
+
+/**
+ * Trailers of a response: fields, a promise of them, or a function that is called when the body has ended. They are sent
+ * behind a body that is chunked, and let go behind any other: one with a length, and every one in HTTP/1.0.
+ */
+export type ResponseTrailers = ResponseHeaders | LaterTrailers
 
 /** What a handler returns; a WHATWG Response is one. */
 export interface ResponseLike {

@@ -1,7 +1,7 @@
 import { clientGone, responseError } from './errors.ts'
 import type { Request } from './request.ts'
-import { discardBody, type StreamedBody } from './response.ts'
-import { finalLines, type LaterTrailers } from './response-trailers.ts'
+import { discardBody, type LaterTrailers, type StreamedBody } from './response.ts'
+import { finalLines } from './response-trailers.ts'
 
 // A piece is handed to the socket in parts of this size, so that what waits for a slow client stays small.
 const PART = 256 * 1024
