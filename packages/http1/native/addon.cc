@@ -87,6 +87,7 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
                            InstanceMethod<&EngineWrap::Read>("read"),
                            InstanceMethod<&EngineWrap::Flush>("flush"),
                            InstanceMethod<&EngineWrap::ReadBody>("readBody"),
+                           InstanceMethod<&EngineWrap::TakeTrailers>("takeTrailers"),
                            InstanceMethod<&EngineWrap::AwaitBody>("awaitBody"),
                            InstanceMethod<&EngineWrap::Continue>("continue"),
                            InstanceMethod<&EngineWrap::Write>("write"),
@@ -157,6 +158,7 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
     limits.body.body = limits.head.body;
     limits.body.extensions = static_cast<uint32_t>(Amount(options, "chunkExtensions"));
     limits.body.trailers = limits.head.head;
+    limits.body.trailer_fields = limits.head.fields;
     limits.drain = static_cast<uint32_t>(Amount(options, "drain"));
     limits.batch = static_cast<uint32_t>(Amount(options, "batch"));
     limits.requests = static_cast<uint32_t>(Amount(options, "requestsPerConnection"));
@@ -243,6 +245,15 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
     if (!Look(info.Env(), info[2], into)) return Throw(info, "readBody takes bytes to fill.");
     const int64_t got = engine_->ReadBody(Int(info, 0), Uint(info, 1), into.data, into.bytes);
     return Napi::Number::New(info.Env(), static_cast<double>(got));
+  }
+
+  // takeTrailers(fd, generation): a buffer, or undefined without any.
+  Napi::Value TakeTrailers(const Napi::CallbackInfo& info) {
+    http1::ByteBuffer* const trailers = engine_->Trailers(Int(info, 0), Uint(info, 1));
+    if (trailers == nullptr) return info.Env().Undefined();
+    const auto copy = Napi::Buffer<char>::Copy(info.Env(), trailers->data(), trailers->size());
+    trailers->Clear();
+    return copy;
   }
 
   Napi::Value AwaitBody(const Napi::CallbackInfo& info) {

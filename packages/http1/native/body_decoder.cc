@@ -32,9 +32,13 @@ BodyDecoder::Result BodyDecoder::Decode(char* data, size_t size, const BodyLimit
   Result result;
   while (result.consumed < size && state_ != State::kComplete) {
     if (state_ != State::kData && state_ != State::kLength) {
+      const uint32_t trailer_bytes = trailer_bytes_;
       if (!Step(data[result.consumed], limits, refusal)) {
         result.refused = true;
         return result;
+      }
+      if (trailer_bytes_ != trailer_bytes && result.trailers_size++ == 0) {
+        result.trailers_at = result.consumed;
       }
       ++result.consumed;
       continue;
@@ -160,6 +164,10 @@ bool BodyDecoder::StepExtension(char c, const BodyLimits& limits, Refusal& refus
 }
 
 bool BodyDecoder::StepTrailer(char c, const BodyLimits& limits, Refusal& refusal) {
+  if (state_ == State::kTrailerStart && c == '\r') {
+    state_ = State::kEndLineFeed;
+    return true;
+  }
   if (++trailer_bytes_ > limits.trailers) return Fail(refusal, 431, "The trailer fields are too large.");
   if (state_ == State::kTrailerLineFeed) {
     if (c != '\n') return Fail(refusal, 400, "A trailer line does not end in CRLF.");
@@ -174,16 +182,15 @@ bool BodyDecoder::StepTrailer(char c, const BodyLimits& limits, Refusal& refusal
     }
     return true;
   }
-  if (state_ == State::kTrailerStart && c == '\r') {
-    state_ = State::kEndLineFeed;
-    return true;
-  }
   if (state_ == State::kTrailerName && c == ':') {
     state_ = State::kTrailerValue;
     return true;
   }
   if (!In(kTokenCharacter, c))
     return Fail(refusal, 400, "A trailer line has no name right before its colon.");
+  if (state_ == State::kTrailerStart && ++trailer_fields_ > limits.trailer_fields) {
+    return Fail(refusal, 431, "There are too many trailer fields.");
+  }
   state_ = State::kTrailerName;
   return true;
 }

@@ -11,6 +11,7 @@ struct BodyLimits {
   uint64_t body = 10 * 1024 * 1024;
   uint32_t extensions = 4 * 1024;
   uint32_t trailers = 16 * 1024;
+  uint32_t trailer_fields = 100;
 };
 
 // Takes the framing off a request body (RFC 9112 sections 6 and 7), byte by byte where it is chunked, so that
@@ -27,8 +28,10 @@ class BodyDecoder {
   [[nodiscard]] uint64_t Remaining() const { return Complete() ? 0 : remaining_; }
 
   struct Result {
-    size_t consumed = 0;  // bytes taken from `data`; less than `size` only when the body is complete
-    size_t produced = 0;  // bytes of body, moved to the start of `data`
+    size_t consumed = 0;     // bytes taken from `data`; less than `size` only when the body is complete
+    size_t produced = 0;     // bytes of body, moved to the start of `data`
+    size_t trailers_at = 0;  // where the bytes of trailer lines begin, and how many of them `data` had; body
+    size_t trailers_size = 0;  // that is moved never covers them
     bool refused = false;
   };
   // Decodes in place.
@@ -70,7 +73,8 @@ class BodyDecoder {
   bool chunked_ = false;
   uint8_t size_digits_ = 0;
   uint32_t extension_bytes_ = 0;
-  uint32_t trailer_bytes_ = 0;
+  uint32_t trailer_bytes_ = 0;  // of the lines, without the empty one that ends them
+  uint32_t trailer_fields_ = 0;
   uint64_t remaining_ = 0;
   uint64_t total_ = 0;
 };

@@ -82,6 +82,7 @@ void ConnectionTable::Close(Connection& connection) {
   }
   connection.input.Clear();
   connection.output.Clear();
+  connection.trailers.Clear();
   connection.Note(Standing::kEnded);
   connection.ledger = nullptr;
   connection.SetPhase(Phase::kFree, kNoDeadline);

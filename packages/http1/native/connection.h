@@ -59,8 +59,9 @@ struct Connection {
   uint32_t requests = 0;
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;
-  ByteBuffer input;   // a partial head, or requests behind the one in hand
-  ByteBuffer output;  // response bytes that wait for the socket or for the response to a pipelined request
+  ByteBuffer input;     // a partial head, or requests behind the one in hand
+  ByteBuffer output;    // response bytes that wait for the socket or for the response to a pipelined request
+  ByteBuffer trailers;  // lines that followed the body in hand, until its reader takes them
   BodyDecoder body;
   uint32_t deferred_round = 0;  // the flush in which output was last held back for the next response
   uint32_t thrown_away = 0;     // bytes read while draining or lingering

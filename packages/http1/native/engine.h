@@ -84,6 +84,8 @@ class Engine {
   // Reads body bytes into `into`. Returns their number, or a negative errno (-EAGAIN: wait), or -EPROTO with
   // control[kRefusedStatus]; control[kBodyDone] says whether the body is complete.
   int64_t ReadBody(int fd, uint32_t generation, char* into, size_t size);
+  // The trailer lines of the request in hand, each with its CRLF, or nullptr; the caller clears them.
+  ByteBuffer* Trailers(int fd, uint32_t generation);
   // Notes that a reader waits for readiness; an unread body cannot then be thrown away by another.
   void AwaitBody(int fd, uint32_t generation, bool waiting);
   // Writes "100 Continue" when it is still owed.
@@ -143,6 +145,7 @@ class Engine {
   void KeepPartial(int fd, Connection& connection, const char* data, size_t size);
   bool StartBody(Connection& connection, const Head& head, char* data, size_t size,
                  BodyDecoder::Result& result, Refusal& refusal) const;
+  void NoteBodyDone(Connection& connection);
   void Deliver(int fd, Connection& connection, const Head& head, uint32_t at,
                const BodyDecoder::Result& body);
   Sent ParseKept(int fd, Connection& connection);

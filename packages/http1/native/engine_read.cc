@@ -23,6 +23,11 @@ constexpr size_t kLeastAsked = 32 * 1024;
 // Requests start at multiples of this, so that positions of neighbours do not share a cache line.
 constexpr size_t kAlignment = 64;
 
+// Keeps what `body` has of trailer lines, which are in `data`. False when there is no memory.
+bool KeepTrailers(Connection& connection, const char* data, const BodyDecoder::Result& body) {
+  return body.trailers_size == 0 || connection.trailers.Append(data + body.trailers_at, body.trailers_size);
+}
+
 bool IsHeadMethod(const Head& head) {
   return head.method_known && head.method == Method::kHead;
 }
@@ -163,7 +168,9 @@ bool Engine::StartBody(Connection& connection, const Head& head, char* data, siz
     connection.body.StartLength(head.content_length);
   }
   result = connection.body.Decode(data, size, limits_.body, refusal);
-  return !result.refused;
+  if (result.refused || KeepTrailers(connection, data, result)) return !result.refused;
+  refusal = {503, "There is no memory for the trailer fields."};
+  return false;
 }
 
 void Engine::KeepPartial(int fd, Connection& connection, const char* data, size_t size) {
@@ -208,6 +215,7 @@ void Engine::Deliver(int fd, Connection& connection, const Head& head, uint32_t 
   if (connection.body.Complete()) flags |= layout::kBodyComplete;
   if (connection.expects_continue) flags |= layout::kExpectsContinue;
   if (head.has_query) flags |= layout::kHasQuery;
+  if (connection.body.Complete() && !connection.trailers.empty()) flags |= layout::kHasTrailers;
   int32_t* const record = memory_.records + record_count_ * layout::kRecordStride;
   record[layout::kDescriptor] = fd;
   // Relaxed: it cannot change while this thread has the connection.
@@ -347,7 +355,7 @@ int64_t Engine::ReadBody(int fd, uint32_t generation, char* into, size_t size) {
   if (connection == nullptr || !connection->IsOwnedBy(id_)) return -ECONNRESET;
   for (;;) {
     if (connection->body.Complete()) {
-      memory_.control[layout::kBodyDone] = 1;
+      NoteBodyDone(*connection);
       return 0;
     }
     size_t asked = size;
@@ -366,10 +374,22 @@ int64_t Engine::ReadBody(int fd, uint32_t generation, char* into, size_t size) {
     }
     const size_t left = static_cast<size_t>(got) - body.consumed;
     if (!connection->input.Append(into + body.consumed, left)) return -ENOMEM;
+    if (!KeepTrailers(*connection, into, body)) return -ENOMEM;
     if (body.produced == 0) continue;
-    if (connection->body.Complete()) memory_.control[layout::kBodyDone] = 1;
+    if (connection->body.Complete()) NoteBodyDone(*connection);
     return static_cast<int64_t>(body.produced);
   }
+}
+
+void Engine::NoteBodyDone(Connection& connection) {
+  memory_.control[layout::kBodyDone] = connection.trailers.empty() ? 1 : 2;
+}
+
+ByteBuffer* Engine::Trailers(int fd, uint32_t generation) {
+  Connection* const connection = ConnectionTable::Shared().Find(fd, generation);
+  const bool found = connection != nullptr && connection->owner == id_ && connection->body.Complete() &&
+                     !connection->trailers.empty();
+  return found ? &connection->trailers : nullptr;
 }
 
 void Engine::AwaitBody(int fd, uint32_t generation, bool waiting) {

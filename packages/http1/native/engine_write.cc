@@ -310,6 +310,8 @@ void Engine::LetGo(Connection& connection) {
 // The response is complete.
 layout::EntryOutcome Engine::Finish(int fd, Connection& connection) {
   ++connection.requests;
+  // Nobody takes them any more.
+  if (!connection.trailers.empty()) connection.trailers.Clear();
   // Before the next request of the connection comes in hand.
   const int64_t started = connection.started;
   LetGo(connection);

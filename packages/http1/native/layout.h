@@ -37,6 +37,7 @@ enum RecordFlag : int32_t {
   kBodyComplete = 8,
   kExpectsContinue = 16,
   kHasQuery = 32,
+  kHasTrailers = 64,  // of a body that is complete
 };
 
 // An entry: something to write. `kLengths` are in the list of doubles, kLengthStride an entry.
@@ -78,7 +79,7 @@ enum Control : uint8_t {
   kUnfinished,  // entries whose outcome is not kDone, or that are followed by more
   kWantsRoom,   // pipelined requests wait until the arena may be used anew
   kRefusedStatus,
-  kBodyDone,
+  kBodyDone,  // 1: the body is complete; 2: and trailers can be taken
   kStillBlocked,
   kFirst,         // index of the first record that flush() added
   kYields,        // connections that this engine has yielded so far

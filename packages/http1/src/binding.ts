@@ -27,6 +27,7 @@ export interface NativeEngine {
   read(events: ArrayBufferView, count: number): number
   flush(count: number, references: readonly Uint8Array[] | undefined, recycle: 0 | 1): number
   readBody(descriptor: number, generation: number, into: Uint8Array): number
+  takeTrailers(descriptor: number, generation: number): Buffer | undefined
   awaitBody(descriptor: number, generation: number, waiting: 0 | 1): void
   continue(descriptor: number, generation: number): void
   write(descriptor: number, generation: number, piece: Uint8Array, chunked: 0 | 1, last: 0 | 1): number

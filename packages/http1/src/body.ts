@@ -3,6 +3,10 @@ import { CONTROL } from './layout.ts'
 import type { Memory } from './memory.ts'
 import { type Readiness, waitFor, type WhenOver } from './readiness.ts'
 
+// What control[bodyDone] says.
+const NOT_DONE = 0
+const DONE_WITH_TRAILERS = 2
+
 const EAGAIN = -11
 const EPROTO = -71
 
@@ -29,6 +33,8 @@ export interface BodySource {
   readonly generation: number
   /** Whether the bytes in hand are all. */
   bodyInHandIsAll(): boolean
+  /** Whether trailers followed it, where it is all. */
+  hasTrailersInHand(): boolean
   /** A copy of the bytes that came with the head. */
   bodyInHand(): Uint8Array
   /** Whether the connection may be on with its next request, perhaps in another thread. */
@@ -43,6 +49,9 @@ const decoder = new TextDecoder()
 
 export class Body implements RequestBody {
   readonly #source: BodySource
+  /** The trailer lines, once the body has been read to its end. */
+  trailers: Buffer | undefined = undefined
+  #taken: Buffer | undefined = undefined
   #used = false
   #complete = false
   // Milliseconds that the client may still let its reader wait.
@@ -101,16 +110,29 @@ export class Body implements RequestBody {
     const source = this.#source
     const all = source.bodyInHandIsAll()
     const first = source.bodyInHand()
+    if (all && source.hasTrailersInHand()) this.#takeTrailers()
     if (first.length > 0) yield first
-    if (all) return
+    if (all) {
+      this.trailers = this.#taken
+      return
+    }
     this.#expectInProgress()
     source.memory.native.continue(source.descriptor, source.generation)
     for (;;) {
       const piece = await this.#next()
-      if (piece === undefined) return
-      yield piece
-      if (this.#complete) return
+      if (piece !== undefined) yield piece
+      if (this.#complete) {
+        this.trailers = this.#taken
+        return
+      }
     }
+  }
+
+  // At once, while the request is in hand: who reads the last piece may answer before asking for more.
+  #takeTrailers(): void {
+    const { memory, descriptor, generation, isOver } = this.#source
+    // Those on the connection may be of its next request.
+    if (!isOver) this.#taken = memory.native.takeTrailers(descriptor, generation)
   }
 
   #expectInProgress(): void {
@@ -127,7 +149,9 @@ export class Body implements RequestBody {
     for (;;) {
       this.#expectInProgress()
       const got = memory.native.readBody(descriptor, generation, memory.piece)
-      this.#complete = memory.control[CONTROL.bodyDone] === 1
+      const done = memory.control[CONTROL.bodyDone] ?? NOT_DONE
+      this.#complete = done !== NOT_DONE
+      if (done === DONE_WITH_TRAILERS) this.#takeTrailers()
       if (got > 0) {
         this.#regain(got)
         return Uint8Array.prototype.slice.call(memory.piece, 0, got)
@@ -175,15 +199,15 @@ export class Body implements RequestBody {
     this.#source.bodyFailed(errno !== EPROTO)
     if (errno !== EPROTO) return clientGone()
     const status = this.#source.memory.control[CONTROL.refusedStatus] ?? 400
-    return status === 413
-      ? new Http1Error('The request body is larger than this server takes.', {
-          code: 'ERR_HTTP_BODY_TOO_LARGE',
-          status,
-        })
-      : new Http1Error('The framing of the request body is malformed.', {
-          code: 'ERR_HTTP_BODY_MALFORMED',
-          status,
-        })
+    if (status === 413) {
+      const details = { code: 'ERR_HTTP_BODY_TOO_LARGE', status }
+      return new Http1Error('The request body is larger than this server takes.', details)
+    }
+    const problem =
+      status === 431
+        ? 'The trailer fields of the request are too many or too large.'
+        : 'The framing of the request body is malformed.'
+    return new Http1Error(problem, { code: 'ERR_HTTP_BODY_MALFORMED', status })
   }
 }
 

@@ -7,6 +7,7 @@ import { Memory } from './memory.ts'
 import type { Readiness } from './readiness.ts'
 import { type HttpRequest, Request, type RequestContext } from './request.ts'
 import { discardBody, type ResponseLike } from './response.ts'
+import { expectTrailers } from './response-trailers.ts'
 import { ResponseQueue, type StreamedResponse, type Transfer } from './response-queue.ts'
 import { streamBody } from './stream-response.ts'
 import { TextCache } from './text-cache.ts'
@@ -157,6 +158,7 @@ export class Engine {
     if (request.answered) {
       throw new Http1Error('The request has been answered already.', { code: 'ERR_HTTP_ANSWERED' })
     }
+    if (response.trailers !== undefined) expectTrailers(response.trailers)
     if (request.isGone) discardBody(response.body)
     const transfer = this.#push(request, request.isGone ? { status: 500 } : response)
     request.answered = true
@@ -340,7 +342,8 @@ export class Engine {
     }
     try {
       await written
-      await streamBody(stream.body, { request, length: stream.length, chunked: stream.chunked, drained })
+      const { body, length, chunked, trailers } = stream
+      await streamBody(body, { request, length, chunked, trailers, drained })
       this.#queue.pushEnd(descriptor, generation, KIND.finish)
     } catch (error) {
       request.clientGone()

@@ -16,6 +16,9 @@ const MOST_NAMES = 256
 const MOST_LINES_OF_A_NAME = 16
 const LONGEST_LINE = 512
 
+/** The most bytes of fields that a response may have, in its head and behind its body each. */
+export const MOST_HEADER_BYTES: number = 48 * 1024
+
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const invalidValue = /[^\t\x20-\x7e\x80-\xff]/
 
@@ -26,8 +29,8 @@ const roles: Partial<Record<string, FieldRole>> = {
   connection: 'connection',
 }
 
-// Fields that only a message with a trailer or another protocol would have: neither can be sent.
-const refused = new Set(['keep-alive', 'proxy-connection', 'te', 'trailer', 'upgrade'])
+// Fields that only a message of another protocol would have, or a request: neither can be sent.
+const refused = new Set(['keep-alive', 'proxy-connection', 'te', 'upgrade'])
 
 /** The header lines of responses: checked once, and kept by native code when they come again. */
 export class HeaderLines {
@@ -49,7 +52,7 @@ export class HeaderLines {
   }
 
   #add(name: string): FieldName {
-    if (!token.test(name)) throw responseError(`The header name ${JSON.stringify(name)} is not a token.`)
+    checkName(name)
     const lower = name.toLowerCase()
     if (refused.has(lower)) throw responseError(`The header ${name} belongs to the connection: leave it out.`)
     const field = { name, role: roles[lower] ?? 'plain', lines: new Map<string, number>() }
@@ -58,7 +61,7 @@ export class HeaderLines {
   }
 
   #intern(field: FieldName, value: string): number {
-    const text = lineText(field, value)
+    const text = lineText(field.name, value)
     const full = field.lines.size >= MOST_LINES_OF_A_NAME || !this.#names.has(field.name)
     if (full || text.length > LONGEST_LINE) return -1
     const number = this.#native.addLine(Buffer.from(text, 'latin1'))
@@ -67,10 +70,15 @@ export class HeaderLines {
   }
 }
 
+/** Throws ERR_HTTP_RESPONSE when the name is not a token. */
+export function checkName(name: string): void {
+  if (!token.test(name)) throw responseError(`The header name ${JSON.stringify(name)} is not a token.`)
+}
+
 /** The whole line. Throws ERR_HTTP_RESPONSE when the value holds a control character or is not Latin-1. */
-export function lineText(field: FieldName, value: string): string {
+export function lineText(name: string, value: string): string {
   if (invalidValue.test(value)) {
-    throw responseError(`The value of the header ${field.name} holds a control character or is not Latin-1.`)
+    throw responseError(`The value of the header ${name} holds a control character or is not Latin-1.`)
   }
-  return `${field.name}: ${value}\r\n`
+  return `${name}: ${value}\r\n`
 }

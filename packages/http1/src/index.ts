@@ -28,4 +28,13 @@ export type { Limits, Timeouts } from './limits.ts'
 export { adoptListener, listen, type ListenAddress, type Listener, type ListenOptions } from './listener.ts'
 export type { Readiness } from './readiness.ts'
 export type { HttpRequest } from './request.ts'
-export { methodNotAllowed, type ResponseBody, type ResponseHeaders, type ResponseLike } from './response.ts'
+export {
+  type LaterTrailers,
+  methodNotAllowed,
+  type ResponseBody,
+  type ResponseHeaders,
+  type ResponseLike,
+  type ResponseTrailers,
+  type TrailerFields,
+} from './response.ts'
+export { mayBeTrailer } from './trailers.ts'

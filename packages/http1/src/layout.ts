@@ -31,6 +31,7 @@ export const RECORD_FLAG = {
   bodyComplete: 8,
   expectsContinue: 16,
   hasQuery: 32,
+  hasTrailers: 64,
 } as const
 
 export const FIELD_STRIDE = 4

@@ -6,7 +6,7 @@ export interface Limits {
   readonly head: number
   /** Bytes of a request target: 414. */
   readonly requestTarget: number
-  /** Header fields of a request: 431. */
+  /** Header fields of a request: 431. Also the bound of the trailer fields. */
   readonly headers: number
   /** Bytes of a request body: 413. */
   readonly body: number

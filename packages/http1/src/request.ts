@@ -6,6 +6,7 @@ import { FIELD_STRIDE, METHODS, type Method, RECORD, RECORD_FLAG, RECORD_STRIDE 
 import type { Memory } from './memory.ts'
 import type { Readiness, WhenOver } from './readiness.ts'
 import type { TextCache } from './text-cache.ts'
+import { noTrailers, trailerView } from './trailers.ts'
 
 /**
  * A request. What is not asked for is never made. It can be read until its response is complete; after that,
@@ -33,6 +34,11 @@ export interface HttpRequest {
   /** Whether the client lets the connection go on after this request. */
   readonly keepAlive: boolean
   readonly body: RequestBody
+  /**
+   * The fields that followed the body: empty until it has been read to its end, and without those that must not be
+   * there (RFC 9110 section 6.5.1). They are never among the headers.
+   */
+  readonly trailers: HttpHeaders
   /** Whether a response has been given. */
   readonly answered: boolean
   /** Aborts when the client turns out to be gone before the response is complete. */
@@ -73,6 +79,7 @@ export class Request implements HttpRequest, FieldSource, BodySource {
   #path: string | undefined = undefined
   #headers: FieldView | undefined = undefined
   #body: Body | undefined = undefined
+  #trailers: HttpHeaders | undefined = undefined
   #controller: AbortController | undefined = undefined
   #gone = false
   #isComplete = false
@@ -142,6 +149,13 @@ export class Request implements HttpRequest, FieldSource, BodySource {
   get body(): RequestBody {
     this.#body ??= new Body(this)
     return this.#body
+  }
+
+  get trailers(): HttpHeaders {
+    const lines = this.#body?.trailers
+    if (lines === undefined) return noTrailers
+    this.#trailers ??= trailerView(lines, this.#context.texts)
+    return this.#trailers
   }
 
   get signal(): AbortSignal {
@@ -218,6 +232,10 @@ export class Request implements HttpRequest, FieldSource, BodySource {
 
   bodyInHandIsAll(): boolean {
     return !this.#flag(RECORD_FLAG.hasBody) || this.#flag(RECORD_FLAG.bodyComplete)
+  }
+
+  hasTrailersInHand(): boolean {
+    return this.#flag(RECORD_FLAG.hasTrailers)
   }
 
   bodyInHand(): Uint8Array {

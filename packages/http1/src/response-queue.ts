@@ -1,6 +1,6 @@
 import { responseError } from './errors.ts'
 import { FileBody } from './file-body.ts'
-import { type FieldName, type HeaderLines, lineText } from './header-lines.ts'
+import { type FieldName, type HeaderLines, lineText, MOST_HEADER_BYTES } from './header-lines.ts'
 import { ENTRY, ENTRY_LINES, ENTRY_STRIDE, FLAG, KIND, LENGTH, LENGTH_STRIDE } from './layout.ts'
 import type { Memory } from './memory.ts'
 import type { Request } from './request.ts'
@@ -9,17 +9,18 @@ import {
   discardBody,
   invalidBody,
   isStreamed,
+  type LaterTrailers,
   type ResponseBody,
   type ResponseHeaders,
   type ResponseLike,
   type StreamedBody,
 } from './response.ts'
+import { knownLines } from './response-trailers.ts'
 
 // What is copied beside the head instead of being handed over by reference.
 const SHORT_TEXT = 64
 const MOST_TEXT_COPIED = 5000
 const MOST_BYTES_COPIED = 4096
-const MOST_EXTRA = 48 * 1024
 
 /** What is still to be done for an entry after the flush that wrote its head. */
 export interface Transfer {
@@ -35,6 +36,8 @@ export interface StreamedResponse {
   /** When the headers announced it. */
   readonly length: number | undefined
   readonly chunked: boolean
+  /** What follows a body that is chunked: lines, or what they will come from. */
+  readonly trailers: string | LaterTrailers | undefined
   /** To be called when the head has been handed to the socket, or never will be. */
   headWritten: () => void
 }
@@ -57,6 +60,7 @@ export class ResponseQueue {
   #flags = 0
   #lineCount = 0
   #declared = -1
+  #trailers: string | LaterTrailers | undefined = undefined
 
   constructor(memory: Memory, lines: HeaderLines) {
     this.#memory = memory
@@ -98,10 +102,12 @@ export class ResponseQueue {
     entries[this.#at + ENTRY.status] = status
     if (response.headers !== undefined) this.#headers(response.headers)
     const extraSize = this.#out - this.#extraAt
-    if (extraSize > MOST_EXTRA)
-      throw responseError(`The response has more than ${MOST_EXTRA} bytes of headers.`)
+    if (extraSize > MOST_HEADER_BYTES)
+      throw responseError(`The response has more than ${MOST_HEADER_BYTES} bytes of headers.`)
     entries[this.#at + ENTRY.extraAt] = this.#extraAt
     entries[this.#at + ENTRY.extraSize] = extraSize
+    const { trailers } = response
+    this.#trailers = trailers === undefined ? undefined : knownLines(trailers)
     const transfer = this.#body(request, status, response.body)
     this.#commit(request, transfer)
     return transfer
@@ -151,7 +157,7 @@ export class ResponseQueue {
       this.#lineCount += 1
       return
     }
-    const text = lineText(field, value)
+    const text = lineText(field.name, value)
     this.#room(text.length)
     this.#out += this.#memory.out.write(text, this.#out, 'latin1')
   }
@@ -285,7 +291,8 @@ export class ResponseQueue {
     // HTTP/1.0 has no chunks: the end of the connection ends the body.
     else if (length === undefined) this.#flags |= FLAG.close
     this.#flags |= FLAG.moreFollows
-    return { request, stream: { body: stream, length, chunked, headWritten: ignore } }
+    const trailers = this.#trailers
+    return { request, stream: { body: stream, length, chunked, trailers, headWritten: ignore } }
   }
 }
 

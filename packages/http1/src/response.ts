@@ -14,12 +14,29 @@ export type ResponseHeaders =
 export type ResponseBody =
   string | Uint8Array | AsyncIterable<string | Uint8Array> | ReadableStream<Uint8Array> | FileBody | null
 
+/** The fields to be sent behind a body; undefined and an empty list send none. */
+export type TrailerFields = ResponseHeaders | undefined
+
+/** Trailers of which it will be known only at the end of the body what they are. */
+export type LaterTrailers = PromiseLike<TrailerFields> | (() => TrailerFields | PromiseLike<TrailerFields>)
+
+/**
+ * Trailers of a response: fields, a promise of them, or a function that is called when the body has ended. They are sent
+ * behind a body that is chunked, and let go behind any other: one with a length, and every one in HTTP/1.0.
+ */
+export type ResponseTrailers = ResponseHeaders | LaterTrailers
+
 /** What a handler returns; a WHATWG Response is one. */
 export interface ResponseLike {
   /** From 200 to 599; default 200. */
   readonly status?: number | undefined
   readonly headers?: ResponseHeaders | undefined
   readonly body?: ResponseBody | undefined
+  /**
+   * Sent behind a body that is chunked, and let go with any other: one with a length, and every one in HTTP/1.0. The
+   * header Trailer, which announces them, is the handler's own.
+   */
+  readonly trailers?: ResponseTrailers | undefined
 }
 
 /**

@@ -1,6 +1,7 @@
 import { clientGone, responseError } from './errors.ts'
 import type { Request } from './request.ts'
-import { discardBody, type StreamedBody } from './response.ts'
+import { discardBody, type LaterTrailers, type StreamedBody } from './response.ts'
+import { finalLines } from './response-trailers.ts'
 
 // A piece is handed to the socket in parts of this size, so that what waits for a slow client stays small.
 const PART = 256 * 1024
@@ -11,14 +12,15 @@ export interface StreamTarget {
   readonly request: Request
   readonly length: number | undefined
   readonly chunked: boolean
+  readonly trailers: string | LaterTrailers | undefined
   /** Waits until everything written has been taken by the socket. Throws ERR_HTTP_CLIENT_GONE. */
   drained(): Promise<void>
 }
 
 /**
  * Sends the pieces of a body, asking for the next one only when the socket has taken the last. Rejects with the
- * error of the source, with ERR_HTTP_RESPONSE when the length announced is not met, and with
- * ERR_HTTP_CLIENT_GONE; the source is returned or cancelled in each case.
+ * error of the source or of the trailers, with ERR_HTTP_RESPONSE when the length announced is not met or the trailers
+ * cannot be sent, and with ERR_HTTP_CLIENT_GONE; the source is returned or cancelled in each case.
  */
 export async function streamBody(stream: StreamedBody, target: StreamTarget): Promise<void> {
   let sent = 0
@@ -36,7 +38,14 @@ export async function streamBody(stream: StreamedBody, target: StreamTarget): Pr
     await writePiece(bytes, target)
   }
   if (target.length !== undefined && sent < target.length) throw wrongLength(target.length, sent)
-  if (target.chunked) await write(NOTHING, target, 1)
+  if (target.chunked) await writeEnd(target)
+}
+
+async function writeEnd(target: StreamTarget): Promise<void> {
+  const lines = target.trailers === undefined ? '' : await finalLines(target.trailers)
+  if (lines === '') await write(NOTHING, target, 1)
+  // The last chunk stands before them, so the piece is none.
+  else await write(Buffer.from(`0\r\n${lines}\r\n`, 'latin1'), { ...target, chunked: false }, 1)
 }
 
 function toBytes(piece: unknown): Uint8Array {

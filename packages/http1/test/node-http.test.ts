@@ -19,7 +19,11 @@ interface Taken {
   readonly version: string
   readonly headers: readonly (readonly [string, string])[]
   readonly body: string
+  readonly trailers: readonly (readonly [string, string])[]
 }
+
+// node:http takes any field for a trailer; which it must not be is in trailers.test.ts.
+const notTrailers = /^(host|content-length|transfer-encoding|expect|connection|upgrade)$/
 
 // In the order in which they came: node:http has several of a pipeline in hand at once.
 let taken: (Taken | undefined)[] = []
@@ -29,7 +33,7 @@ async function handle(request: HttpRequest): Promise<ResponseLike> {
   const { method, target, version } = request
   const headers = [...request.headers].map(([name, value]) => [name.toLowerCase(), value] as const)
   const body = Buffer.from(await request.bytes()).toString('latin1')
-  taken.push({ method, target, version, headers, body })
+  taken.push({ method, target, version, headers, body, trailers: [...request.trailers] })
   return { body: 'ok' }
 }
 
@@ -38,13 +42,17 @@ async function handleByNode(request: IncomingMessage): Promise<void> {
   const place = list.push(undefined) - 1
   const pieces: Buffer[] = []
   for await (const piece of request) pieces.push(piece as Buffer)
-  const raw = request.rawHeaders
-  const headers = raw.flatMap((name, i) =>
-    i % 2 === 0 ? [[name.toLowerCase(), (raw[i + 1] ?? '').trim()] as const] : [],
-  )
+  const headers = pairs(request.rawHeaders)
+  const trailers = pairs(request.rawTrailers).filter(([name]) => !notTrailers.test(name))
   const body = Buffer.concat(pieces).toString('latin1')
   const { method = '', url: target = '', httpVersion: version } = request
-  list[place] = { method, target, version, headers, body }
+  list[place] = { method, target, version, headers, body, trailers }
+}
+
+function pairs(raw: readonly string[]): (readonly [string, string])[] {
+  return raw.flatMap((name, i) =>
+    i % 2 === 0 ? [[name.toLowerCase(), (raw[i + 1] ?? '').trim()] as const] : [],
+  )
 }
 
 let ours: Server

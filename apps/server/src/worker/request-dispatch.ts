@@ -183,10 +183,10 @@ function named(request: HttpRequest): { method?: string; target?: string; reques
 
 /** The same response, after which the connection closes. */
 function lastResponse(response: ResponseLike): ResponseLike {
-  const { status, headers = [], body } = response
+  const { status, headers = [], body, trailers } = response
   const fields = Symbol.iterator in headers ? [...headers] : Object.entries(headers).flatMap(separately)
   const others = fields.filter(([name]) => name.toLowerCase() !== 'connection')
-  return { status, headers: [...others, ['connection', 'close']], body }
+  return { status, headers: [...others, ['connection', 'close']], body, trailers }
 }
 
 function separately([name, value]: [string, string | number | readonly string[]]): [string, string][] {

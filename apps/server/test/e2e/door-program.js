@@ -26,6 +26,11 @@ const routes = {
       body: JSON.stringify({ ...told, headers: [...request.headers] }),
     }
   },
+  async '/trailers'(request) {
+    const early = [...request.trailers]
+    await request.bytes()
+    return { body: JSON.stringify([early, [...request.trailers], request.trailers.get('X')]) }
+  },
   '/echo': (request) => ({
     status: 201,
     headers: [

@@ -95,6 +95,23 @@ describe('a door that is served', () => {
     expect((await ask('/door/absent')).status).toBe(404)
   })
 
+  test('72: gets the trailers of a request when it has read the body', async () => {
+    await DoorProcess.start(door())
+    using connection = await Connection.open(server.port)
+    const post = (trailers: string): void => {
+      const head = 'POST /door/trailers HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n'
+      connection.send(`${head}1\r\na\r\n0\r\n${trailers}\r\n`)
+    }
+    post('X: y\r\nHost: b\r\nX: z\r\n')
+    const pairs = [
+      ['x', 'y'],
+      ['x', 'z'],
+    ]
+    expect(JSON.parse((await connection.response())?.body ?? '')).toEqual([[], pairs, 'y, z'])
+    post('')
+    expect(JSON.parse((await connection.response())?.body ?? '')).toEqual([[], [], null])
+  })
+
   test('is 502 when it gives no response, and goes on', async () => {
     await DoorProcess.start(door())
     for (const path of ['/throws', '/nothing', '/status', '/garbage', '/empty', '/long', '/list']) {

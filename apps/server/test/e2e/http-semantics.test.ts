@@ -78,7 +78,7 @@ test.each([
 
 describe('a body', () => {
   test.each([
-    ['72: with trailers, which are thrown away', '5\r\nhello\r\n0\r\nX: y\r\n\r\n', /^5 /u],
+    ['72: with trailers, which are no part of it', '5\r\nhello\r\n0\r\nX: y\r\n\r\n', /^5 /u],
     ['71: with chunk extensions, which are ignored', '5;a="b;c"\r\nhello\r\n0\r\n\r\n', /^5 /u],
     ['69: that is empty', '0\r\n\r\n', /^0 /u],
   ])('%s', async (_, chunks, body) => {

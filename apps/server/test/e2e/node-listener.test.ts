@@ -92,6 +92,29 @@ describe('a request', () => {
     const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage]
     expect(incoming.resume().statusCode).toBe(200)
   })
+
+  test('72: has its trailers at its end, joined by the rules of Node', async () => {
+    const outgoing = httpRequest(server.url('/trailers'), { method: 'POST', headers: { trailer: 'x' } })
+    outgoing.write('body')
+    outgoing.addTrailers([
+      ['X', '1'],
+      ['X', '2'],
+      ['Host', 'b'],
+      ['X-Sum', 'a b'],
+    ])
+    outgoing.end()
+    const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage]
+    const told = JSON.parse((await incoming.toArray()).join('')) as Record<string, unknown>
+    expect(told).toMatchObject({
+      early: [false, {}, []],
+      complete: true,
+      trailers: { x: '1, 2', 'x-sum': 'a b' },
+      rawTrailers: ['x', '1', 'x', '2', 'x-sum', 'a b'],
+    })
+    expect(Object.keys(told.headers as object)).not.toContain('x-sum')
+    const without = await ask('/trailers', { method: 'POST', body: 'body' })
+    expect(await without.json()).toMatchObject({ complete: true, trailers: {}, rawTrailers: [] })
+  })
 })
 
 describe('a response', () => {
@@ -158,9 +181,56 @@ describe('a response', () => {
     expect(await connection.rest()).toBe('')
   })
 
-  test('does without trailers and interim responses', async () => {
+  test('does without interim responses', async () => {
     const response = await ask('/informs')
     expect([response.status, await response.text()]).toEqual([200, 'ab'])
+  })
+
+  /** The whole response to a request that ends its connection. */
+  const whole = async (
+    path: string,
+    version = '1.1',
+    method = 'GET',
+  ): Promise<[head: string, body: string]> => {
+    using connection = await Connection.open(server.port)
+    connection.send(`${method} ${path} HTTP/${version}\r\nHost: a\r\nConnection: close\r\n\r\n`)
+    const [head = '', ...body] = (await connection.rest()).split('\r\n\r\n')
+    return [head.toLowerCase(), body.join('\r\n\r\n')]
+  }
+
+  test.each([
+    ['/sum', '4\r\nbody\r\n0\r\nX-Sum: 1 2\r\nX-Last: \xe9\r\n\r\n'],
+    ['/sum?pieces', /^(4\r\nbody|2\r\nbo\r\n2\r\ndy)\r\n0\r\nX-Sum: 1 2\r\nX-Last: \xe9\r\n\r\n$/u],
+    ['/added', '4\r\nbody\r\n0\r\nx-sum: 1\r\nx-sum: 2\r\nX-N: 5\r\n\r\n'],
+    ['/announces', '4\r\nbody\r\n0\r\n\r\n'],
+  ])('has the trailers that were added (RFC 9112 7.1.2): %s', async (path, expected) => {
+    const [head, body] = await whole(path)
+    if (typeof expected === 'string') expect(body).toBe(expected)
+    else expect(body).toMatch(expected)
+    expect(head).toContain('\r\ntransfer-encoding: chunked')
+    expect(head.includes('\r\ntrailer: x-sum\r\n')).toBe(path !== '/added')
+  })
+
+  test.each([
+    ['a length', '/sum?length', '1.1', 'GET'],
+    ['HTTP/1.0', '/sum', '1.0', 'GET'],
+    ['HTTP/1.0, in pieces', '/sum?pieces', '1.0', 'GET'],
+    ['HEAD', '/sum', '1.1', 'HEAD'],
+  ])('has no trailers, and announces none, with %s', async (_, path, version, method) => {
+    const [head, body] = await whole(path, version, method)
+    expect(body).toBe(method === 'HEAD' ? '' : 'body')
+    expect(head).not.toContain('\r\ntrailer:')
+  })
+
+  test('refuses what must not be a trailer, and says so at once', async () => {
+    const response = await ask('/wrong-trailers')
+    expect(await response.json()).toEqual([
+      'TypeError',
+      'ERR_INVALID_HTTP_TOKEN',
+      'ERR_INVALID_CHAR',
+      'TypeError',
+    ])
+    expect(response.headers.has('content-length')).toBe(true)
   })
 
   test('has the states of ServerResponse', async () => {

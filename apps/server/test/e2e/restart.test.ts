@@ -154,6 +154,23 @@ describe('a restart', () => {
     expect(await server.exited()).toBe(0)
   })
 
+  test('leaves a request whose trailers arrive to the old process, and its connection follows', async () => {
+    await using server = await start({ mounts: [{ prefix: '/', module: handlerFile('trailers') }] })
+    using connection = await Connection.open(server.port)
+    connection.send(
+      'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: 1\r\nX',
+    )
+    await expect.poll(async () => (await server.references())[0]).toBe(1)
+    const old = server.pid
+    const { pid } = await restart(server)
+    connection.send(': 2\r\n\r\n')
+    const end = /x-pid: \d+\r\n\r\n$/u
+    expect(await connection.until(end)).toContain(`\r\n0\r\nx-echo: 1; 2\r\nx-pid: ${old}\r\n`)
+    connection.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+    expect(await connection.until(end)).toContain(`\r\n0\r\nx-echo: \r\nx-pid: ${pid}\r\n`)
+    expect(await server.exited()).toBe(0)
+  })
+
   test('by SIGUSR2, with --wait, and again and again; the counters go on, and no descriptor is left', async () => {
     await using server = await start()
     using connection = await Connection.open(server.port)

@@ -19,6 +19,7 @@ using http1::Refusal;
 
 struct Outcome {
   std::string body;
+  std::string trailers;
   size_t consumed = 0;
   bool complete = false;
   uint16_t status = 0;
@@ -38,6 +39,7 @@ Outcome Decode(BodyDecoder decoder, std::string_view text, size_t piece, const B
       return outcome;
     }
     outcome.body.append(copy.get(), result.produced);
+    outcome.trailers.append(copy.get() + result.trailers_at, result.trailers_size);
     outcome.consumed += result.consumed;
     at += result.consumed;
   }
@@ -61,6 +63,16 @@ void DecodesInAnyPieces() {
   }
 }
 
+void TellsWhereTrailersAre() {
+  const std::string_view text = "5\r\nhello\r\n2;x\r\n !\r\n00\r\nX: y\r\nAb:\r\n\r\nGET /";
+  for (size_t piece = 1; piece <= text.size(); ++piece) {
+    const Outcome outcome = Decode(Chunked(), text, piece);
+    CHECK(outcome.complete && outcome.body == "hello !");
+    CHECK(outcome.trailers == "X: y\r\nAb:\r\n");
+  }
+  CHECK(Decode(Chunked(), "1\r\na\r\n0\r\n\r\n", 3).trailers.empty());
+}
+
 void StopsAtTheLength() {
   BodyDecoder decoder;
   decoder.StartLength(5);
@@ -77,6 +89,10 @@ void KeepsItsLimits() {
   CHECK(Decode(Chunked(), "8\r\n01234567\r\n1\r\n0", 4, limits).status == 413);
   CHECK(Decode(Chunked(), "1;aaaaaaaaaa\r\n", 4, limits).status == 413);
   CHECK(Decode(Chunked(), "0\r\nA: bbbbbbbb\r\n", 4, limits).status == 431);
+  limits.trailers = 100;
+  limits.trailer_fields = 2;
+  CHECK(Decode(Chunked(), "0\r\nA: b\r\nA: c\r\n\r\n", 4, limits).complete);
+  CHECK(Decode(Chunked(), "0\r\nA: b\r\nA: c\r\nA", 4, limits).status == 431);
   CHECK(Decode(Chunked(), "FFFFFFFFFFFFFFFFF\r\n", 4, limits).status == 400);
 }
 
@@ -91,7 +107,10 @@ void SurvivesMutations() {
     const Outcome whole = Decode(Chunked(), text, text.size());
     const Outcome split = Decode(Chunked(), text, 1 + random() % 7);
     CHECK(whole.complete == split.complete && whole.status == split.status);
-    if (whole.complete) CHECK(whole.body == split.body && whole.consumed == split.consumed);
+    if (whole.complete) {
+      CHECK(whole.body == split.body && whole.consumed == split.consumed);
+      CHECK(whole.trailers == split.trailers);
+    }
   }
 }
 
@@ -99,6 +118,7 @@ void SurvivesMutations() {
 
 int main() {
   DecodesInAnyPieces();
+  TellsWhereTrailersAre();
   StopsAtTheLength();
   KeepsItsLimits();
   SurvivesMutations();

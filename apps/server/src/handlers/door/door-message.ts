@@ -10,6 +10,8 @@ export interface RequestHead {
   host: string
   version: '1.0' | '1.1'
   headers: [string, string][]
+  /** The fields that followed the body, where there were any. */
+  trailers?: [string, string][]
   remoteAddress?: string
   remotePort?: number
   /** The path of the mount, and what follows it in the path of the target. */
@@ -47,7 +49,7 @@ export function checkResponseHead(head: unknown): ResponseHead {
 
 /** @throws {TypeError} */
 export function checkRequestHead(head: unknown): RequestHead {
-  const { method, target, host, version, headers, remoteAddress, remotePort, mountPath, path } =
+  const { method, target, host, version, headers, trailers, remoteAddress, remotePort, mountPath, path } =
     fieldsOf(head)
   for (const text of [method, target, host, mountPath, path]) {
     if (typeof text !== 'string')
@@ -59,6 +61,7 @@ export function checkRequestHead(head: unknown): RequestHead {
     host: host as string,
     version: version === '1.0' ? '1.0' : '1.1',
     headers: checkHeaders(headers),
+    ...(trailers !== undefined && { trailers: checkHeaders(trailers) }),
     ...(typeof remoteAddress === 'string' && { remoteAddress }),
     ...(typeof remotePort === 'number' && { remotePort }),
     mountPath: mountPath as string,

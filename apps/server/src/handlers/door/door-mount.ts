@@ -55,6 +55,8 @@ async function forward(
   const isHead = request.method === 'HEAD'
   const head = headOf(request, ctx)
   const body = await request.bytes()
+  const trailers = [...request.trailers]
+  if (trailers.length > 0) head.trailers = trailers
   try {
     const reply = await connection.call(encodeMessage(head, body), ctx.signal ?? never)
     return responseOf(reply, isHead)

@@ -22,6 +22,7 @@ export class DoorRequest implements HttpRequest {
   readonly body: RequestBody
   readonly answered = false
   readonly signal: AbortSignal
+  readonly #trailers: HttpHeaders
 
   constructor(head: RequestHead, body: Uint8Array, signal: AbortSignal) {
     // It was one of the methods that the server knows, or is one of the caller's own.
@@ -32,11 +33,16 @@ export class DoorRequest implements HttpRequest {
     this.query = query
     this.version = head.version
     this.headers = new DoorHeaders(head.headers)
+    this.#trailers = new DoorHeaders(head.trailers ?? [])
     this.host = head.host
     this.remoteAddress = head.remoteAddress
     this.remotePort = head.remotePort
     this.body = new DoorBody(body)
     this.signal = signal
+  }
+
+  get trailers(): HttpHeaders {
+    return this.body.used ? this.#trailers : noTrailers
   }
 
   bytes(limit?: number): Promise<Uint8Array> {
@@ -91,6 +97,8 @@ class DoorHeaders implements HttpHeaders {
     return this.entries()
   }
 }
+
+const noTrailers = new DoorHeaders([])
 
 class DoorBody implements RequestBody {
   readonly #bytes: Uint8Array

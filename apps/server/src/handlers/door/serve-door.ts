@@ -19,8 +19,8 @@ export type DoorHandler = (request: HttpRequest, ctx: DoorContext) => ResponseLi
 
 /**
  * Makes the procedure of a door out of a handler, for a mount of `builtin:door`:
- * `createDoor(serveDoor(handle)).attach(path)`. The response goes as a whole: a body that is a stream is gathered. A
- * file body cannot be sent. What the handler throws is the mount's 502.
+ * `createDoor(serveDoor(handle)).attach(path)`. The response goes as a whole: a body that is a stream is gathered,
+ * and trailers are let go. A file body cannot be sent. What the handler throws is the mount's 502.
  * @throws {TypeError} when it is no function.
  */
 export function serveDoor(handler: DoorHandler): Procedure {

@@ -12,7 +12,7 @@ export type NodeListener = (request: IncomingMessage, response: ServerResponse) 
  *
  * The listener gets a real IncomingMessage and a real ServerResponse. `url` is without the path of the mount, which
  * is in `baseUrl`; `originalUrl` is the whole. What it throws, or rejects with, before its response has begun is
- * answered with 500. Not sent are the reason phrase, trailers, and interim responses but 100.
+ * answered with 500. Not sent are the reason phrase, and interim responses but 100.
  * @throws {TypeError} when it is no function.
  */
 export function fromNodeListener(listener: NodeListener): Pick<HandlerModule, 'handle'> {

@@ -9,7 +9,7 @@ interface FieldReceiver {
 }
 
 /**
- * A request as a listener of node:http expects it. The names in `rawHeaders` are in lower case.
+ * A request as a listener of node:http expects it. The names in `rawHeaders` and `rawTrailers` are in lower case.
  *
  * Express puts prototypes of its own in place of this one, so what is replaced here is on the object too.
  */
@@ -84,12 +84,21 @@ export class ListenerRequest extends IncomingMessage {
       const piece = await pieces.next()
       this.#socket.active()
       if (this.destroyed) return
-      if (piece.done === true) this.#end()
+      if (piece.done === true) this.#endWithTrailers()
       // An IncomingMessage leaves it to its parser to go on.
       else if (this.push(piece.value)) this.read(0)
     } catch (error) {
       this.#failed(error as Error)
     }
+  }
+
+  #endWithTrailers(): void {
+    const fields: string[] = []
+    for (const [name, value] of this.#request.trailers) fields.push(name, value)
+    // What is added to a complete message are trailers, to Node.
+    this.complete = true
+    if (fields.length > 0) (this as unknown as FieldReceiver)._addHeaderLines(fields, fields.length)
+    this.#end()
   }
 
   #end(): void {

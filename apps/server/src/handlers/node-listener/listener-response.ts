@@ -1,3 +1,4 @@
+import { mayBeTrailer } from '@x/http1'
 import { OutgoingMessage, ServerResponse } from 'node:http'
 import type { OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
 import type { Socket } from 'node:net'
@@ -9,6 +10,7 @@ import type { ListenerSocket } from './listener-socket.ts'
 
 type Callback = (error?: Error | null) => void
 type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[]
+type Trailers = OutgoingHttpHeaders | readonly [string, string][]
 
 const brokenOff: ResponseLike = {
   status: 500,
@@ -38,9 +40,11 @@ export class ListenerResponse extends ServerResponse<ListenerRequest> {
   #failure: { readonly error: unknown } | undefined
   #closed = false
 
-  // Of ServerResponse, where they have no types: what headersSent looks at, and whether there may be a body.
+  // Of ServerResponse, where they have no types: what headersSent looks at, whether there may be a body, and the lines
+  // that addTrailers() has checked.
   declare _header: string | null
   declare _hasBody: boolean
+  declare _trailer: string
   declare _sent100: boolean
   declare _closed: boolean
   declare _implicitHeader: () => void
@@ -139,6 +143,15 @@ export class ListenerResponse extends ServerResponse<ListenerRequest> {
     return this
   }
 
+  override addTrailers(fields: Trailers): void {
+    const names = isPairs(fields) ? fields.map(([name]) => name) : Object.keys(fields)
+    const wrong = names.find((name) => !mayBeTrailer(name))
+    if (wrong !== undefined) {
+      throw new TypeError(`${wrong} must not be a trailer (RFC 9110 section 6.5.1): set it as a header`)
+    }
+    super.addTrailers(fields)
+  }
+
   /** The server says it itself, when the listener first reads the body. */
   override writeContinue(callback?: () => void): void {
     this._sent100 = true
@@ -155,6 +168,7 @@ export class ListenerResponse extends ServerResponse<ListenerRequest> {
   }
 
   #end(last: string | Uint8Array | undefined, encoding: BufferEncoding | undefined): void {
+    if (this.answer === undefined && this.#needsChunks()) this.#stream()
     if (this.#pieces !== undefined) {
       if (last !== undefined && last.length > 0) this.#pieces.push(bytesOf(last, encoding))
       this.#pieces.end()
@@ -178,6 +192,15 @@ export class ListenerResponse extends ServerResponse<ListenerRequest> {
     // To a HEAD only its length goes, unless the listener has said it.
     if (this.req.method === 'HEAD' && this.hasHeader('content-length')) return undefined
     return typeof last === 'string' && isUtf8(encoding) ? last : bytesOf(last, encoding)
+  }
+
+  /** Trailers that were added, or announced, follow a body only when it is chunked. */
+  #needsChunks(): boolean {
+    return this.#mayHaveTrailers() && this._hasBody && (this._trailer !== '' || this.hasHeader('trailer'))
+  }
+
+  #mayHaveTrailers(): boolean {
+    return this.req.httpVersionMinor > 0 && !this.hasHeader('content-length')
   }
 
   /** From now on the body goes piece by piece. */
@@ -206,18 +229,21 @@ export class ListenerResponse extends ServerResponse<ListenerRequest> {
   }
 
   #hand(body: ResponseLike['body']): void {
-    this.answer = { status: this.statusCode, headers: this.#fields(), body }
+    const isChunked = this.#pieces !== undefined && this.#mayHaveTrailers()
+    const headers = this.#fields(isChunked)
+    const trailers = isChunked ? () => linesToPairs(this._trailer) : undefined
+    this.answer = { status: this.statusCode, headers, body, trailers }
     this.#resolve?.(this.answer)
   }
 
-  #fields(): Record<string, string | number | readonly string[]> {
+  #fields(isChunked: boolean): Record<string, string | number | readonly string[]> {
     const fields = this.getHeaders() as Record<string, string | number | string[] | undefined>
     for (const name in fields) {
       const value = fields[name]
       if (value === undefined) continue
       if (typeof value === 'object') fields[name] = value.map(String)
       else if (typeof value !== 'string' && typeof value !== 'number') fields[name] = String(value)
-      if (!isConnectionField(name)) continue
+      if (!isConnectionField(name) || (isChunked && name === 'trailer')) continue
       // The server frames the message; that the connection ends with it is the listener's to say.
       if (name === 'connection' && asksToClose(String(value))) fields[name] = 'close'
       else Reflect.deleteProperty(fields, name)
@@ -278,9 +304,10 @@ export class ListenerResponse extends ServerResponse<ListenerRequest> {
 }
 
 const replacements = Object.fromEntries(
-  ['writeHead', 'flushHeaders', 'write', 'end', 'writeContinue', 'writeProcessing', 'writeEarlyHints'].map(
-    (name) => [name, Reflect.get(ListenerResponse.prototype, name) as unknown],
-  ),
+  [
+    ...['writeHead', 'flushHeaders', 'write', 'end', 'addTrailers'],
+    ...['writeContinue', 'writeProcessing', 'writeEarlyHints'],
+  ].map((name) => [name, Reflect.get(ListenerResponse.prototype, name) as unknown]),
 )
 
 // What the getters `writableNeedDrain`, and since Node 24 `writableFinished`, look at.
@@ -293,6 +320,17 @@ function stateOf(name: string): symbol | undefined {
 
 function isChunk(chunk: unknown): chunk is string | Uint8Array {
   return typeof chunk === 'string' || chunk instanceof Uint8Array
+}
+
+function isPairs(fields: Trailers): fields is readonly [string, string][] {
+  return Array.isArray(fields)
+}
+
+function linesToPairs(lines: string): [name: string, value: string][] {
+  return lines.split('\r\n').flatMap((line): [string, string][] => {
+    const colon = line.indexOf(': ')
+    return colon < 0 ? [] : [[line.slice(0, colon), line.slice(colon + 2)]]
+  })
 }
 
 // Callers give null for what they leave out, too.

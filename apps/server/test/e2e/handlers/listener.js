@@ -36,6 +36,12 @@ const routes = {
     for await (const bytes of request) hash.update(bytes)
     response.end(hash.digest('hex'))
   },
+  async '/trailers'(request, response) {
+    const early = [request.complete, request.trailers, request.rawTrailers]
+    await once(request.resume(), 'end')
+    const { complete, trailers, rawTrailers, headers } = request
+    response.end(JSON.stringify({ early, complete, trailers, rawTrailers, headers }))
+  },
   '/echo'(request, response) {
     request.pipe(response)
   },
@@ -113,6 +119,35 @@ const routes = {
         seen.errors.push(code)
       }
     }
+  },
+  '/sum'({ url }, response) {
+    response.setHeader('trailer', 'x-sum')
+    if (url.includes('length')) response.setHeader('content-length', 4)
+    if (url.includes('pieces')) response.write('bo')
+    response.addTrailers([
+      ['X-Sum', '1 2'],
+      ['X-Last', '\xe9'],
+    ])
+    response.end(url.includes('pieces') ? 'dy' : 'body')
+  },
+  '/added'(_request, response) {
+    response.addTrailers({ 'x-sum': ['1', '2'], 'X-N': 5 })
+    response.end('body')
+  },
+  '/announces'(_request, response) {
+    response.setHeader('Trailer', 'x-sum').end('body')
+  },
+  '/wrong-trailers'(_request, response) {
+    const refused = []
+    const wrong = [{ 'Content-Type': 'a/b' }, { 'a b': 'c' }, { a: 'b\r\nc: d' }, [['Set-Cookie', 'a']]]
+    for (const fields of wrong) {
+      try {
+        response.addTrailers(fields)
+      } catch (error) {
+        refused.push(error.code ?? error.name)
+      }
+    }
+    response.end(JSON.stringify(refused))
   },
   '/informs'(_request, response) {
     response.writeContinue()
