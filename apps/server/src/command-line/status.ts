@@ -38,10 +38,11 @@ const shares = [
 ]
 
 function workerTable(workers: ReturnType<typeof groupCounters>['workers']): string {
-  const columns = [{ heading: 'WORKER', isNumber: true }, ...shares.map(numberColumn)]
+  const names = shares.filter((name) => workers.some(({ counters }) => name in counters))
+  const columns = [{ heading: 'WORKER', isNumber: true }, ...names.map(numberColumn)]
   const rows = workers.map(({ worker, counters }) => [
     String(worker),
-    ...shares.map((name) => String(counters[name] ?? 0)),
+    ...names.map((name) => String(counters[name] ?? 0)),
   ])
   return renderTable(columns, rows)
 }

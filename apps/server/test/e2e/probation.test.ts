@@ -96,6 +96,8 @@ describe('a new process that dies in its probation', () => {
     writeFileSync(fifo, 'go on')
     expect(pidOf(await slow)).toBe(server.pid)
     await expect.poll(async () => pidOf(await connection.get('/'))).toBe(pid)
+    // The client may have the answer before the process has noted that it has sent it.
+    await server.command('status')
     process.kill(pid, 'SIGKILL')
     await outcome
     expect(pidOf(await connection.get('/'))).toBe(server.pid)
