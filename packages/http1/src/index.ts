@@ -24,7 +24,7 @@ export {
 export type { HttpHeaders } from './headers.ts'
 export { counterNames, durationBounds, durationCounter, type Method, METHODS as methods } from './layout.ts'
 export { closeLedger, joinLedger, openLedger, takeBack } from './ledger.ts'
-export type { Limits, Timeouts } from './limits.ts'
+export { defaultTimeouts, type Limits, type Timeouts } from './limits.ts'
 export { adoptListener, listen, type ListenAddress, type Listener, type ListenOptions } from './listener.ts'
 export type { Readiness } from './readiness.ts'
 export type { HttpRequest } from './request.ts'

@@ -47,7 +47,8 @@ const defaultLimits: Limits = {
   requestsPerConnection: 2 ** 32 - 1,
 }
 
-const defaultTimeouts: Timeouts = { head: 10_000, idle: 60_000, body: 30_000, write: 30_000 }
+/** What each timeout is that is left out. */
+export const defaultTimeouts: Timeouts = { head: 10_000, idle: 60_000, body: 30_000, write: 30_000 }
 
 // A head has to fit into the room that is left for one read.
 const greatest: Partial<Record<string, number>> = {

@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { ownFolder } from '../servers/nginx-config.js'
 import { echo } from './servers/echo-listener.js'
 import { Service } from './service.js'
 
@@ -12,10 +13,8 @@ import { Service } from './service.js'
  * @param {import('./servers.js').Settings} settings
  */
 const nginxConfig = ({ port, folder, workers, connections }) => `
-daemon off;
+${ownFolder(folder).main}
 worker_processes ${workers};
-${process.getuid?.() === 0 ? 'user root;' : ''}
-pid ${folder}/nginx.pid;
 error_log stderr error;
 events { worker_connections ${2 * connections + 1000}; }
 http {
@@ -23,11 +22,7 @@ http {
   default_type text/plain;
   # Its default of 1000 would have it close connections that the others keep.
   keepalive_requests 1000000000;
-  client_body_temp_path ${folder};
-  proxy_temp_path ${folder};
-  fastcgi_temp_path ${folder};
-  uwsgi_temp_path ${folder};
-  scgi_temp_path ${folder};
+${ownFolder(folder).http}
   server {
     listen 127.0.0.1:${port} backlog=1024;
     location / { return 200 "pid=$pid $request_uri $content_length\\n"; }

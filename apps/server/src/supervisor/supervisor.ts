@@ -4,6 +4,7 @@ import {
   adoptListener,
   connections,
   connectionState,
+  defaultTimeouts,
   heldBy,
   inHand,
   limitConnectionsPerAddress,
@@ -60,8 +61,6 @@ const PICTURE_WANTED = 5
 const PAUSED_AGAIN = 20
 /** Connections that a worker may have in hand when it dies. */
 const MOST_HELD = 65_536
-/** Milliseconds that a connection may wait for a request where the configuration says nothing: http1's own. */
-const DEFAULT_IDLE = 60_000
 /** Milliseconds that a stop leaves to idle connections: a request that is on its way is still answered with a response that closes. */
 const IDLE_GRACE = 250
 
@@ -284,7 +283,7 @@ class Supervisor implements RunningServer, Control {
       released: () => {
         this.#noteConnectionsGone()
       },
-      idle: this.#config.timeouts.idle ?? DEFAULT_IDLE,
+      idle: this.#config.timeouts.idle ?? defaultTimeouts.idle,
     })
     const departing = {
       listener: listener.descriptor,

@@ -151,7 +151,7 @@ export class HandOver {
   concede(signal: 'SIGTERM' | 'SIGQUIT', limit: number): void {
     const probation = this.#probation
     if (probation === undefined) return
-    probation.dismiss(signal)
+    probation.passOn(signal)
     this.#conceded = new Promise((resolve) => {
       const late = setTimeout(() => {
         probation.condemn('it did not stop in time')

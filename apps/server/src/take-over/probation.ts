@@ -35,13 +35,8 @@ export class Probation {
     this.#reason ??= reason
   }
 
-  /** Has the new process stop as it does by itself. */
-  dismiss(name: 'SIGTERM' | 'SIGQUIT'): void {
-    signal(this.pid, name)
-  }
-
-  /** Tells it what this process was told. */
-  passOn(name: 'SIGHUP'): void {
+  /** Tells the new process what this one was told. */
+  passOn(name: 'SIGTERM' | 'SIGQUIT' | 'SIGHUP'): void {
     signal(this.pid, name)
   }
 

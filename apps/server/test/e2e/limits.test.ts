@@ -94,6 +94,11 @@ async function outcome(connection: Connection): Promise<number | undefined> {
   return (await connection.get('/'))?.status
 }
 
+async function outcomeOfNext(server: ServerProcess): Promise<number | undefined> {
+  using next = await Connection.open(server.port)
+  return await outcome(next)
+}
+
 async function refused(connection: Connection): Promise<number> {
   const families = parseExposition((await connection.get('/metrics'))?.body ?? '')
   return families.get('x_server_connections_refused_total')?.samples.get('{}') ?? NaN
@@ -113,12 +118,7 @@ test('limits.connectionsPerAddress: one too many is told so and closed, another 
   expect(await outcome(elsewhere)).toBe(200)
   expect(await refused(first)).toBe(1)
   second[Symbol.dispose]()
-  await expect
-    .poll(async () => {
-      using next = await Connection.open(server.port)
-      return await outcome(next)
-    })
-    .toBe(200)
+  await expect.poll(() => outcomeOfNext(server)).toBe(200)
 })
 
 test('limits.connectionsPerAddress: a flood has exactly so many served, by all workers together, and holds no more open than twice that', async () => {
@@ -154,10 +154,5 @@ test('limits.connectionsPerAddress: connections that a new process has taken ove
   expect(await outcome(third)).toBe(503)
   expect([await outcome(first), await outcome(second)]).toEqual([200, 200])
   second[Symbol.dispose]()
-  await expect
-    .poll(async () => {
-      using next = await Connection.open(server.port)
-      return await outcome(next)
-    })
-    .toBe(200)
+  await expect.poll(() => outcomeOfNext(server)).toBe(200)
 })

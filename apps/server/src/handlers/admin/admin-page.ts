@@ -1,3 +1,5 @@
+import { escapeAttribute, figure, table } from '../page-parts.ts'
+
 /**
  * Lets the page run its own script, by a nonce and not by `'self'`: handlers that are mounted beside it are of the same
  * origin, and what they serve is no part of it.
@@ -89,18 +91,6 @@ ${dialog()}
 `
 }
 
-function figure(id: string, name: string): string {
-  return `<div><dt>${name}</dt><dd id="${id}">–</dd></div>`
-}
-
-function table(id: string, caption: string, columns: readonly string[]): string {
-  const heads = columns.map((column) => `<th role="columnheader" scope="col">${column}</th>`).join('')
-  return `<table role="table"><caption>${caption}</caption>
-<thead role="rowgroup"><tr role="row">${heads}</tr></thead>
-<tbody role="rowgroup" id="${id}"></tbody>
-</table>`
-}
-
 /** One for all actions: it says what will happen, and what has gone wrong. */
 function dialog(): string {
   return `<dialog id="dialog" aria-labelledby="dialog-title" aria-describedby="dialog-text">
@@ -121,8 +111,4 @@ function dialog(): string {
 </div>
 </form>
 </dialog>`
-}
-
-function escapeAttribute(content: string): string {
-  return content.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;')
 }

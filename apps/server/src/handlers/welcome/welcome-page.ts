@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { escapeAttribute, figure, table } from '../page-parts.ts'
 
 const style = `
 :root { color-scheme: light dark; --text: #1d2329; --soft: #5a6570; --ground: #ffffff; --line: #d5dbe1;
@@ -169,20 +170,4 @@ ${table('workers', 'Traffic of each worker thread', ['Worker', 'Requests per sec
 </body>
 </html>
 `
-}
-
-function figure(id: string, name: string): string {
-  return `<div><dt>${name}</dt><dd id="${id}">–</dd></div>`
-}
-
-function table(id: string, caption: string, columns: readonly string[]): string {
-  const heads = columns.map((column) => `<th role="columnheader" scope="col">${column}</th>`).join('')
-  return `<table role="table"><caption>${caption}</caption>
-<thead role="rowgroup"><tr role="row">${heads}</tr></thead>
-<tbody role="rowgroup" id="${id}"></tbody>
-</table>`
-}
-
-function escapeAttribute(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;')
 }
