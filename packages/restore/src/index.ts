@@ -1,0 +1,1 @@
+export { RestoreError, type Problem } from './errors.ts'
