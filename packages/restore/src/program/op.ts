@@ -32,7 +32,7 @@ export const ARGUMENT = {
 } as const
 
 /** Bytes of memory that a task has for what system calls write. */
-export const SCRATCH_SIZE = 64 * 1024
+export const SCRATCH_SIZE: number = 64 * 1024
 
 export const CODE = {
   /** A system call, `call` its number, with up to six arguments. */
