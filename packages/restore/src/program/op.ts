@@ -45,7 +45,10 @@ export const CODE = {
   drop: 3,
   /** Fetches what is in slot args[1] of task args[0] into the slot `out` (pidfd_getfd). The filling of that slot has been waited for. */
   fetch: 4,
-  /** `out` names the descriptor that is inherited from slot args[1] of the ancestor, or sharer, args[0]. */
+  /**
+   * Slots from `out` on name what was inherited from task args[0]: from its args[2] slots that are listed, as u32, at
+   * blob args[1]. Every other descriptor that the task has is closed.
+   */
   adopt: 5,
   /** Makes task args[0], with FORK flags args[1] and the wanted process id args[2], 0 for any. */
   fork: 6,
@@ -71,6 +74,8 @@ export const CODE = {
   sweep: 14,
   /** Ends the program of the task: executes blob args[0], with the argument vector and environment at blobs args[1] and args[2] (strings, each ended by NUL, the list by an empty one). Without it a task whose list ends pauses until it is killed. */
   exec: 15,
+  /** Stores args[0], a number or a process id, as an int at offset args[1] of the memory of the task. */
+  store: 16,
 } as const
 
 export const FORK = {
@@ -138,6 +143,8 @@ export const UNDO = {
 export interface Undo {
   /** Index of the operation. */
   readonly op: number
+  /** Index of the operation that takes it back itself, 0xffffffff for none: when that is done, there is nothing to undo. */
+  readonly until: number
   readonly kind: number
   readonly a: number
   readonly b: number

@@ -1,0 +1,76 @@
+import type { StepContext } from '../kinds/kind.ts'
+import type { Surroundings, Task } from '../model/task.ts'
+import type { Planner } from './planner.ts'
+import type { TaskOps } from './task-ops.ts'
+
+/** What a process becomes when its table is there. */
+export interface Command {
+  readonly path: string
+  /** With the name of the program, argv[0]. */
+  readonly argv: readonly string[]
+  /** `NAME=value`; default: that of this process. */
+  readonly environment?: readonly string[]
+}
+
+const F_SETFD = 2
+
+/**
+ * The end of every program, in this order: where paths begin; what is not in the table is closed; what a close would
+ * undo; the commit; what cannot be taken back; the command.
+ */
+export function addEnding(planner: Planner, commands: ReadonlyMap<number, Command>): void {
+  const { model } = planner.situation
+  const places = new Map(
+    [...new Set(model.tasks.map(({ surroundings }) => surroundings))].map((each) => [
+      each,
+      addPlace(planner, each),
+    ]),
+  )
+  if (!planner.run()) return
+  for (const task of model.tasks) {
+    const unit = places.get(task.surroundings)?.index ?? 0
+    const ops = planner.opsOf(task, unit)
+    if (task.table.owner === task) ops.sweep()
+  }
+  for (const { task, unit, add } of planner.late.afterTables) add(planner.opsOf(task, unit))
+  for (const task of [undefined, ...model.tasks]) planner.opsOf(task, 0).barrier()
+  for (const { task, unit, add } of planner.late.afterCommit) add(planner.opsOf(task, unit))
+  for (const task of model.tasks) {
+    const command = commands.get(task.pid)
+    if (command !== undefined) become(task, command, planner.opsOf(task, 0))
+  }
+}
+
+function addPlace(planner: Planner, surroundings: Surroundings): { index: number } {
+  const { owner } = surroundings
+  return planner.addStep({
+    task: owner,
+    label: `working directory, root and umask of process ${owner.pid}`,
+    run: (context) => {
+      const { root, workingDirectory } = surroundings
+      const files = [root, workingDirectory].filter((file) => file !== undefined)
+      const missing = files.filter((file) => !context.need(context.nodeOf(file), 'restored'))
+      if (missing.length > 0) return { status: 1 }
+      enter(context, surroundings)
+      return { status: 0 }
+    },
+  })
+}
+
+function enter({ ops, slotOf }: StepContext, { root, workingDirectory, umask }: Surroundings): void {
+  if (root !== undefined && root.entry.reg?.name !== '/') {
+    ops.call('fchdir', [{ slot: slotOf(root, ops) }])
+    ops.call('chroot', [{ text: '.' }])
+  }
+  if (workingDirectory !== undefined) ops.call('fchdir', [{ slot: slotOf(workingDirectory, ops) }])
+  if (umask !== undefined) ops.call('umask', [umask])
+}
+
+/** A program keeps its descriptors, and learns which of them it had wanted to be closed. */
+function become({ table }: Task, { path, argv, environment }: Command, ops: TaskOps): void {
+  const closing = table.fles.filter(({ cloexec }) => cloexec).map(({ fd }) => fd)
+  for (const fd of closing) ops.call('fcntl', [fd, F_SETFD, 0])
+  const inherited =
+    environment ?? Object.entries(process.env).map(([name, value]) => `${name}=${value ?? ''}`)
+  ops.exec(path, argv, [...inherited, `XRESTORE_CLOEXEC=${closing.join(',')}`])
+}

@@ -1,0 +1,39 @@
+import type { Slot } from '../program/op.ts'
+import type { Task } from '../model/task.ts'
+import type { File } from '../model/file.ts'
+
+/** How far a node has come: `open`, its descriptor exists and has its numbers, `restored`, all of it is as it was. */
+export type Stage = 'open' | 'restored'
+
+/** The last operation of a task that belongs to a stage. */
+export interface Mark {
+  readonly task: number
+  readonly op: number
+}
+
+/** What the plan is made of: a file, a process that is made, or something that several of them need. */
+export interface PlanNode {
+  /** Place in the list of nodes, and unit of its operations. */
+  readonly index: number
+  /** The task that runs it first; undefined for the helper. */
+  readonly task: Task | undefined
+  readonly file: File | undefined
+  readonly label: string
+  reached: 'none' | Stage
+  slot: Slot | undefined
+  /** What has to be done before the stage can be relied on, by stage. */
+  readonly marks: Record<Stage, Mark[]>
+  /** Whom it has asked for, in this order: the edges of the graph. */
+  readonly needs: Need[]
+}
+
+export interface Need {
+  readonly node: PlanNode
+  readonly stage: Stage
+}
+
+const order = { none: 0, open: 1, restored: 2 } as const
+
+export function hasReached(node: PlanNode, stage: Stage): boolean {
+  return order[node.reached] >= order[stage]
+}

@@ -1,0 +1,390 @@
+import type { Problem } from '../errors.ts'
+import type {
+  FileKind,
+  OpenContext,
+  OpenResult,
+  Situation,
+  StepContext,
+  StepDefinition,
+} from '../kinds/kind.ts'
+import type { File } from '../model/file.ts'
+import type { DescriptorTable, Task } from '../model/task.ts'
+import type { Slot } from '../program/op.ts'
+import { circles } from './circle.ts'
+import { hasReached, type Mark, type PlanNode, type Stage } from './node.ts'
+import type { OpList } from './op-list.ts'
+import { TaskOps } from './task-ops.ts'
+
+const F_SETFD = 2
+const FD_CLOEXEC = 1
+
+/** A node with what runs it. */
+interface Entry extends PlanNode {
+  reached: PlanNode['reached']
+  slot: Slot | undefined
+  step: () => OpenResult
+  /** Whom it waits for now. */
+  waitsFor: { node: Entry; stage: Stage }[]
+  /** Who waits for it, by stage. */
+  readonly waiters: Record<Stage, Entry[]>
+  queued: boolean
+  finished: boolean
+  /** It does not wait until the table of its task is ready. */
+  isEarly: boolean
+}
+
+/** What is added to a task's program when the tables are made, or after the commit. */
+interface Late {
+  readonly task: Task | undefined
+  readonly unit: number
+  readonly add: (ops: TaskOps) => void
+}
+
+/**
+ * The loop of CRIU's restore, run before anything is restored: every file is asked to open until it says 0, and waits
+ * meanwhile for the files that it needs. What a file does when it is asked is not done but written down; so the order
+ * in which the questions end well is an order in which the operations can run.
+ */
+export class Planner {
+  readonly nodes: Entry[] = []
+  readonly problems: Problem[] = []
+  readonly late: { afterTables: Late[]; afterCommit: Late[] } = { afterTables: [], afterCommit: [] }
+  readonly situation: Situation
+  readonly #list: OpList
+  readonly #kindOf: (file: File) => FileKind | undefined
+  readonly #files = new Map<File, Entry>()
+  /** By task: the step after which its table can be filled. */
+  readonly #ready = new Map<Task, Entry>()
+  readonly #shared = new Map<string, Entry>()
+  readonly #queue: Entry[] = []
+  #next = 0
+  /** By file and task: its descriptor there. */
+  readonly #slots = new Map<File, Map<number, Slot>>()
+  /** What the helper has opened: where it is there, and in every process that inherits it. */
+  readonly #homes = new Map<File, number>()
+  readonly #taken = new Set<number>()
+
+  constructor(list: OpList, situation: Situation, kindOf: (file: File) => FileKind | undefined) {
+    this.#list = list
+    this.#kindOf = kindOf
+    this.situation = situation
+  }
+
+  /** A step of the making of a process, which does not wait for its table. */
+  addEarlyStep(definition: StepDefinition): PlanNode {
+    const entry = this.#add(definition, undefined)
+    entry.isEarly = true
+    return entry
+  }
+
+  addStep(definition: StepDefinition): PlanNode {
+    return this.#add(definition, undefined)
+  }
+
+  /** Says which step has made the table of a process ready to be filled. */
+  setReady(task: Task, node: PlanNode): void {
+    const entry = node as Entry
+    entry.isEarly = true
+    this.#ready.set(task, entry)
+  }
+
+  shared(name: string, make: () => StepDefinition): PlanNode {
+    return this.#sharedEntry(name, make)
+  }
+
+  addFile(file: File, kind: FileKind, task: Task | undefined): PlanNode {
+    const label = kind.describe(file, this.situation)
+    const node = this.#add({ task, label, run: () => ({ status: 0 }) }, file)
+    const opener = task?.index ?? 0
+    const master = file.fles.find(({ table }) => table.owner === task)
+    const context: OpenContext = {
+      ...this.#contextOf(node),
+      file,
+      task,
+      cloexec: master?.cloexec ?? false,
+      get slot() {
+        return node.slot
+      },
+    }
+    node.step = () => {
+      const result = kind.open(context)
+      if (result.newFd !== undefined) {
+        node.slot = result.newFd
+        this.setSlot(file, opener, result.newFd)
+        this.#serveAll(node)
+      }
+      return result
+    }
+    this.#files.set(file, node)
+    return node
+  }
+
+  /** Names in a task what it has inherited from the helper; everything else that it has is closed. */
+  adopt(task: Task, files: readonly File[], ops: TaskOps): void {
+    const slots = ops.adopt(files.map((file) => this.slotIn(file, 0) ?? 0))
+    for (const [place, file] of files.entries()) this.setSlot(file, task.index, slots[place] ?? 0)
+  }
+
+  /** Gives a file its numbers in a table. Its owner has it in a slot. */
+  serve(node: PlanNode, table: DescriptorTable, ops: TaskOps): void {
+    const { file } = node
+    const slot = file === undefined ? undefined : this.slotIn(file, ops.task)
+    if (file === undefined || slot === undefined) return
+    const isAt = node.task === undefined ? this.#homes.get(file) : undefined
+    const fles = file.fles.filter((fle) => fle.table === table)
+    const there = fles.find(({ fd }) => fd === isAt)
+    // Where the helper had the number that is wanted here, nothing is to be done.
+    const first = there ?? fles[0]
+    if (there?.cloexec) ops.call('fcntl', [there.fd, F_SETFD, FD_CLOEXEC])
+    if (there === undefined && first !== undefined) ops.place(slot, first.fd, first.cloexec)
+    for (const { fd, cloexec, ...fle } of fles)
+      if (fd !== first?.fd && fle.table === table) ops.copy(slot, fd, cloexec)
+  }
+
+  /** In its opener's table, and in those that can have it now. What the helper opens is inherited. */
+  #serveAll(node: Entry): void {
+    const { file, task } = node
+    if (file === undefined) return
+    if (task === undefined) {
+      this.#settle(node, file)
+      return
+    }
+    const tables = new Set(file.fles.map(({ table }) => table))
+    for (const table of tables) {
+      const ops = this.opsOf(table.owner, node.index)
+      if (table.owner === task) this.serve(node, table, ops)
+      else {
+        const taking = this.#add(this.#taking(node, file, table), undefined)
+        taking.isEarly = false
+      }
+    }
+  }
+
+  /** A slave gets its descriptor when its process is there. */
+  #taking(node: PlanNode, file: File, table: DescriptorTable): StepDefinition {
+    return {
+      task: table.owner,
+      label: `${node.label} for process ${table.owner.pid}`,
+      run: ({ ops, slotOf }) => {
+        slotOf(file, ops)
+        this.serve(node, table, ops)
+        return { status: 0 }
+      },
+    }
+  }
+
+  /** In the helper: where most of the tables want it, if nothing else is there. */
+  #settle(node: Entry, file: File): void {
+    const wanted = file.fles.find(({ fd }) => !this.#taken.has(fd))
+    if (wanted === undefined) return
+    this.#taken.add(wanted.fd)
+    this.#homes.set(file, wanted.fd)
+    this.opsOf(undefined, node.index).place(node.slot ?? 0, wanted.fd, false)
+  }
+
+  setSlot(file: File, task: number, slot: Slot): void {
+    const slots = this.#slots.get(file) ?? new Map<number, Slot>()
+    this.#slots.set(file, slots)
+    slots.set(task, slot)
+  }
+
+  slotIn(file: File, task: number): Slot | undefined {
+    return this.#slots.get(file)?.get(task)
+  }
+
+  opsOf(task: Task | undefined, unit: number): TaskOps {
+    return new TaskOps(this.#list, task?.index ?? 0, unit)
+  }
+
+  /** The node of a file. One that is in no table gets its node when it is asked for first, of the task that asks. */
+  nodeOf(file: File, asker: Task | undefined): PlanNode {
+    const known = this.#files.get(file)
+    if (known !== undefined) return known
+    const kind = this.#kindOf(file)
+    return kind === undefined ? this.#fileEntry(file) : this.addFile(file, kind, asker)
+  }
+
+  /** Asks until nobody has anything left to do, or nobody can. False in the second case; `problems` say why. */
+  run(): boolean {
+    for (let entry = this.#take(); entry !== undefined; entry = this.#take()) {
+      this.#ask(entry)
+      if (this.problems.length > 0) return false
+    }
+    const stuck = this.nodes.filter(({ finished }) => !finished)
+    if (stuck.length > 0) this.problems.push(...circles(stuck))
+    return stuck.length === 0
+  }
+
+  #take(): Entry | undefined {
+    const entry = this.#queue[this.#next++]
+    if (entry !== undefined) entry.queued = false
+    return entry
+  }
+
+  #ask(entry: Entry): void {
+    if (entry.finished) return
+    if (entry.task !== undefined && !entry.isEarly && !this.#isReady(entry, entry.task)) return
+    const begun = this.#list.ops.length
+    const { status, newFd, problem } = entry.step()
+    if (status === -1) {
+      this.problems.push(problem ?? failed(entry))
+      return
+    }
+    if (newFd !== undefined) this.#reach(entry, 'open', begun)
+    if (status === 0) {
+      entry.finished = true
+      this.#reach(entry, 'restored', begun)
+    } else if (newFd !== undefined || entry.waitsFor.length === 0) {
+      // It has moved on itself, or it never will.
+      if (this.#list.ops.length === begun) this.problems.push(stalled(entry))
+      else if (entry.waitsFor.length === 0) this.#enqueue(entry)
+    }
+  }
+
+  #reach(entry: Entry, stage: Stage, begun: number): void {
+    entry.reached = stage
+    const marks = this.#marksFrom(begun, entry.index)
+    entry.marks[stage].push(...(stage === 'restored' ? entry.marks.open : []), ...marks)
+    if (stage === 'restored' && entry.marks.open.length === 0) entry.marks.open.push(...marks)
+    this.#wake(entry, 'open')
+    if (stage === 'restored') this.#wake(entry, 'restored')
+  }
+
+  /** The last operation of each task among those that were added for a node. */
+  #marksFrom(begun: number, unit: number): Mark[] {
+    const last = new Map<number, number>()
+    for (let op = begun; op < this.#list.ops.length; op++) {
+      const draft = this.#list.ops[op]
+      if (draft?.unit === unit) last.set(draft.task, op)
+    }
+    return [...last].map(([task, op]) => ({ task, op }))
+  }
+
+  #wake(entry: Entry, stage: Stage): void {
+    const waiters = entry.waiters[stage].splice(0)
+    for (const waiter of waiters) {
+      waiter.waitsFor = waiter.waitsFor.filter((wait) => wait.node !== entry || wait.stage !== stage)
+      this.#enqueue(waiter)
+    }
+  }
+
+  #enqueue(entry: Entry): void {
+    if (entry.queued || entry.finished) return
+    entry.queued = true
+    this.#queue.push(entry)
+  }
+
+  #add(definition: StepDefinition, file: File | undefined): Entry {
+    const { task, label } = definition
+    const entry: Entry = {
+      index: this.nodes.length,
+      task,
+      file,
+      label,
+      reached: 'none',
+      slot: undefined,
+      marks: { open: [], restored: [] },
+      needs: [],
+      step: () => ({ status: 0 }),
+      waitsFor: [],
+      waiters: { open: [], restored: [] },
+      queued: false,
+      finished: false,
+      isEarly: false,
+    }
+    this.nodes.push(entry)
+    if (file === undefined) {
+      const context = this.#contextOf(entry)
+      entry.step = () => {
+        const result = definition.run({ ...context, slot: entry.slot })
+        if (result.newFd !== undefined) entry.slot = result.newFd
+        return result
+      }
+    }
+    this.#enqueue(entry)
+    return entry
+  }
+
+  #isReady(entry: Entry, task: Task): boolean {
+    return this.#need(entry, this.#readyEntry(task), 'restored')
+  }
+
+  #need(entry: Entry, node: Entry, stage: Stage): boolean {
+    if (!entry.needs.some((need) => need.node === node && need.stage === stage))
+      entry.needs.push({ node, stage })
+    if (hasReached(node, stage)) return true
+    if (!entry.waitsFor.some((wait) => wait.node === node && wait.stage === stage)) {
+      entry.waitsFor.push({ node, stage })
+      node.waiters[stage].push(entry)
+    }
+    return false
+  }
+
+  #contextOf(entry: Entry): StepContext {
+    const ops = this.opsOf(entry.task, entry.index)
+    return {
+      ...this.situation,
+      path: (name) => this.situation.path(name),
+      warn: (problem) => {
+        this.situation.warn(problem)
+      },
+      ops,
+      opsOf: (task) => this.opsOf(task, entry.index),
+      need: (node, stage) => {
+        const there = this.#need(entry, node as Entry, stage)
+        if (there) ops.after(node.marks[stage])
+        return there
+      },
+      nodeOf: (file) => this.nodeOf(file, entry.task),
+      readyOf: (task) => this.#readyEntry(task),
+      shared: (name, make) => this.#sharedEntry(name, make),
+      slotOf: (file, where) => this.#slotOf(file, where),
+      afterTables: (task, add) => this.late.afterTables.push({ task, unit: entry.index, add }),
+      afterCommit: (task, add) => this.late.afterCommit.push({ task, unit: entry.index, add }),
+    }
+  }
+
+  #sharedEntry(name: string, make: () => StepDefinition): Entry {
+    const known = this.#shared.get(name)
+    if (known !== undefined) return known
+    const made = this.#add(make(), undefined)
+    this.#shared.set(name, made)
+    return made
+  }
+
+  #slotOf(file: File, ops: TaskOps): Slot {
+    const own = this.slotIn(file, ops.task)
+    if (own !== undefined) return own
+    const node = this.#fileEntry(file)
+    const opener = node.task?.index ?? 0
+    const there = this.slotIn(file, opener)
+    if (there === undefined) throw new Error(`${node.label} has no descriptor yet: need() it first`)
+    const fetched = ops.fetch(opener, there)
+    this.setSlot(file, ops.task, fetched)
+    return fetched
+  }
+
+  #fileEntry(file: File): Entry {
+    const entry = this.#files.get(file)
+    if (entry === undefined) throw new Error(`file ${file.id} is not in the plan`)
+    return entry
+  }
+
+  #readyEntry(task: Task): Entry {
+    const entry = this.#ready.get(task)
+    if (entry === undefined) throw new Error(`process ${task.pid} is not in the plan`)
+    return entry
+  }
+}
+
+const stalled = (entry: Entry): Problem => ({
+  reason: 'stalled',
+  message: `${entry.label} asks to be called again, but waits for nothing: its open() has to need() what it waits for`,
+  ...(entry.file === undefined ? {} : { file: entry.file.id }),
+})
+
+const failed = (entry: Entry): Problem => ({
+  reason: 'refused',
+  message: `${entry.label} cannot be opened, and its kind does not say why`,
+  ...(entry.file === undefined ? {} : { file: entry.file.id }),
+})

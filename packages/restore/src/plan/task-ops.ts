@@ -1,0 +1,248 @@
+import {
+  ARGUMENT,
+  CODE,
+  FLAG,
+  FORK,
+  SCRATCH_SIZE,
+  type Argument,
+  type Slot,
+  type TaskIndex,
+} from '../program/op.ts'
+import { syscallNumber, type Syscall } from '../program/syscalls.ts'
+import type { Task } from '../model/task.ts'
+import type { OpList, OpDraft } from './op-list.ts'
+import type { Mark } from './node.ts'
+
+/** An argument of a system call. */
+export type Value =
+  | number
+  | bigint
+  | { readonly slot: Slot }
+  | { readonly bytes: Uint8Array }
+  | { readonly text: string }
+  | { readonly pid: Task }
+  /** Memory of the task from this offset, zeroed at its start. */
+  | { readonly scratch: number }
+  | 'pair'
+
+export interface CallOptions {
+  /** This errno (positive) counts as success. */
+  readonly tolerate?: number
+  /** What the result, under the mask, has to be. */
+  readonly expect?: number | bigint
+  readonly mask?: number | bigint
+  /** What this call does to names, so that it is taken back when the restore fails. */
+  readonly changes?: NameChange
+}
+
+/** A change of names in the file system. */
+export type NameChange =
+  | { readonly kind: 'create' | 'createFolder'; readonly path: string }
+  /** What has the name `path` is called `to`, for as long as that is not removed. */
+  | { readonly kind: 'rename'; readonly path: string; readonly to: string }
+  /** A name that was made by one of the above goes again, or what was renamed has its old name back. */
+  | { readonly kind: 'remove'; readonly path: string }
+
+export interface Message {
+  readonly data: Uint8Array
+  readonly rights?: readonly Slot[]
+  /** A struct sockaddr. */
+  readonly to?: Uint8Array
+  readonly flags?: number
+}
+
+/** Where store() puts them: the end of the memory. */
+const STORE_PLACE = SCRATCH_SIZE - 64
+
+/** Adds operations to the program of one task. */
+export class TaskOps {
+  readonly task: TaskIndex
+  readonly #list: OpList
+  readonly #unit: number
+
+  constructor(list: OpList, task: TaskIndex, unit: number) {
+    this.#list = list
+    this.task = task
+    this.#unit = unit
+  }
+
+  /** The same task, as a part of another node. */
+  as(unit: number): TaskOps {
+    return new TaskOps(this.#list, this.task, unit)
+  }
+
+  /** A system call whose result is no descriptor. */
+  call(name: Syscall, values: readonly Value[], options: CallOptions = {}): void {
+    this.#push(name, values, options)
+  }
+
+  /** A system call whose result is a new descriptor. */
+  open(name: Syscall, values: readonly Value[], options: CallOptions = {}): Slot {
+    const out = this.#list.newSlot()
+    this.#push(name, values, options, { flags: FLAG.out, out })
+    return out
+  }
+
+  /** A system call that makes two descriptors; one of its values is 'pair'. */
+  pair(name: Syscall, values: readonly Value[], options: CallOptions = {}): [Slot, Slot] {
+    const out = this.#list.newSlot()
+    const out2 = this.#list.newSlot()
+    this.#push(name, values, options, { out, out2 })
+    return [out, out2]
+  }
+
+  /** Writes all bytes, at the place where the descriptor stands. */
+  write(slot: Slot, bytes: Uint8Array): void {
+    this.#add({
+      code: CODE.write,
+      args: [slotArgument(slot), blob(this.#list.bytes(bytes)), value(bytes.length)],
+    })
+  }
+
+  /** Copies a part of a file of ours, an image, to a descriptor: at `to`, or where that stands. */
+  copyFile(slot: Slot, path: string, part: { at: number; length: number; to?: number }): void {
+    const args = [
+      slotArgument(slot),
+      blob(this.#list.text(path)),
+      value(part.at),
+      value(part.length),
+      value(part.to ?? -1),
+    ]
+    this.#add({ code: CODE.copyFile, args })
+  }
+
+  /** Sends a message through a socket. */
+  send(slot: Slot, { data, rights = [], to, flags = 0 }: Message): void {
+    const numbers = new Uint8Array(new Uint32Array(rights).buffer)
+    const packed = (count: number, at: number): bigint => (BigInt(count) << 32n) | BigInt(at)
+    const args = [
+      slotArgument(slot),
+      blob(this.#list.bytes(data)),
+      value(data.length),
+      value(rights.length === 0 ? 0 : packed(rights.length, this.#list.bytes(numbers))),
+      value(to === undefined ? 0 : packed(to.length, this.#list.bytes(to))),
+      value(flags),
+    ]
+    this.#add({ code: CODE.send, args })
+  }
+
+  openPtmx(index: number, flags: number): Slot {
+    const out = this.#list.newSlot()
+    this.#add({ code: CODE.openPtmx, args: [value(index), value(flags)], flags: FLAG.out, out })
+    return out
+  }
+
+  deadPidfd(flags: number): Slot {
+    const out = this.#list.newSlot()
+    this.#add({ code: CODE.deadPidfd, args: [value(flags)], flags: FLAG.out, out })
+    return out
+  }
+
+  /** Gives a descriptor its number. */
+  place(slot: Slot, fd: number, cloexec: boolean): void {
+    if (this.#list.placeAtOnce(slot, fd, cloexec)) return
+    this.#add({ code: CODE.move, args: [slotArgument(slot), value(fd), value(cloexec ? 1 : 0)] })
+  }
+
+  /** Makes another descriptor of it. */
+  copy(slot: Slot, fd: number, cloexec: boolean): void {
+    this.#add({ code: CODE.copy, args: [slotArgument(slot), value(fd), value(cloexec ? 1 : 0)] })
+  }
+
+  drop(slot: Slot): void {
+    this.#add({ code: CODE.drop, args: [slotArgument(slot)] })
+  }
+
+  /** A descriptor of what another task has in a slot. */
+  fetch(from: TaskIndex, slot: Slot): Slot {
+    const out = this.#list.newSlot()
+    this.#list.awaitFilled(this.task, slot, this.#unit)
+    this.#add({ code: CODE.fetch, args: [value(from), value(slot)], out })
+    return out
+  }
+
+  /** Names what the helper has opened and this task has inherited. Whatever else was inherited is closed. */
+  adopt(slots: readonly Slot[]): readonly Slot[] {
+    const out = slots.map(() => this.#list.newSlot())
+    const numbers = new Uint8Array(new Uint32Array(slots).buffer)
+    const args = [value(0), blob(this.#list.bytes(numbers)), value(slots.length)]
+    this.#add({ code: CODE.adopt, args, ...(out[0] === undefined ? {} : { out: out[0] }) })
+    return out
+  }
+
+  /** Puts numbers, or ids of processes, side by side into the memory of the task as ints, for a call that takes their address. */
+  store(...values: readonly (number | { readonly pid: Task })[]): Value {
+    for (const [place, given] of values.entries()) {
+      this.#add({ code: CODE.store, args: [this.#argument(given), value(STORE_PLACE + 4 * place)] })
+    }
+    return { scratch: STORE_PLACE }
+  }
+
+  fork(child: Task, share: { files: boolean; fs: boolean }, pid: number): void {
+    const flags = (share.files ? FORK.files : 0) | (share.fs ? FORK.fs : 0)
+    this.#list.noteFork(child.index, this.task)
+    this.#add({ code: CODE.fork, args: [value(child.index), value(flags), value(pid)] })
+  }
+
+  barrier(): void {
+    this.#add({ code: CODE.barrier, args: [] })
+  }
+
+  sweep(): void {
+    this.#add({ code: CODE.sweep, args: [] })
+  }
+
+  exec(path: string, vector: readonly string[], environment: readonly string[]): void {
+    const strings = (list: readonly string[]): Argument =>
+      blob(this.#list.bytes(Buffer.from(list.map((text) => `${text}\0`).join('') + '\0')))
+    this.#add({ code: CODE.exec, args: [blob(this.#list.text(path)), strings(vector), strings(environment)] })
+  }
+
+  /** What follows runs after this. */
+  after(marks: readonly Mark[]): void {
+    for (const mark of marks) this.#list.awaitOp(this.task, mark, this.#unit)
+  }
+
+  #push(name: Syscall, values: readonly Value[], options: CallOptions, more: Partial<OpDraft> = {}): void {
+    const { tolerate, expect, mask = -1n, changes } = options
+    const args = values.map((given) => this.#argument(given))
+    const flags =
+      (more.flags ?? 0) | (expect === undefined ? 0 : FLAG.expect) | (changes === undefined ? 0 : FLAG.undo)
+    const op = this.#add({
+      ...more,
+      code: CODE.syscall,
+      call: syscallNumber(name),
+      args,
+      flags,
+      ...(tolerate === undefined ? {} : { tolerate }),
+      ...(expect === undefined ? {} : { expect: BigInt(expect), mask: BigInt.asUintN(64, BigInt(mask)) }),
+    })
+    if (changes !== undefined) this.#list.noteChange(op, changes)
+  }
+
+  #argument(given: Value): Argument {
+    if (typeof given === 'number' || typeof given === 'bigint') return value(given)
+    if (given === 'pair') return { kind: ARGUMENT.pair, value: 0 }
+    if ('slot' in given) return slotArgument(given.slot)
+    if ('bytes' in given) return blob(this.#list.bytes(given.bytes))
+    if ('text' in given) return blob(this.#list.text(given.text))
+    if ('pid' in given) return { kind: ARGUMENT.pid, value: given.pid.index }
+    return { kind: ARGUMENT.scratch, value: given.scratch }
+  }
+
+  #add(draft: Omit<OpDraft, 'task' | 'unit'>): number {
+    return this.#list.push({ ...draft, task: this.task, unit: this.#unit })
+  }
+}
+
+function value(given: number | bigint): Argument {
+  return { kind: ARGUMENT.value, value: given }
+}
+
+function slotArgument(slot: Slot): Argument {
+  return { kind: ARGUMENT.slot, value: slot }
+}
+
+function blob(at: number): Argument {
+  return { kind: ARGUMENT.blob, value: at }
+}
