@@ -5,7 +5,17 @@ import tseslint from 'typescript-eslint'
 import { importTable } from './import-table.js'
 
 export default defineConfig(
-  { ignores: ['**/dist', '**/build', '**/prebuilds', '**/coverage', '**/reports', '**/.turbo'] },
+  {
+    ignores: [
+      '**/dist',
+      '**/build',
+      '**/prebuilds',
+      '**/coverage',
+      '**/reports',
+      '**/.turbo',
+      '**/generated',
+    ],
+  },
   js.configs.recommended,
   { languageOptions: { globals: globals.nodeBuiltin } },
   {
