@@ -1,6 +1,17 @@
 import type { FileKind } from './kind.ts'
+import { epollKind } from './epoll.ts'
 import { eventfdKind } from './eventfd.ts'
+import { fifoKind } from './fifo.ts'
+import { memfdKind } from './memfd.ts'
+import { pipeKind } from './pipe.ts'
 import { regularKind } from './regular.ts'
 
 /** The kinds of files that this package restores. A list of your own may begin with them. */
-export const builtInKinds: readonly FileKind[] = [regularKind, eventfdKind]
+export const builtInKinds: readonly FileKind[] = [
+  regularKind,
+  pipeKind,
+  fifoKind,
+  memfdKind,
+  eventfdKind,
+  epollKind,
+]

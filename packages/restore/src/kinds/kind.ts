@@ -25,6 +25,8 @@ export interface Situation {
   readonly model: Model
   /** Where a path of the image is now. */
   readonly path: (name: string) => string
+  /** What is made once for a plan, by this name: an index of its files, say. */
+  readonly once: <T>(name: string, make: () => T) => T
   /** What the plan can go on without, for people. */
   readonly warn: (problem: Problem) => void
 }
@@ -50,6 +52,8 @@ export interface StepContext extends Situation {
   readonly shared: (name: string, make: () => StepDefinition) => PlanNode
   /** The descriptor of a file in the table of a task, by `ops` of that task: its own, or fetched. After need(file, 'open'). */
   readonly slotOf: (file: File, ops: TaskOps) => Slot
+  /** Runs when every process has opened everything, before anything is closed. */
+  readonly afterOpens: (task: Task | undefined, add: (ops: TaskOps) => void) => void
   /** Runs when the tables are as they will be, before the commit: for what a close in the same process would undo. */
   readonly afterTables: (task: Task, add: (ops: TaskOps) => void) => void
   /** Runs when nothing can fail any more but what is added here: for what cannot be taken back. */

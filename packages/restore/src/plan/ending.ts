@@ -15,7 +15,7 @@ export interface Command {
 const F_SETFD = 2
 
 /**
- * The end of every program, in this order: where paths begin; what is not in the table is closed; what a close would
+ * The end of every program, in this order: where paths begin; all have opened everything; what is not in the table is closed; what a close would
  * undo; the commit; what cannot be taken back; the command.
  */
 export function addEnding(planner: Planner, commands: ReadonlyMap<number, Command>): void {
@@ -27,6 +27,8 @@ export function addEnding(planner: Planner, commands: ReadonlyMap<number, Comman
     ]),
   )
   if (!planner.run()) return
+  planner.meet()
+  for (const { task, unit, add } of planner.late.afterOpens) add(planner.opsOf(task, unit))
   for (const task of model.tasks) {
     const unit = places.get(task.surroundings)?.index ?? 0
     const ops = planner.opsOf(task, unit)

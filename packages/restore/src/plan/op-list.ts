@@ -1,4 +1,5 @@
 import {
+  ARGUMENT,
   CODE,
   FLAG,
   UNDO,
@@ -121,6 +122,18 @@ export class OpList {
     else op.number = fd
     if (cloexec) op.flags = (op.flags ?? 0) | (isSecond ? FLAG.cloexec2 : FLAG.cloexec)
     return true
+  }
+
+  /** All tasks wait for each other here: what one of them closes after it, none of them needs any more. */
+  meet(tasks: readonly TaskIndex[], unit: number): void {
+    const here = (task: TaskIndex): Mark => {
+      const args = [0, 0].map((number) => ({ kind: ARGUMENT.value, value: number }))
+      return { task, op: this.push({ code: CODE.store, task, unit, args }) }
+    }
+    const arrived = tasks.map(here)
+    for (const mark of arrived) this.awaitOp(0, mark, unit)
+    const all = here(0)
+    for (const task of tasks) this.awaitOp(task, all, unit)
   }
 
   /** What the task does next needs what is in a slot of another one. */

@@ -50,10 +50,15 @@ export function plan(images: ImageSet, options: PlanOptions = {}): Plan {
   if (problems.length > 0) throw new RestoreError(problems)
   const warnings: Problem[] = []
   const map = pathMap(options.map ?? [])
+  const made = new Map<string, unknown>()
   const situation: Situation = {
     images,
     model,
     path: map,
+    once: <T>(name: string, make: () => T) => {
+      if (!made.has(name)) made.set(name, make())
+      return made.get(name) as T
+    },
     warn: (problem) => {
       warnings.push(problem)
     },

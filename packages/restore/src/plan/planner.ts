@@ -48,7 +48,11 @@ interface Late {
 export class Planner {
   readonly nodes: Entry[] = []
   readonly problems: Problem[] = []
-  readonly late: { afterTables: Late[]; afterCommit: Late[] } = { afterTables: [], afterCommit: [] }
+  readonly late: Record<'afterOpens' | 'afterTables' | 'afterCommit', Late[]> = {
+    afterOpens: [],
+    afterTables: [],
+    afterCommit: [],
+  }
   readonly situation: Situation
   readonly #list: OpList
   readonly #kindOf: (file: File) => FileKind | undefined
@@ -204,6 +208,14 @@ export class Planner {
     return kind === undefined ? this.#fileEntry(file) : this.addFile(file, kind, asker)
   }
 
+  /** All processes wait for each other. */
+  meet(): void {
+    this.#list.meet(
+      this.situation.model.tasks.map(({ index }) => index),
+      0,
+    )
+  }
+
   /** Asks until nobody has anything left to do, or nobody can. False in the second case; `problems` say why. */
   run(): boolean {
     for (let entry = this.#take(); entry !== undefined; entry = this.#take()) {
@@ -324,10 +336,6 @@ export class Planner {
     const ops = this.opsOf(entry.task, entry.index)
     return {
       ...this.situation,
-      path: (name) => this.situation.path(name),
-      warn: (problem) => {
-        this.situation.warn(problem)
-      },
       ops,
       opsOf: (task) => this.opsOf(task, entry.index),
       need: (node, stage) => {
@@ -339,6 +347,7 @@ export class Planner {
       readyOf: (task) => this.#readyEntry(task),
       shared: (name, make) => this.#sharedEntry(name, make),
       slotOf: (file, where) => this.#slotOf(file, where),
+      afterOpens: (task, add) => this.late.afterOpens.push({ task, unit: entry.index, add }),
       afterTables: (task, add) => this.late.afterTables.push({ task, unit: entry.index, add }),
       afterCommit: (task, add) => this.late.afterCommit.push({ task, unit: entry.index, add }),
     }

@@ -9,6 +9,7 @@ import {
   type TaskIndex,
 } from '../program/op.ts'
 import { syscallNumber, type Syscall } from '../program/syscalls.ts'
+import type { Payload } from '../images/index.ts'
 import type { Task } from '../model/task.ts'
 import type { OpList, OpDraft } from './op-list.ts'
 import type { Mark } from './node.ts'
@@ -21,6 +22,8 @@ export type Value =
   | { readonly bytes: Uint8Array }
   | { readonly text: string }
   | { readonly pid: Task }
+  /** The name of what is in a slot, through /proc: to open it anew. */
+  | { readonly path: Slot }
   /** Memory of the task from this offset, zeroed at its start. */
   | { readonly scratch: number }
   | 'pair'
@@ -97,6 +100,17 @@ export class TaskOps {
       code: CODE.write,
       args: [slotArgument(slot), blob(this.#list.bytes(bytes)), value(bytes.length)],
     })
+  }
+
+  /** Writes what belongs to an image, wherever it is: at `to`, or where the descriptor stands. */
+  fill(slot: Slot, payload: Payload, to?: number): void {
+    if (!(payload instanceof Uint8Array)) {
+      const { path, offset, length } = payload
+      this.copyFile(slot, path, { at: offset, length, ...(to === undefined ? {} : { to }) })
+    } else {
+      if (to !== undefined) this.call('lseek', [{ slot }, to, 0])
+      this.write(slot, payload)
+    }
   }
 
   /** Copies a part of a file of ours, an image, to a descriptor: at `to`, or where that stands. */
@@ -226,6 +240,7 @@ export class TaskOps {
     if ('slot' in given) return slotArgument(given.slot)
     if ('bytes' in given) return blob(this.#list.bytes(given.bytes))
     if ('text' in given) return blob(this.#list.text(given.text))
+    if ('path' in given) return { kind: ARGUMENT.path, value: given.path }
     if ('pid' in given) return { kind: ARGUMENT.pid, value: given.pid.index }
     return { kind: ARGUMENT.scratch, value: given.scratch }
   }

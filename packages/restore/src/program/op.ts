@@ -29,6 +29,8 @@ export const ARGUMENT = {
   scratch: 4,
   /** The address of two descriptor numbers, which go into the slots `out` and `out2`. */
   pair: 5,
+  /** The address of the text "/proc/self/fd/N", N the number of the descriptor in this slot. */
+  path: 6,
 } as const
 
 /** Bytes of memory that a task has for what system calls write. */

@@ -4,6 +4,7 @@ export type Syscall =
   | 'bind'
   | 'chdir'
   | 'chroot'
+  | 'close'
   | 'connect'
   | 'dup3'
   | 'epoll_create1'
@@ -67,6 +68,7 @@ const numbers: Record<Syscall, readonly [number, number]> = {
   bind: [49, 200],
   chdir: [80, 49],
   chroot: [161, 51],
+  close: [3, 57],
   connect: [42, 203],
   dup3: [292, 24],
   epoll_create1: [291, 20],

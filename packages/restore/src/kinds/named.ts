@@ -1,0 +1,72 @@
+import { statSync, lstatSync, type Stats } from 'node:fs'
+import { has, type RegFileEntry } from '../images/index.ts'
+import type { Problem } from '../errors.ts'
+import type { File } from '../model/file.ts'
+import type { Slot } from '../program/op.ts'
+import { checkDeleted, deletedFiles } from './deleted-files.ts'
+import { AT_FDCWD, O_CLOEXEC, O_NOFOLLOW, O_PATH, onlyAtCreation } from './flags.ts'
+import type { Situation, StepContext } from './kind.ts'
+
+/** What the image says of a file with a name. */
+export const namedEntry = (file: File): RegFileEntry => file.entry.reg as RegFileEntry
+
+/**
+ * Opens a file by its name; a deleted one by the name that it has for the moment. Undefined: call again. The flags are
+ * those of the image, unless others are given.
+ */
+export function openNamed(
+  context: StepContext & { readonly cloexec: boolean },
+  file: File,
+  flags: number = namedEntry(file).flags,
+): Slot | undefined {
+  const { ops, need, path } = context
+  const deleted = deletedFiles(context)
+  const name = path(namedEntry(file).name)
+  // Names are not what they were until all is open, where a deleted file needs one that somebody else has now.
+  if (deleted.concerns(file, name) && !need(deleted.node(context), 'open')) return undefined
+  const wanted = (flags & ~onlyAtCreation) | (context.cloexec ? O_CLOEXEC : 0)
+  return ops.open('openat', [AT_FDCWD, { text: deleted.pathOf(file, name) }, wanted, 0])
+}
+
+/** Whether the file is there, and as it was. */
+export function* checkNamed(file: File, situation: Situation): Iterable<Problem> {
+  const deleted = deletedFiles(situation)
+  if (deleted.has(file)) {
+    yield* checkDeleted(file, situation)
+    return
+  }
+  const entry = namedEntry(file)
+  const name = situation.path(entry.name)
+  const found = look(name, entry.flags)
+  const wrong = (reason: string, message: string): Problem => ({
+    reason,
+    message,
+    image: 'files.img',
+    file: file.id,
+    ...placeOf(file),
+  })
+  if (found === undefined)
+    yield wrong('file-missing', `${name} is not there: bring it back first, or map its path`)
+  else if (has(entry, 'mode') && entry.mode !== found.mode)
+    yield wrong('file-changed', `${name} has the mode ${octal(found.mode)}, and had ${octal(entry.mode)}`)
+  else if (has(entry, 'size') && found.isFile() && BigInt(found.size) !== entry.size)
+    yield wrong(
+      'file-changed',
+      `${name} has ${found.size} bytes, and had ${entry.size}: it was changed since the dump`,
+    )
+}
+
+function look(name: string, flags: number): Stats | undefined {
+  const isLink = (flags & O_PATH) !== 0 && (flags & O_NOFOLLOW) !== 0
+  return (isLink ? lstatSync : statSync)(name, { throwIfNoEntry: false })
+}
+
+/** Where a descriptor of a file is, for a problem. */
+export function placeOf(file: File): { pid?: number; fd?: number } {
+  const [first] = file.fles
+  return first === undefined ? {} : { pid: first.table.owner.pid, fd: first.fd }
+}
+
+function octal(mode: number): string {
+  return mode.toString(8)
+}
