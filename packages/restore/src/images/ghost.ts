@@ -1,0 +1,27 @@
+import type { Folder } from './folder.ts'
+import { GHOST_FILE } from './format.ts'
+import type { Ghost, GhostChunk } from './image-set.ts'
+import type { GhostChunkEntry, GhostFileEntry } from './messages.ts'
+import type { Payload } from './payload.ts'
+import { refuse } from './refusal.ts'
+import type { Work } from './slices.ts'
+
+export const ghostImage = (number: number): string => `ghost-file-${number.toString(16)}.img`
+
+/** The deleted file of an image. */
+export function* readGhost(folder: Folder, image: string): Work<Ghost> {
+  const [head, ...rest] = yield* folder.records(image, GHOST_FILE)
+  if (head === undefined) return refuse('missing-record', image, 'it has no record')
+  const entry = head.message as GhostFileEntry
+  const [whole] = head.payloads
+  if (whole !== undefined) return { entry, chunks: whole.length === 0 ? [] : [{ at: 0n, data: whole }] }
+  const chunks: GhostChunk[] = []
+  let end = 0n
+  for (const { message, payloads } of rest) {
+    const { off, len } = message as GhostChunkEntry
+    if (off < end) refuse('bad-extent', image, `a chunk at ${off} begins before the end of the one before it`)
+    end = off + len
+    chunks.push({ at: off, data: payloads[0] as Payload })
+  }
+  return { entry, chunks }
+}
