@@ -15,13 +15,18 @@ export function* readGhost(folder: Folder, image: string): Work<Ghost> {
   const entry = head.message as GhostFileEntry
   const [whole] = head.payloads
   if (whole !== undefined) return { entry, chunks: whole.length === 0 ? [] : [{ at: 0n, data: whole }] }
-  const chunks: GhostChunk[] = []
-  let end = 0n
-  for (const { message, payloads } of rest) {
-    const { off, len } = message as GhostChunkEntry
-    if (off < end) refuse('bad-extent', image, `a chunk at ${off} begins before the end of the one before it`)
-    end = off + len
-    chunks.push({ at: off, data: payloads[0] as Payload })
-  }
+  const chunks = rest.map(({ message, payloads }) => {
+    const { off } = message as GhostChunkEntry
+    return { at: off, data: payloads[0] as Payload }
+  })
+  checkChunks(chunks, image)
   return { entry, chunks }
+}
+
+export function checkChunks(chunks: readonly GhostChunk[], image: string): void {
+  let end = 0n
+  for (const { at, data } of chunks) {
+    if (at < end) refuse('bad-extent', image, `the chunk at ${at} begins before the end of the one before it`)
+    end = at + BigInt(data.length)
+  }
 }

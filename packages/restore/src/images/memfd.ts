@@ -22,7 +22,7 @@ export function* readMemfd(folder: Folder, inode: MemfdInodeEntry): Work<Memfd> 
   if (head === undefined) return refuse('missing-record', image, 'it has no record')
   const { pagesId } = head.message as PagemapHead
   const runs = rest.map(({ message }) => runOf(message as PagemapEntry))
-  checkOrder(runs, image)
+  checkRuns(runs, image)
   return { inode, pagesId, runs: withPages(folder, pagesImage(pagesId), runs) }
 }
 
@@ -32,11 +32,11 @@ function runOf(entry: PagemapEntry): PageRun {
   return { at: entry.vaddr, length: pages * BigInt(PAGE), flags }
 }
 
-function checkOrder(runs: readonly PageRun[], image: string): void {
+export function checkRuns(runs: readonly PageRun[], image: string): void {
   let end = 0n
   for (const { at, length } of runs) {
-    if (at < end || at % BigInt(PAGE) !== 0n) {
-      refuse('bad-extent', image, `pages at ${at} are not in order, or at no multiple of ${PAGE}`)
+    if (at < end || at % BigInt(PAGE) !== 0n || length % BigInt(PAGE) !== 0n) {
+      refuse('bad-extent', image, `${length} bytes at ${at} are not in order, or no whole pages`)
     }
     end = at + length
   }
@@ -77,4 +77,4 @@ function take(
   return pages.payload(Number(length), allowance.inline)
 }
 
-export const isPresent = ({ flags }: PageRun): boolean => (flags & RUN.present) !== 0
+export const isPresent = ({ flags }: Pick<PageRun, 'flags'>): boolean => (flags & RUN.present) !== 0

@@ -130,7 +130,7 @@ function readPayloads(
 }
 
 /** How many bytes follow a record, of the `left` ones of the image. */
-function payloadLengths(message: Message, left: number): readonly (number | bigint)[] | undefined {
+export function payloadLengths(message: Message, left: number): readonly (number | bigint)[] | undefined {
   if (isMessage(message, PipeDataEntrySchema)) return [message.bytes]
   if (isMessage(message, SkPacketEntrySchema)) return [message.length]
   if (isMessage(message, TcpStreamEntrySchema)) return [message.inqLen, message.outqLen]
