@@ -5,7 +5,7 @@
  */
 import { create, type DescMessage, type MessageInitShape, type MessageValidType } from '@bufbuild/protobuf'
 import { RestoreError } from '../errors.ts'
-import { findFault } from './required.ts'
+import { findFault } from './message-check.ts'
 
 /** Whether a field of a message is there, rather than its default. */
 export function has<T extends object>(message: T, field: keyof T & string): boolean {
