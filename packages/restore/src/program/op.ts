@@ -15,7 +15,10 @@ export type TaskIndex = number
  */
 export type Slot = number
 
-/** What an argument of an operation stands for. */
+/**
+ * What an argument of a system call stands for. In all other operations the place of an argument says that, and its kind
+ * nothing; but of `store` args[1] has one.
+ */
 export const ARGUMENT = {
   /** The number itself. */
   value: 0,
@@ -45,7 +48,10 @@ export const CODE = {
   drop: 3,
   /** Fetches what is in slot args[1] of task args[0] into the slot `out` (pidfd_getfd). The filling of that slot has been waited for. */
   fetch: 4,
-  /** `out` names the descriptor that is inherited from slot args[1] of the ancestor, or sharer, args[0]. */
+  /**
+   * `out` names the descriptor that is inherited from slot args[1] of the ancestor, or sharer, args[0]. An ancestor's is
+   * that which it had when the task, or its nearest ancestor that is not a sharer, was made.
+   */
   adopt: 5,
   /** Makes task args[0], with FORK flags args[1] and the wanted process id args[2], 0 for any. */
   fork: 6,
@@ -71,6 +77,8 @@ export const CODE = {
   sweep: 14,
   /** Ends the program of the task: executes blob args[0], with the argument vector and environment at blobs args[1] and args[2] (strings, each ended by NUL, the list by an empty one). Without it a task whose list ends pauses until it is killed. */
   exec: 15,
+  /** Stores the value of argument args[1], args[2] bytes (4 or 8) of it, in the scratch at args[0]: for structures in which descriptors or process ids are. */
+  store: 16,
 } as const
 
 export const FORK = {
@@ -92,7 +100,7 @@ export const FLAG = {
   expect: 8,
   /** Another task waits for this one. */
   post: 16,
-  /** It may have to be undone: its state is kept. */
+  /** A system call that may have to be undone: its state is kept, and there is one {@link Undo} of it. */
   undo: 32,
 } as const
 
@@ -123,7 +131,7 @@ export interface Op {
 }
 
 export const UNDO = {
-  /** Unlinks the path at blob a. */
+  /** Unlinks the path at blob a. All paths are absolute, and as the process sees them that has started the helper. */
   unlink: 0,
   /** Removes the folder at blob a. */
   rmdir: 1,
