@@ -130,7 +130,8 @@ function ofKind(program: Program, failure: Failure): RestoreError {
         ],
         { errno: -errno, syscall: syscallName(call) },
       )
-    default:
+    case 'caller-gone':
+    case 'none':
       return new RestoreError(
         [
           {
