@@ -1,11 +1,5 @@
 import type { Problem } from '../errors.ts'
-import type {
-  FileKind,
-  OpenContext,
-  OpenResult,
-  Situation,
-  StepDefinition,
-} from '../kinds/kind.ts'
+import type { FileKind, OpenContext, OpenResult, Situation, StepDefinition } from '../kinds/kind.ts'
 import type { File } from '../model/file.ts'
 import type { DescriptorTable, Task } from '../model/task.ts'
 import type { Slot } from '../program/op.ts'
@@ -210,8 +204,10 @@ export class Planner {
   }
 
   #nextInQueue(): Entry | undefined {
-    const entry = this.#queue[this.#next++]
-    if (entry !== undefined) entry.queued = false
+    const entry = this.#queue[this.#next]
+    if (entry === undefined) return undefined
+    this.#next++
+    entry.queued = false
     return entry
   }
 
