@@ -127,7 +127,7 @@ export class OpList {
   /** All tasks wait for each other here: what one of them closes after it, none of them needs any more. */
   meet(tasks: readonly TaskIndex[], unit: number): void {
     const here = (task: TaskIndex): Mark => {
-      const args = [0, 0].map((number) => ({ kind: ARGUMENT.value, value: number }))
+      const args = [0, 0, 4].map((number) => ({ kind: ARGUMENT.value, value: number }))
       return { task, op: this.push({ code: CODE.store, task, unit, args }) }
     }
     const arrived = tasks.map(here)

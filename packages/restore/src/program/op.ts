@@ -76,7 +76,7 @@ export const CODE = {
   sweep: 14,
   /** Ends the program of the task: executes blob args[0], with the argument vector and environment at blobs args[1] and args[2] (strings, each ended by NUL, the list by an empty one). Without it a task whose list ends pauses until it is killed. */
   exec: 15,
-  /** Stores args[0], a number or a process id, as an int at offset args[1] of the memory of the task. */
+  /** Stores args[0], in args[2] bytes (4 or 8), at offset args[1] of the memory of the task. */
   store: 16,
 } as const
 
