@@ -23,7 +23,7 @@ import {
   SOL_SOCKET,
 } from '../socket-options.ts'
 import { AF_INET, destinationOf, endpointText, socketAddress, sourceOf, type Endpoint } from './address.ts'
-import { hasCork, pushUnsent, restoreIpOptions, restoreTcpOptions } from './options.ts'
+import { hasCork, pushUnsent, restoreIpOptions, restoreTcpOptions, SOL_TCP } from './options.ts'
 import { IPPROTO_RAW, isConnection, SOCK_RAW, STATE } from './protocol.ts'
 import { repairOptions, repairWindow, selectQueue, setRepair, setSequence, type Window } from './repair.ts'
 import { packetFamily, packetOf, TH_ACK, TH_FIN, TH_RST } from './segment.ts'
@@ -39,6 +39,10 @@ const EPOLLRDHUP = 0x2000
 const ARRIVAL = 5000
 /** As large as a buffer can be set. */
 const LARGEST_BUFFER = 0x3fffffff
+const TCP_MAXSEG = 2
+/** What TCP_MAXSEG can be (MAX_TCP_WINDOW, TCP_MIN_MSS). */
+const LARGEST_SEGMENT = 32767
+const SMALLEST_SEGMENT = 88
 /** By this mark the firewall rules know a packet that is of the restore, where CRIU has locked the network. */
 const RESTORE_MARK = 0xc114
 
@@ -98,7 +102,11 @@ export function openConnection(context: OpenContext, file: File, { entry: stream
   // The largest window that the kernel will ever offer follows from the buffer at this moment.
   setOption(ops, slot, [SOL_SOCKET, SO_RCVBUFFORCE], LARGEST_BUFFER)
   if (stream.outqLen > 0) setOption(ops, slot, [SOL_SOCKET, SO_SNDBUFFORCE], LARGEST_BUFFER)
+  // What a segment holds is worked out when the peer is set, and only once, from the largest that it is said to take.
+  const largest = Math.max(SMALLEST_SEGMENT, Math.min(stream.mssClamp, LARGEST_SEGMENT))
+  setOption(ops, slot, [SOL_TCP, TCP_MAXSEG], largest)
   connectSocket(ops, slot, entry)
+  setOption(ops, slot, [SOL_TCP, TCP_MAXSEG], 0)
   repairOptions(ops, slot, stream)
   // TCP_NODELAY sends what waits, so it comes before there is anything.
   restoreTcpOptions(ops, slot, entry, stream)
