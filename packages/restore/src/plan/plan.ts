@@ -6,6 +6,7 @@ import { buildModel, type Model } from '../model/model.ts'
 import type { File } from '../model/file.ts'
 import type { Program } from '../program/program.ts'
 import { checkMachine } from './machine.ts'
+import { checkNamespace, enterNamespace } from './network-namespace.ts'
 import { Terminals } from './controlling-terminal.ts'
 import { addEnding, type Command } from './ending.ts'
 import { Family } from './family.ts'
@@ -55,6 +56,7 @@ export function plan(images: ImageSet, options: PlanOptions = {}): Plan {
     images,
     model,
     path: map,
+    networkNamespace: options.networkNamespace,
     once: <T>(name: string, make: () => T) => {
       if (!made.has(name)) made.set(name, make())
       return made.get(name) as T
@@ -87,7 +89,10 @@ function prepare(
   kindOf: (file: File) => FileKind | undefined,
   options: PlanOptions,
 ): readonly Opener[] {
-  const problems = checkMachine(situation.model, options.keepPids ?? true)
+  const problems = [
+    ...checkNamespace(options.networkNamespace),
+    ...checkMachine(situation.model, options.keepPids ?? true),
+  ]
   for (const file of filesInUse(situation)) {
     const kind = kindOf(file)
     if (kind === undefined) problems.push(unknownKind(file))
@@ -127,24 +132,6 @@ function unknownKind(file: File): Problem {
 
 function typeName(type: number): string {
   return Object.entries(FdType).find(([, number]) => number === type)?.[0] ?? String(type)
-}
-
-const CLONE_NEWNET = 0x40000000
-const AT_FDCWD = -100
-const O_CLOEXEC = 0o2000000
-
-function enterNamespace(planner: Planner, path: string | undefined): void {
-  if (path === undefined) return
-  planner.addStep({
-    task: undefined,
-    label: `network namespace ${path}`,
-    run: ({ ops }) => {
-      const namespace = ops.open('openat', [AT_FDCWD, { text: path }, O_CLOEXEC, 0])
-      ops.call('setns', [{ slot: namespace }, CLONE_NEWNET])
-      ops.drop(namespace)
-      return { status: 0 }
-    },
-  })
 }
 
 function programOf(model: Model, list: OpList, planner: Planner): Program {

@@ -182,11 +182,19 @@ export class TaskOps {
   }
 
   /** Puts numbers, or ids of processes, side by side into the memory of the task as ints, for a call that takes their address. */
-  store(...values: readonly (number | { readonly pid: Task })[]): Value {
-    for (const [place, given] of values.entries()) {
-      this.#add(CODE.store, [value(STORE_PLACE + 4 * place), this.#argument(given), value(4)])
-    }
+  store(...values: readonly (number | { readonly pid: Task })[]): { readonly scratch: number } {
+    for (const [place, given] of values.entries()) this.#store(given, STORE_PLACE + 4 * place, 4)
     return { scratch: STORE_PLACE }
+  }
+
+  /** The same with eight bytes for each, for a structure in which an address is: that of the bytes. */
+  storeLong(...values: readonly (number | { readonly bytes: Uint8Array })[]): Value {
+    for (const [place, given] of values.entries()) this.#store(given, STORE_PLACE + 8 * place, 8)
+    return { scratch: STORE_PLACE }
+  }
+
+  #store(given: Value, place: number, size: 4 | 8): void {
+    this.#add(CODE.store, [value(place), this.#argument(given), value(size)])
   }
 
   fork(child: Task, share: { files: boolean; fs: boolean }, pid: number): void {
