@@ -205,7 +205,7 @@ export function* checkDeleted(file: File, situation: Situation): Iterable<Proble
         )
       break
     }
-    default:
+    case RemapType.PROCFS:
       yield wrong(
         'unsupported',
         `${name} belongs to process ${remap.remapId}, which had ended: that cannot be restored`,

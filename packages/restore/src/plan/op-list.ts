@@ -17,12 +17,28 @@ const NEVER = 0xffffffff
 
 const undoOf = { create: UNDO.unlink, createFolder: UNDO.rmdir, rename: UNDO.rename } as const
 
-/** An operation that may still change: a place, or somebody who waits for it. */
-export interface OpDraft extends Op {
-  flags?: number
-  number?: number
-  number2?: number
+/** An operation that may still change: it may get a place, or somebody who waits for it. All have the same fields. */
+export class OpDraft implements Op {
+  readonly code: number
+  readonly task: TaskIndex
+  readonly unit: number
   readonly args: readonly Argument[]
+  call: number | undefined = undefined
+  flags = 0
+  out: Slot | undefined = undefined
+  out2: Slot | undefined = undefined
+  number: number | undefined = undefined
+  number2: number | undefined = undefined
+  tolerate: number | undefined = undefined
+  expect: bigint | undefined = undefined
+  mask: bigint | undefined = undefined
+
+  constructor(code: number, task: TaskIndex, unit: number, args: readonly Argument[]) {
+    this.code = code
+    this.task = task
+    this.unit = unit
+    this.args = args
+  }
 }
 
 /** A change of names that is to be taken back, unless another operation has done so. */
@@ -120,7 +136,7 @@ export class OpList {
     if ((isSecond ? op.number2 : op.number) !== undefined) return false
     if (isSecond) op.number2 = fd
     else op.number = fd
-    if (cloexec) op.flags = (op.flags ?? 0) | (isSecond ? FLAG.cloexec2 : FLAG.cloexec)
+    if (cloexec) op.flags |= isSecond ? FLAG.cloexec2 : FLAG.cloexec
     return true
   }
 
@@ -128,7 +144,7 @@ export class OpList {
   meet(tasks: readonly TaskIndex[], unit: number): void {
     const here = (task: TaskIndex): Mark => {
       const args = [0, 0, 4].map((number) => ({ kind: ARGUMENT.value, value: number }))
-      return { task, op: this.push({ code: CODE.store, task, unit, args }) }
+      return { task, op: this.push(new OpDraft(CODE.store, task, unit, args)) }
     }
     const arrived = tasks.map(here)
     for (const mark of arrived) this.awaitOp(0, mark, unit)
@@ -151,9 +167,9 @@ export class OpList {
     if ((this.#awaited.get(pair) ?? -1) >= op) return
     this.#awaited.set(pair, op)
     const awaited = this.ops[op]
-    if (awaited !== undefined) awaited.flags = (awaited.flags ?? 0) | FLAG.post
+    if (awaited !== undefined) awaited.flags |= FLAG.post
     const args = [other, op].map((number) => ({ kind: 0, value: number }))
-    this.push({ code: CODE.wait, task, unit, args })
+    this.push(new OpDraft(CODE.wait, task, unit, args))
   }
 
   /** Whether an ancestor did it before it made the task, or the way to it. */

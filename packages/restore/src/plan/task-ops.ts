@@ -11,7 +11,7 @@ import {
 import { syscallNumber, type Syscall } from '../program/syscalls.ts'
 import type { Payload } from '../images/index.ts'
 import type { Task } from '../model/task.ts'
-import type { OpList, OpDraft } from './op-list.ts'
+import { OpDraft, type OpList } from './op-list.ts'
 import type { Mark } from './node.ts'
 
 /** An argument of a system call. */
@@ -82,7 +82,7 @@ export class TaskOps {
   /** A system call whose result is a new descriptor. */
   open(name: Syscall, values: readonly Value[], options: CallOptions = {}): Slot {
     const out = this.#list.newSlot()
-    this.#push(name, values, options, { flags: FLAG.out, out })
+    this.#push(name, values, options, { out })
     return out
   }
 
@@ -96,10 +96,7 @@ export class TaskOps {
 
   /** Writes all bytes, at the place where the descriptor stands. */
   write(slot: Slot, bytes: Uint8Array): void {
-    this.#add({
-      code: CODE.write,
-      args: [slotArgument(slot), blob(this.#list.bytes(bytes)), value(bytes.length)],
-    })
+    this.#add(CODE.write, [slotArgument(slot), blob(this.#list.bytes(bytes)), value(bytes.length)])
   }
 
   /** Writes what belongs to an image, wherever it is: at `to`, or where the descriptor stands. */
@@ -122,7 +119,7 @@ export class TaskOps {
       value(part.length),
       value(part.to ?? -1),
     ]
-    this.#add({ code: CODE.copyFile, args })
+    this.#add(CODE.copyFile, args)
   }
 
   /** Sends a message through a socket. */
@@ -137,41 +134,41 @@ export class TaskOps {
       value(to === undefined ? 0 : packed(to.length, this.#list.bytes(to))),
       value(flags),
     ]
-    this.#add({ code: CODE.send, args })
+    this.#add(CODE.send, args)
   }
 
   openPtmx(index: number, flags: number): Slot {
     const out = this.#list.newSlot()
-    this.#add({ code: CODE.openPtmx, args: [value(index), value(flags)], flags: FLAG.out, out })
+    this.#add(CODE.openPtmx, [value(index), value(flags)], out)
     return out
   }
 
   deadPidfd(flags: number): Slot {
     const out = this.#list.newSlot()
-    this.#add({ code: CODE.deadPidfd, args: [value(flags)], flags: FLAG.out, out })
+    this.#add(CODE.deadPidfd, [value(flags)], out)
     return out
   }
 
   /** Gives a descriptor its number. */
   place(slot: Slot, fd: number, cloexec: boolean): void {
     if (this.#list.placeAtOnce(slot, fd, cloexec)) return
-    this.#add({ code: CODE.move, args: [slotArgument(slot), value(fd), value(cloexec ? 1 : 0)] })
+    this.#add(CODE.move, [slotArgument(slot), value(fd), value(cloexec ? 1 : 0)])
   }
 
   /** Makes another descriptor of it. */
   copy(slot: Slot, fd: number, cloexec: boolean): void {
-    this.#add({ code: CODE.copy, args: [slotArgument(slot), value(fd), value(cloexec ? 1 : 0)] })
+    this.#add(CODE.copy, [slotArgument(slot), value(fd), value(cloexec ? 1 : 0)])
   }
 
   drop(slot: Slot): void {
-    this.#add({ code: CODE.drop, args: [slotArgument(slot)] })
+    this.#add(CODE.drop, [slotArgument(slot)])
   }
 
   /** A descriptor of what another task has in a slot. */
   fetch(from: TaskIndex, slot: Slot): Slot {
     const out = this.#list.newSlot()
     this.#list.awaitFilled(this.task, slot, this.#unit)
-    this.#add({ code: CODE.fetch, args: [value(from), value(slot)], out })
+    this.#add(CODE.fetch, [value(from), value(slot)], out)
     return out
   }
 
@@ -180,7 +177,7 @@ export class TaskOps {
     const out = slots.map(() => this.#list.newSlot())
     const numbers = new Uint8Array(new Uint32Array(slots).buffer)
     const args = [value(0), blob(this.#list.bytes(numbers)), value(slots.length)]
-    this.#add({ code: CODE.adopt, args, ...(out[0] === undefined ? {} : { out: out[0] }) })
+    this.#add(CODE.adopt, args, out[0])
     return out
   }
 
@@ -197,27 +194,27 @@ export class TaskOps {
   }
 
   #store(given: Value, place: number, size: 4 | 8): void {
-    this.#add({ code: CODE.store, args: [this.#argument(given), value(place), value(size)] })
+    this.#add(CODE.store, [this.#argument(given), value(place), value(size)])
   }
 
   fork(child: Task, share: { files: boolean; fs: boolean }, pid: number): void {
     const flags = (share.files ? FORK.files : 0) | (share.fs ? FORK.fs : 0)
     this.#list.noteFork(child.index, this.task)
-    this.#add({ code: CODE.fork, args: [value(child.index), value(flags), value(pid)] })
+    this.#add(CODE.fork, [value(child.index), value(flags), value(pid)])
   }
 
   barrier(): void {
-    this.#add({ code: CODE.barrier, args: [] })
+    this.#add(CODE.barrier, [])
   }
 
   sweep(): void {
-    this.#add({ code: CODE.sweep, args: [] })
+    this.#add(CODE.sweep, [])
   }
 
   exec(path: string, vector: readonly string[], environment: readonly string[]): void {
     const strings = (list: readonly string[]): Argument =>
       blob(this.#list.bytes(Buffer.from(list.map((text) => `${text}\0`).join('') + '\0')))
-    this.#add({ code: CODE.exec, args: [blob(this.#list.text(path)), strings(vector), strings(environment)] })
+    this.#add(CODE.exec, [blob(this.#list.text(path)), strings(vector), strings(environment)])
   }
 
   /** What follows runs after this. */
@@ -225,21 +222,25 @@ export class TaskOps {
     for (const mark of marks) this.#list.awaitOp(this.task, mark, this.#unit)
   }
 
-  #push(name: Syscall, values: readonly Value[], options: CallOptions, more: Partial<OpDraft> = {}): void {
+  #push(name: Syscall, values: readonly Value[], options: CallOptions, more: Slots = none): void {
     const { tolerate, expect, mask = -1n, changes } = options
-    const args = values.map((given) => this.#argument(given))
-    const flags =
-      (more.flags ?? 0) | (expect === undefined ? 0 : FLAG.expect) | (changes === undefined ? 0 : FLAG.undo)
-    const op = this.#add({
-      ...more,
-      code: CODE.syscall,
-      call: syscallNumber(name),
-      args,
-      flags,
-      ...(tolerate === undefined ? {} : { tolerate }),
-      ...(expect === undefined ? {} : { expect: BigInt(expect), mask: BigInt.asUintN(64, BigInt(mask)) }),
-    })
-    if (changes !== undefined) this.#list.noteChange(op, changes)
+    let flags = more.out2 === undefined && more.out !== undefined ? FLAG.out : 0
+    if (expect !== undefined) flags |= FLAG.expect
+    if (changes !== undefined) flags |= FLAG.undo
+    const args: Argument[] = []
+    for (const given of values) args.push(this.#argument(given))
+    const op = new OpDraft(CODE.syscall, this.task, this.#unit, args)
+    op.call = syscallNumber(name)
+    op.flags = flags
+    op.out = more.out
+    op.out2 = more.out2
+    op.tolerate = tolerate
+    if (expect !== undefined) {
+      op.expect = BigInt(expect)
+      op.mask = BigInt.asUintN(64, BigInt(mask))
+    }
+    const index = this.#list.push(op)
+    if (changes !== undefined) this.#list.noteChange(index, changes)
   }
 
   #argument(given: Value): Argument {
@@ -253,10 +254,21 @@ export class TaskOps {
     return { kind: ARGUMENT.scratch, value: given.scratch }
   }
 
-  #add(draft: Omit<OpDraft, 'task' | 'unit'>): number {
-    return this.#list.push({ ...draft, task: this.task, unit: this.#unit })
+  #add(code: number, args: readonly Argument[], out?: Slot): void {
+    const op = new OpDraft(code, this.task, this.#unit, args)
+    op.out = out
+    if (out !== undefined && code !== CODE.adopt && code !== CODE.fetch) op.flags = FLAG.out
+    this.#list.push(op)
   }
 }
+
+/** What an operation fills. */
+interface Slots {
+  readonly out?: Slot
+  readonly out2?: Slot
+}
+
+const none: Slots = {}
 
 function value(given: number | bigint): Argument {
   return { kind: ARGUMENT.value, value: given }

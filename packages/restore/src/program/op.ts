@@ -115,18 +115,18 @@ export interface Op {
   /** Index of what this is a part of, in the program's list of units: a name for people. */
   readonly unit: number
   /** Number of the system call. */
-  readonly call?: number
-  readonly flags?: number
+  readonly call?: number | undefined
+  readonly flags?: number | undefined
   readonly args: readonly Argument[]
-  readonly out?: Slot
-  readonly out2?: Slot
+  readonly out?: Slot | undefined
+  readonly out2?: Slot | undefined
   /** What is in `out` is placed at this number at once. */
-  readonly number?: number
-  readonly number2?: number
+  readonly number?: number | undefined
+  readonly number2?: number | undefined
   /** This errno (positive) counts as success, with the result 0. */
-  readonly tolerate?: number
-  readonly expect?: bigint
-  readonly mask?: bigint
+  readonly tolerate?: number | undefined
+  readonly expect?: bigint | undefined
+  readonly mask?: bigint | undefined
 }
 
 export const UNDO = {
