@@ -9,6 +9,7 @@ import { checkMachine } from './machine.ts'
 import { Terminals } from './controlling-terminal.ts'
 import { addEnding, type Command } from './ending.ts'
 import { Family } from './family.ts'
+import { addLocks, checkLocks } from './locks.ts'
 import { FdType } from '../images/index.ts'
 import { OpList } from './op-list.ts'
 import { chooseOpeners, type Opener } from './openers.ts'
@@ -68,6 +69,7 @@ export function plan(images: ImageSet, options: PlanOptions = {}): Plan {
   const list = new OpList()
   const planner = new Planner(list, situation, kindOf)
   enterNamespace(planner, options.networkNamespace)
+  addLocks(planner)
   for (const { file, kind, task } of openers) planner.addFile(file, kind, task)
   const inherited = openers.filter(({ task }) => task === undefined).map(({ file }) => file)
   const terminals = new Terminals(situation)
@@ -89,6 +91,7 @@ function prepare(
     if (kind === undefined) problems.push(unknownKind(file))
     else problems.push(...(kind.check?.(file, situation) ?? []))
   }
+  problems.push(...checkLocks(situation))
   const openers = chooseOpeners(situation, kindOf, problems)
   if (problems.length > 0) throw new RestoreError(problems)
   return openers

@@ -48,10 +48,12 @@ interface Late {
 export class Planner {
   readonly nodes: Entry[] = []
   readonly problems: Problem[] = []
-  readonly late: Record<'afterOpens' | 'afterTables' | 'afterCommit', Late[]> = {
+  readonly late: Record<'afterOpens' | 'afterTables' | 'beforeCommit' | 'afterCommit' | 'atLast', Late[]> = {
     afterOpens: [],
     afterTables: [],
+    beforeCommit: [],
     afterCommit: [],
+    atLast: [],
   }
   readonly situation: Situation
   readonly #list: OpList
@@ -349,7 +351,9 @@ export class Planner {
       slotOf: (file, where) => this.#slotOf(file, where),
       afterOpens: (task, add) => this.late.afterOpens.push({ task, unit: entry.index, add }),
       afterTables: (task, add) => this.late.afterTables.push({ task, unit: entry.index, add }),
+      beforeCommit: (task, add) => this.late.beforeCommit.push({ task, unit: entry.index, add }),
       afterCommit: (task, add) => this.late.afterCommit.push({ task, unit: entry.index, add }),
+      atLast: (task, add) => this.late.atLast.push({ task, unit: entry.index, add }),
     }
   }
 

@@ -184,12 +184,18 @@ export class TaskOps {
     return out
   }
 
-  /** Puts numbers, or ids of processes, side by side into the memory of the task as ints, for a call that takes their address. */
-  store(...values: readonly (number | { readonly pid: Task })[]): Value {
+  /** Puts numbers, ids of processes, or numbers of descriptors, side by side into the memory of the task as ints, for a call that takes their address. */
+  store(...values: readonly (number | { readonly pid: Task } | { readonly slot: Slot })[]): Value {
     for (const [place, given] of values.entries()) {
       this.#add({ code: CODE.store, args: [this.#argument(given), value(STORE_PLACE + 4 * place)] })
     }
     return { scratch: STORE_PLACE }
+  }
+
+  /** A struct itimerspec whose value, a time that is left, is made a time of a clock. */
+  fromNow(clock: number, itimerspec: Uint8Array): Value {
+    this.#add({ code: CODE.fromNow, args: [value(clock), blob(this.#list.bytes(itimerspec))] })
+    return { scratch: 0 }
   }
 
   fork(child: Task, share: { files: boolean; fs: boolean }, pid: number): void {

@@ -78,6 +78,8 @@ export const CODE = {
   exec: 15,
   /** Stores args[0], a number or a process id, as an int at offset args[1] of the memory of the task. */
   store: 16,
+  /** The struct itimerspec at blob args[1] goes to the start of the memory of the task, its value counted from what clock args[0] shows. */
+  fromNow: 17,
 } as const
 
 export const FORK = {

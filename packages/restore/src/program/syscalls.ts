@@ -37,6 +37,7 @@ export type Syscall =
   | 'openat'
   | 'pidfd_open'
   | 'pipe2'
+  | 'ppoll'
   | 'prctl'
   | 'read'
   | 'recvfrom'
@@ -101,6 +102,7 @@ const numbers: Record<Syscall, readonly [number, number]> = {
   openat: [257, 56],
   pidfd_open: [434, 434],
   pipe2: [293, 59],
+  ppoll: [271, 73],
   prctl: [157, 167],
   read: [0, 63],
   recvfrom: [45, 207],
