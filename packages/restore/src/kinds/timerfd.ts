@@ -92,7 +92,7 @@ function arm(ops: TaskOps, slot: Slot, entry: TimerfdEntry): void {
     const times = isAbsolute ? ops.fromNow(clockOf(clockid), bytes) : { bytes }
     ops.call('timerfd_settime', [{ slot }, flags, times, 0])
   }
-  if (hasExpired) ops.call('ppoll', [ops.store({ slot }, POLLIN), 1, 0, 0, 0], { expect: 1 })
+  if (hasExpired) ops.call('poll', [ops.store({ slot }, POLLIN), 1, 0, 0, 0], { expect: 1 })
   if (ticks > 0n) {
     const count = Buffer.alloc(8)
     count.writeBigUInt64LE(ticks)

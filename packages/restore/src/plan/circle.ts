@@ -3,7 +3,12 @@ import type { PlanNode, Stage } from './node.ts'
 
 /** A node that cannot go on. */
 interface Stuck extends PlanNode {
-  readonly waitsFor: readonly { readonly node: Stuck; readonly stage: Stage }[]
+  readonly waitsFor: ReadonlyMap<number, Wait> | undefined
+}
+
+interface Wait {
+  readonly node: Stuck
+  readonly stage: Stage
 }
 
 /** Every circle among nodes that wait for each other, with its members; what only waits for a circle is in none. */
@@ -11,15 +16,19 @@ export function circles(stuck: readonly Stuck[]): Problem[] {
   return components(stuck).filter(isCircle).map(problemOf)
 }
 
+function waitsOf({ waitsFor }: Stuck): readonly Wait[] {
+  return [...(waitsFor?.values() ?? [])]
+}
+
 function isCircle(members: readonly Stuck[]): boolean {
   const [first] = members
-  return members.length > 1 || (first?.waitsFor.some(({ node }) => node === first) ?? false)
+  return members.length > 1 || (first !== undefined && waitsOf(first).some(({ node }) => node === first))
 }
 
 function problemOf(members: readonly Stuck[]): Problem {
   const inside = new Set(members)
   const lines = members.map((member) => {
-    const wait = member.waitsFor.find(({ node }) => inside.has(node))
+    const wait = waitsOf(member).find(({ node }) => inside.has(node))
     const what = wait?.stage === 'open' ? 'to be open' : 'to be restored'
     return `  ${placeOf(member)}${member.label} waits for ${wait?.node.label ?? 'itself'} ${what}`
   })
@@ -38,6 +47,13 @@ function placeOf({ file }: PlanNode): string {
   return fle === undefined ? '' : `process ${fle.table.owner.pid}, descriptor ${fle.fd}: `
 }
 
+/** How far a walk has looked at the waits of a node. */
+interface Step {
+  readonly node: Stuck
+  readonly waits: readonly Wait[]
+  next: number
+}
+
 /** Strongly connected components (Tarjan, 1972), with a stack of its own: chains may be longer than the call stack. */
 function components(nodes: readonly Stuck[]): Stuck[][] {
   const found: Stuck[][] = []
@@ -45,12 +61,12 @@ function components(nodes: readonly Stuck[]): Stuck[][] {
   const low = new Map<Stuck, number>()
   const open: Stuck[] = []
   const isOpen = new Set<Stuck>()
-  const enter = (node: Stuck, walk: { node: Stuck; next: number }[]): void => {
+  const enter = (node: Stuck, walk: Step[]): void => {
     order.set(node, order.size)
     low.set(node, order.size - 1)
     open.push(node)
     isOpen.add(node)
-    walk.push({ node, next: 0 })
+    walk.push({ node, waits: waitsOf(node), next: 0 })
   }
   const leave = (node: Stuck): void => {
     if (low.get(node) !== order.get(node)) return
@@ -63,10 +79,10 @@ function components(nodes: readonly Stuck[]): Stuck[][] {
   }
   for (const start of nodes) {
     if (order.has(start)) continue
-    const walk: { node: Stuck; next: number }[] = []
+    const walk: Step[] = []
     enter(start, walk)
     for (let step = walk.at(-1); step !== undefined; step = walk.at(-1)) {
-      const target = step.node.waitsFor[step.next++]?.node
+      const target = step.waits[step.next++]?.node
       if (target === undefined) {
         walk.pop()
         leave(step.node)

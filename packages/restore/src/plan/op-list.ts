@@ -17,12 +17,28 @@ const NEVER = 0xffffffff
 
 const undoOf = { create: UNDO.unlink, createFolder: UNDO.rmdir, rename: UNDO.rename } as const
 
-/** An operation that may still change: a place, or somebody who waits for it. */
-export interface OpDraft extends Op {
-  flags?: number
-  number?: number
-  number2?: number
+/** An operation that may still change: it may get a place, or somebody who waits for it. All have the same fields. */
+export class OpDraft implements Op {
+  readonly code: number
+  readonly task: TaskIndex
+  readonly unit: number
   readonly args: readonly Argument[]
+  call: number | undefined = undefined
+  flags = 0
+  out: Slot | undefined = undefined
+  out2: Slot | undefined = undefined
+  number: number | undefined = undefined
+  number2: number | undefined = undefined
+  tolerate: number | undefined = undefined
+  expect: bigint | undefined = undefined
+  mask: bigint | undefined = undefined
+
+  constructor(code: number, task: TaskIndex, unit: number, args: readonly Argument[]) {
+    this.code = code
+    this.task = task
+    this.unit = unit
+    this.args = args
+  }
 }
 
 /** A change of names that is to be taken back, unless another operation has done so. */
@@ -76,15 +92,17 @@ export class OpList {
   push(op: OpDraft): number {
     const index = this.ops.length
     this.ops.push(op)
-    if (op.code === CODE.adopt) this.#noteAdopted(op, index)
+    if (op.code === CODE.adopt) this.#noteFilled(op.args[2], op.args[3], index)
+    if (op.code === CODE.deadPidfds) this.#noteFilled(op.args[1], op.args[2], index)
     if (op.out !== undefined) this.#filledBy[op.out] = index
     if (op.out2 !== undefined) this.#filledBy[op.out2] = index
     return index
   }
 
-  #noteAdopted(op: OpDraft, index: number): void {
-    const count = Number(op.args[2]?.value ?? 0)
-    for (let place = 0; place < count; place++) this.#filledBy[(op.out ?? 0) + place] = index
+  #noteFilled(count: Argument | undefined, first: Argument | undefined, index: number): void {
+    for (let place = 0; place < Number(count?.value ?? 0); place++) {
+      this.#filledBy[Number(first?.value ?? 0) + place] = index
+    }
   }
 
   bytes(bytes: Uint8Array): number {
@@ -115,20 +133,20 @@ export class OpList {
   /** Has the operation that makes a descriptor place it, too: a call less. False when it cannot. */
   placeAtOnce(slot: Slot, fd: number, cloexec: boolean): boolean {
     const op = this.ops[this.#filledBy[slot] ?? -1]
-    if (op === undefined || op.code === CODE.adopt) return false
+    if (op === undefined || op.code === CODE.adopt || op.code === CODE.deadPidfds) return false
     const isSecond = op.out2 === slot
     if ((isSecond ? op.number2 : op.number) !== undefined) return false
     if (isSecond) op.number2 = fd
     else op.number = fd
-    if (cloexec) op.flags = (op.flags ?? 0) | (isSecond ? FLAG.cloexec2 : FLAG.cloexec)
+    if (cloexec) op.flags |= isSecond ? FLAG.cloexec2 : FLAG.cloexec
     return true
   }
 
   /** All tasks wait for each other here: what one of them closes after it, none of them needs any more. */
   meet(tasks: readonly TaskIndex[], unit: number): void {
     const here = (task: TaskIndex): Mark => {
-      const args = [0, 0].map((number) => ({ kind: ARGUMENT.value, value: number }))
-      return { task, op: this.push({ code: CODE.store, task, unit, args }) }
+      const args = [0, 0, 4].map((number) => ({ kind: ARGUMENT.value, value: number }))
+      return { task, op: this.push(new OpDraft(CODE.store, task, unit, args)) }
     }
     const arrived = tasks.map(here)
     for (const mark of arrived) this.awaitOp(0, mark, unit)
@@ -151,9 +169,9 @@ export class OpList {
     if ((this.#awaited.get(pair) ?? -1) >= op) return
     this.#awaited.set(pair, op)
     const awaited = this.ops[op]
-    if (awaited !== undefined) awaited.flags = (awaited.flags ?? 0) | FLAG.post
+    if (awaited !== undefined) awaited.flags |= FLAG.post
     const args = [other, op].map((number) => ({ kind: 0, value: number }))
-    this.push({ code: CODE.wait, task, unit, args })
+    this.push(new OpDraft(CODE.wait, task, unit, args))
   }
 
   /** Whether an ancestor did it before it made the task, or the way to it. */

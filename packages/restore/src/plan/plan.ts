@@ -86,7 +86,7 @@ function prepare(
   options: PlanOptions,
 ): readonly Opener[] {
   const problems = checkMachine(situation.model, options.keepPids ?? true)
-  for (const file of situation.model.files.values()) {
+  for (const file of filesInUse(situation)) {
     const kind = kindOf(file)
     if (kind === undefined) problems.push(unknownKind(file))
     else problems.push(...(kind.check?.(file, situation) ?? []))
@@ -95,6 +95,15 @@ function prepare(
   const openers = chooseOpeners(situation, kindOf, problems)
   if (problems.length > 0) throw new RestoreError(problems)
   return openers
+}
+
+/** Those that a table holds, that are in flight, or that a process works in; others only have a name for these. */
+function filesInUse({ model, images }: Situation): Set<File> {
+  const inFlight = images.packets.flatMap(({ entry }) => entry.scm.flatMap(({ rights }) => rights))
+  const places = model.tasks.flatMap(({ surroundings }) => [surroundings.root, surroundings.workingDirectory])
+  const others = [...inFlight.map((id) => model.files.get(id)), ...places]
+  const held = [...model.files.values()].filter(({ fles }) => fles.length > 0)
+  return new Set([...held, ...others.filter((file) => file !== undefined)])
 }
 
 function kindFinder(kinds: readonly FileKind[]): (file: File) => FileKind | undefined {

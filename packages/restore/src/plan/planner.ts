@@ -1,17 +1,11 @@
 import type { Problem } from '../errors.ts'
-import type {
-  FileKind,
-  OpenContext,
-  OpenResult,
-  Situation,
-  StepContext,
-  StepDefinition,
-} from '../kinds/kind.ts'
+import type { FileKind, OpenContext, OpenResult, Situation, StepDefinition } from '../kinds/kind.ts'
 import type { File } from '../model/file.ts'
 import type { DescriptorTable, Task } from '../model/task.ts'
 import type { Slot } from '../program/op.ts'
 import { circles } from './circle.ts'
 import { hasReached, type Mark, type PlanNode, type Stage } from './node.ts'
+import { Asking, type Face } from './asking.ts'
 import type { OpList } from './op-list.ts'
 import { TaskOps } from './task-ops.ts'
 
@@ -22,11 +16,13 @@ const FD_CLOEXEC = 1
 interface Entry extends PlanNode {
   reached: PlanNode['reached']
   slot: Slot | undefined
-  step: () => OpenResult
-  /** Whom it waits for now. */
-  waitsFor: { node: Entry; stage: Stage }[]
+  readonly step: (context: OpenContext) => OpenResult
+  /** What it has asked for, as numbers. */
+  asked: Set<number> | undefined
+  /** Whom it waits for now, by the same numbers. */
+  waitsFor: Map<number, { readonly node: Entry; readonly stage: Stage }> | undefined
   /** Who waits for it, by stage. */
-  readonly waiters: Record<Stage, Entry[]>
+  waiters: Record<Stage, Entry[]> | undefined
   queued: boolean
   finished: boolean
   /** It does not wait until the table of its task is ready. */
@@ -64,6 +60,9 @@ export class Planner {
   readonly #shared = new Map<string, Entry>()
   readonly #queue: Entry[] = []
   #next = 0
+  /** The one that is being asked. */
+  #current: Entry | undefined
+  readonly #face: Face
   /** By file and task: its descriptor there. */
   readonly #slots = new Map<File, Map<number, Slot>>()
   /** What the helper has opened: where it is there, and in every process that inherits it. */
@@ -74,17 +73,18 @@ export class Planner {
     this.#list = list
     this.#kindOf = kindOf
     this.situation = situation
+    this.#face = this.#makeFace()
   }
 
   /** A step of the making of a process, which does not wait for its table. */
   addEarlyStep(definition: StepDefinition): PlanNode {
-    const entry = this.#add(definition, undefined)
+    const entry = this.#addStep(definition)
     entry.isEarly = true
     return entry
   }
 
   addStep(definition: StepDefinition): PlanNode {
-    return this.#add(definition, undefined)
+    return this.#addStep(definition)
   }
 
   /** Says which step has made the table of a process ready to be filled. */
@@ -100,29 +100,9 @@ export class Planner {
 
   addFile(file: File, kind: FileKind, task: Task | undefined): PlanNode {
     const label = kind.describe(file, this.situation)
-    const node = this.#add({ task, label, run: () => ({ status: 0 }) }, file)
-    const opener = task?.index ?? 0
-    const master = file.fles.find(({ table }) => table.owner === task)
-    const context: OpenContext = {
-      ...this.#contextOf(node),
-      file,
-      task,
-      cloexec: master?.cloexec ?? false,
-      get slot() {
-        return node.slot
-      },
-    }
-    node.step = () => {
-      const result = kind.open(context)
-      if (result.newFd !== undefined) {
-        node.slot = result.newFd
-        this.setSlot(file, opener, result.newFd)
-        this.#serveAll(node)
-      }
-      return result
-    }
-    this.#files.set(file, node)
-    return node
+    const entry = this.#add(task, label, file, (context) => kind.open(context))
+    this.#files.set(file, entry)
+    return entry
   }
 
   /** Names in a task what it has inherited from the helper; everything else that it has is closed. */
@@ -143,8 +123,7 @@ export class Planner {
     const first = there ?? fles[0]
     if (there?.cloexec) ops.call('fcntl', [there.fd, F_SETFD, FD_CLOEXEC])
     if (there === undefined && first !== undefined) ops.place(slot, first.fd, first.cloexec)
-    for (const { fd, cloexec, ...fle } of fles)
-      if (fd !== first?.fd && fle.table === table) ops.copy(slot, fd, cloexec)
+    for (const { fd, cloexec } of fles) if (fd !== first?.fd) ops.copy(slot, fd, cloexec)
   }
 
   /** In its opener's table, and in those that can have it now. What the helper opens is inherited. */
@@ -159,10 +138,7 @@ export class Planner {
     for (const table of tables) {
       const ops = this.opsOf(table.owner, node.index)
       if (table.owner === task) this.serve(node, table, ops)
-      else {
-        const taking = this.#add(this.#taking(node, file, table), undefined)
-        taking.isEarly = false
-      }
+      else this.#addStep(this.#taking(node, file, table))
     }
   }
 
@@ -220,7 +196,7 @@ export class Planner {
 
   /** Asks until nobody has anything left to do, or nobody can. False in the second case; `problems` say why. */
   run(): boolean {
-    for (let entry = this.#take(); entry !== undefined; entry = this.#take()) {
+    for (let entry = this.#nextInQueue(); entry !== undefined; entry = this.#nextInQueue()) {
       this.#ask(entry)
       if (this.problems.length > 0) return false
     }
@@ -229,9 +205,11 @@ export class Planner {
     return stuck.length === 0
   }
 
-  #take(): Entry | undefined {
-    const entry = this.#queue[this.#next++]
-    if (entry !== undefined) entry.queued = false
+  #nextInQueue(): Entry | undefined {
+    const entry = this.#queue[this.#next]
+    if (entry === undefined) return undefined
+    this.#next++
+    entry.queued = false
     return entry
   }
 
@@ -239,20 +217,33 @@ export class Planner {
     if (entry.finished) return
     if (entry.task !== undefined && !entry.isEarly && !this.#isReady(entry, entry.task)) return
     const begun = this.#list.ops.length
-    const { status, newFd, problem } = entry.step()
-    if (status === -1) {
-      this.problems.push(problem ?? failed(entry))
-      return
-    }
-    if (newFd !== undefined) this.#reach(entry, 'open', begun)
-    if (status === 0) {
+    this.#current = entry
+    const { status, newFd, problem } = entry.step(this.#contextOf(entry))
+    this.#current = undefined
+    if (newFd !== undefined) this.#take(entry, newFd)
+    if (status === -1) this.problems.push(problem ?? failed(entry))
+    else this.#note(entry, { isOver: status === 0, isOpen: newFd !== undefined, begun })
+  }
+
+  /** A descriptor is there. */
+  #take(entry: Entry, slot: Slot): void {
+    entry.slot = slot
+    if (entry.file === undefined) return
+    this.setSlot(entry.file, entry.task?.index ?? 0, slot)
+    this.#serveAll(entry)
+  }
+
+  #note(entry: Entry, { isOver, isOpen, begun }: { isOver: boolean; isOpen: boolean; begun: number }): void {
+    if (isOver) {
       entry.finished = true
       this.#reach(entry, 'restored', begun)
-    } else if (newFd !== undefined || entry.waitsFor.length === 0) {
-      // It has moved on itself, or it never will.
-      if (this.#list.ops.length === begun) this.problems.push(stalled(entry))
-      else if (entry.waitsFor.length === 0) this.#enqueue(entry)
+      return
     }
+    if (isOpen) this.#reach(entry, 'open', begun)
+    if (entry.waitsFor !== undefined && entry.waitsFor.size > 0) return
+    // It has moved on itself, or it never will.
+    if (!isOpen && this.#list.ops.length === begun) this.problems.push(stalled(entry))
+    else this.#enqueue(entry)
   }
 
   #reach(entry: Entry, stage: Stage, begun: number): void {
@@ -275,10 +266,12 @@ export class Planner {
   }
 
   #wake(entry: Entry, stage: Stage): void {
-    const waiters = entry.waiters[stage].splice(0)
-    for (const waiter of waiters) {
-      waiter.waitsFor = waiter.waitsFor.filter((wait) => wait.node !== entry || wait.stage !== stage)
-      this.#enqueue(waiter)
+    if (entry.waiters === undefined) return
+    const key = entry.index * 2 + (stage === 'open' ? 0 : 1)
+    for (const waiter of entry.waiters[stage].splice(0)) {
+      waiter.waitsFor?.delete(key)
+      // It has asked for all that it knew of.
+      if (waiter.waitsFor?.size === 0) this.#enqueue(waiter)
     }
   }
 
@@ -288,8 +281,12 @@ export class Planner {
     this.#queue.push(entry)
   }
 
-  #add(definition: StepDefinition, file: File | undefined): Entry {
+  #addStep(definition: StepDefinition): Entry {
     const { task, label } = definition
+    return this.#add(task, label, undefined, (context) => definition.run(context))
+  }
+
+  #add(task: Task | undefined, label: string, file: File | undefined, step: Entry['step']): Entry {
     const entry: Entry = {
       index: this.nodes.length,
       task,
@@ -299,22 +296,15 @@ export class Planner {
       slot: undefined,
       marks: { open: [], restored: [] },
       needs: [],
-      step: () => ({ status: 0 }),
-      waitsFor: [],
-      waiters: { open: [], restored: [] },
+      step,
+      asked: undefined,
+      waitsFor: undefined,
+      waiters: undefined,
       queued: false,
       finished: false,
       isEarly: false,
     }
     this.nodes.push(entry)
-    if (file === undefined) {
-      const context = this.#contextOf(entry)
-      entry.step = () => {
-        const result = definition.run({ ...context, slot: entry.slot })
-        if (result.newFd !== undefined) entry.slot = result.newFd
-        return result
-      }
-    }
     this.#enqueue(entry)
     return entry
   }
@@ -324,43 +314,67 @@ export class Planner {
   }
 
   #need(entry: Entry, node: Entry, stage: Stage): boolean {
-    if (!entry.needs.some((need) => need.node === node && need.stage === stage))
+    const key = node.index * 2 + (stage === 'open' ? 0 : 1)
+    entry.asked ??= new Set()
+    if (!entry.asked.has(key)) {
+      entry.asked.add(key)
       entry.needs.push({ node, stage })
+    }
     if (hasReached(node, stage)) return true
-    if (!entry.waitsFor.some((wait) => wait.node === node && wait.stage === stage)) {
-      entry.waitsFor.push({ node, stage })
+    entry.waitsFor ??= new Map()
+    if (!entry.waitsFor.has(key)) {
+      entry.waitsFor.set(key, { node, stage })
+      node.waiters ??= { open: [], restored: [] }
       node.waiters[stage].push(entry)
     }
     return false
   }
 
-  #contextOf(entry: Entry): StepContext {
-    const ops = this.opsOf(entry.task, entry.index)
+  #contextOf(entry: Entry): OpenContext {
+    const { file, task, slot } = entry
+    const cloexec = file?.fles.find(({ table }) => table.owner === task)?.cloexec ?? false
+    // A step that is no file's has none, and does not look.
+    return new Asking(this.#face, {
+      file: file as File,
+      task,
+      slot,
+      cloexec,
+      ops: this.opsOf(task, entry.index),
+    })
+  }
+
+  /** What is the same in every context. It is about the node that is being asked. */
+  #makeFace(): Face {
+    const late =
+      (when: keyof Planner['late']) =>
+      (task: Task | undefined, add: (ops: TaskOps) => void): void => {
+        this.late[when].push({ task, unit: this.#current?.index ?? 0, add })
+      }
     return {
       ...this.situation,
-      ops,
-      opsOf: (task) => this.opsOf(task, entry.index),
+      opsOf: (task) => this.opsOf(task, this.#current?.index ?? 0),
       need: (node, stage) => {
-        const there = this.#need(entry, node as Entry, stage)
-        if (there) ops.after(node.marks[stage])
-        return there
+        const entry = this.#current
+        if (entry === undefined || !this.#need(entry, node as Entry, stage)) return false
+        this.opsOf(entry.task, entry.index).after(node.marks[stage])
+        return true
       },
-      nodeOf: (file) => this.nodeOf(file, entry.task),
+      nodeOf: (file) => this.nodeOf(file, this.#current?.task),
       readyOf: (task) => this.#readyEntry(task),
       shared: (name, make) => this.#sharedEntry(name, make),
-      slotOf: (file, where) => this.#slotOf(file, where),
-      afterOpens: (task, add) => this.late.afterOpens.push({ task, unit: entry.index, add }),
-      afterTables: (task, add) => this.late.afterTables.push({ task, unit: entry.index, add }),
-      beforeCommit: (task, add) => this.late.beforeCommit.push({ task, unit: entry.index, add }),
-      afterCommit: (task, add) => this.late.afterCommit.push({ task, unit: entry.index, add }),
-      atLast: (task, add) => this.late.atLast.push({ task, unit: entry.index, add }),
+      slotOf: (file, ops) => this.#slotOf(file, ops),
+      afterOpens: late('afterOpens'),
+      afterTables: late('afterTables'),
+      beforeCommit: late('beforeCommit'),
+      afterCommit: late('afterCommit'),
+      atLast: late('atLast'),
     }
   }
 
   #sharedEntry(name: string, make: () => StepDefinition): Entry {
     const known = this.#shared.get(name)
     if (known !== undefined) return known
-    const made = this.#add(make(), undefined)
+    const made = this.#addStep(make())
     this.#shared.set(name, made)
     return made
   }

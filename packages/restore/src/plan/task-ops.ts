@@ -8,10 +8,10 @@ import {
   type Slot,
   type TaskIndex,
 } from '../program/op.ts'
-import { syscallNumber, type Syscall } from '../program/syscalls.ts'
+import { SYSCALL, type SyscallName } from '../program/syscall.ts'
 import type { Payload } from '../images/index.ts'
 import type { Task } from '../model/task.ts'
-import type { OpList, OpDraft } from './op-list.ts'
+import { OpDraft, type OpList } from './op-list.ts'
 import type { Mark } from './node.ts'
 
 /** An argument of a system call. */
@@ -75,19 +75,19 @@ export class TaskOps {
   }
 
   /** A system call whose result is no descriptor. */
-  call(name: Syscall, values: readonly Value[], options: CallOptions = {}): void {
+  call(name: SyscallName, values: readonly Value[], options: CallOptions = {}): void {
     this.#push(name, values, options)
   }
 
   /** A system call whose result is a new descriptor. */
-  open(name: Syscall, values: readonly Value[], options: CallOptions = {}): Slot {
+  open(name: SyscallName, values: readonly Value[], options: CallOptions = {}): Slot {
     const out = this.#list.newSlot()
-    this.#push(name, values, options, { flags: FLAG.out, out })
+    this.#push(name, values, options, { out })
     return out
   }
 
   /** A system call that makes two descriptors; one of its values is 'pair'. */
-  pair(name: Syscall, values: readonly Value[], options: CallOptions = {}): [Slot, Slot] {
+  pair(name: SyscallName, values: readonly Value[], options: CallOptions = {}): [Slot, Slot] {
     const out = this.#list.newSlot()
     const out2 = this.#list.newSlot()
     this.#push(name, values, options, { out, out2 })
@@ -96,10 +96,7 @@ export class TaskOps {
 
   /** Writes all bytes, at the place where the descriptor stands. */
   write(slot: Slot, bytes: Uint8Array): void {
-    this.#add({
-      code: CODE.write,
-      args: [slotArgument(slot), blob(this.#list.bytes(bytes)), value(bytes.length)],
-    })
+    this.#add(CODE.write, [slotArgument(slot), blob(this.#list.bytes(bytes)), value(bytes.length)])
   }
 
   /** Writes what belongs to an image, wherever it is: at `to`, or where the descriptor stands. */
@@ -122,7 +119,7 @@ export class TaskOps {
       value(part.length),
       value(part.to ?? -1),
     ]
-    this.#add({ code: CODE.copyFile, args })
+    this.#add(CODE.copyFile, args)
   }
 
   /** Sends a message through a socket. */
@@ -137,41 +134,44 @@ export class TaskOps {
       value(to === undefined ? 0 : packed(to.length, this.#list.bytes(to))),
       value(flags),
     ]
-    this.#add({ code: CODE.send, args })
+    this.#add(CODE.send, args)
   }
 
-  openPtmx(index: number, flags: number): Slot {
+  /** The master of the pseudoterminal with this index, by the path of a multiplexer: /dev/ptmx. */
+  openPtmx(path: string, index: number, flags: number): Slot {
     const out = this.#list.newSlot()
-    this.#add({ code: CODE.openPtmx, args: [value(index), value(flags)], flags: FLAG.out, out })
+    this.#add(CODE.openPtmx, [value(index), value(flags), blob(this.#list.text(path))], out)
     return out
   }
 
-  deadPidfd(flags: number): Slot {
-    const out = this.#list.newSlot()
-    this.#add({ code: CODE.deadPidfd, args: [value(flags)], flags: FLAG.out, out })
+  /** As many pidfds of one process that has ended, each with its flags. */
+  deadPidfds(flags: readonly number[]): readonly Slot[] {
+    const out = flags.map(() => this.#list.newSlot())
+    const words = new Uint8Array(new Uint32Array(flags).buffer)
+    this.#add(CODE.deadPidfds, [blob(this.#list.bytes(words)), value(flags.length), value(out[0] ?? 0)])
     return out
   }
 
   /** Gives a descriptor its number. */
   place(slot: Slot, fd: number, cloexec: boolean): void {
     if (this.#list.placeAtOnce(slot, fd, cloexec)) return
-    this.#add({ code: CODE.move, args: [slotArgument(slot), value(fd), value(cloexec ? 1 : 0)] })
+    this.#add(CODE.move, [slotArgument(slot), value(fd), value(cloexec ? 1 : 0)])
   }
 
   /** Makes another descriptor of it. */
   copy(slot: Slot, fd: number, cloexec: boolean): void {
-    this.#add({ code: CODE.copy, args: [slotArgument(slot), value(fd), value(cloexec ? 1 : 0)] })
+    this.#add(CODE.copy, [slotArgument(slot), value(fd), value(cloexec ? 1 : 0)])
   }
 
   drop(slot: Slot): void {
-    this.#add({ code: CODE.drop, args: [slotArgument(slot)] })
+    this.#add(CODE.drop, [slotArgument(slot)])
   }
 
   /** A descriptor of what another task has in a slot. */
   fetch(from: TaskIndex, slot: Slot): Slot {
     const out = this.#list.newSlot()
     this.#list.awaitFilled(this.task, slot, this.#unit)
-    this.#add({ code: CODE.fetch, args: [value(from), value(slot)], out })
+    this.#add(CODE.fetch, [value(from), value(slot)], out)
     return out
   }
 
@@ -179,43 +179,43 @@ export class TaskOps {
   adopt(slots: readonly Slot[]): readonly Slot[] {
     const out = slots.map(() => this.#list.newSlot())
     const numbers = new Uint8Array(new Uint32Array(slots).buffer)
-    const args = [value(0), blob(this.#list.bytes(numbers)), value(slots.length)]
-    this.#add({ code: CODE.adopt, args, ...(out[0] === undefined ? {} : { out: out[0] }) })
+    const args = [value(0), blob(this.#list.bytes(numbers)), value(slots.length), value(out[0] ?? 0)]
+    this.#add(CODE.adopt, args)
     return out
   }
 
   /** Puts numbers, ids of processes, or numbers of descriptors, side by side into the memory of the task as ints, for a call that takes their address. */
   store(...values: readonly (number | { readonly pid: Task } | { readonly slot: Slot })[]): Value {
     for (const [place, given] of values.entries()) {
-      this.#add({ code: CODE.store, args: [this.#argument(given), value(STORE_PLACE + 4 * place)] })
+      this.#add(CODE.store, [value(STORE_PLACE + 4 * place), this.#argument(given), value(4)])
     }
     return { scratch: STORE_PLACE }
   }
 
   /** A struct itimerspec whose value, a time that is left, is made a time of a clock. */
   fromNow(clock: number, itimerspec: Uint8Array): Value {
-    this.#add({ code: CODE.fromNow, args: [value(clock), blob(this.#list.bytes(itimerspec))] })
+    this.#add(CODE.fromNow, [value(clock), blob(this.#list.bytes(itimerspec))])
     return { scratch: 0 }
   }
 
   fork(child: Task, share: { files: boolean; fs: boolean }, pid: number): void {
     const flags = (share.files ? FORK.files : 0) | (share.fs ? FORK.fs : 0)
     this.#list.noteFork(child.index, this.task)
-    this.#add({ code: CODE.fork, args: [value(child.index), value(flags), value(pid)] })
+    this.#add(CODE.fork, [value(child.index), value(flags), value(pid)])
   }
 
   barrier(): void {
-    this.#add({ code: CODE.barrier, args: [] })
+    this.#add(CODE.barrier, [])
   }
 
   sweep(): void {
-    this.#add({ code: CODE.sweep, args: [] })
+    this.#add(CODE.sweep, [])
   }
 
   exec(path: string, vector: readonly string[], environment: readonly string[]): void {
     const strings = (list: readonly string[]): Argument =>
       blob(this.#list.bytes(Buffer.from(list.map((text) => `${text}\0`).join('') + '\0')))
-    this.#add({ code: CODE.exec, args: [blob(this.#list.text(path)), strings(vector), strings(environment)] })
+    this.#add(CODE.exec, [blob(this.#list.text(path)), strings(vector), strings(environment)])
   }
 
   /** What follows runs after this. */
@@ -223,21 +223,25 @@ export class TaskOps {
     for (const mark of marks) this.#list.awaitOp(this.task, mark, this.#unit)
   }
 
-  #push(name: Syscall, values: readonly Value[], options: CallOptions, more: Partial<OpDraft> = {}): void {
+  #push(name: SyscallName, values: readonly Value[], options: CallOptions, more: Slots = none): void {
     const { tolerate, expect, mask = -1n, changes } = options
-    const args = values.map((given) => this.#argument(given))
-    const flags =
-      (more.flags ?? 0) | (expect === undefined ? 0 : FLAG.expect) | (changes === undefined ? 0 : FLAG.undo)
-    const op = this.#add({
-      ...more,
-      code: CODE.syscall,
-      call: syscallNumber(name),
-      args,
-      flags,
-      ...(tolerate === undefined ? {} : { tolerate }),
-      ...(expect === undefined ? {} : { expect: BigInt(expect), mask: BigInt.asUintN(64, BigInt(mask)) }),
-    })
-    if (changes !== undefined) this.#list.noteChange(op, changes)
+    let flags = more.out === undefined ? 0 : FLAG.out
+    if (expect !== undefined) flags |= FLAG.expect
+    if (changes !== undefined && changes.kind !== 'remove') flags |= FLAG.undo
+    const args: Argument[] = []
+    for (const given of values) args.push(this.#argument(given))
+    const op = new OpDraft(CODE.syscall, this.task, this.#unit, args)
+    op.call = SYSCALL[name]
+    op.flags = flags
+    op.out = more.out
+    op.out2 = more.out2
+    op.tolerate = tolerate
+    if (expect !== undefined) {
+      op.expect = BigInt(expect)
+      op.mask = BigInt.asUintN(64, BigInt(mask))
+    }
+    const index = this.#list.push(op)
+    if (changes !== undefined) this.#list.noteChange(index, changes)
   }
 
   #argument(given: Value): Argument {
@@ -251,10 +255,21 @@ export class TaskOps {
     return { kind: ARGUMENT.scratch, value: given.scratch }
   }
 
-  #add(draft: Omit<OpDraft, 'task' | 'unit'>): number {
-    return this.#list.push({ ...draft, task: this.task, unit: this.#unit })
+  #add(code: number, args: readonly Argument[], out?: Slot): void {
+    const op = new OpDraft(code, this.task, this.#unit, args)
+    op.out = out
+    if (out !== undefined) op.flags = FLAG.out
+    this.#list.push(op)
   }
 }
+
+/** What an operation fills. */
+interface Slots {
+  readonly out?: Slot
+  readonly out2?: Slot
+}
+
+const none: Slots = {}
 
 function value(given: number | bigint): Argument {
   return { kind: ARGUMENT.value, value: given }

@@ -15,7 +15,10 @@ export type TaskIndex = number
  */
 export type Slot = number
 
-/** What an argument of an operation stands for. */
+/**
+ * What an argument of a system call stands for. In all other operations the place of an argument says that, and its kind
+ * nothing; but of `store` args[1] has one.
+ */
 export const ARGUMENT = {
   /** The number itself. */
   value: 0,
@@ -48,7 +51,7 @@ export const CODE = {
   /** Fetches what is in slot args[1] of task args[0] into the slot `out` (pidfd_getfd). The filling of that slot has been waited for. */
   fetch: 4,
   /**
-   * Slots from `out` on name what was inherited from task args[0]: from its args[2] slots that are listed, as u32, at
+   * Slots from args[3] on name what was inherited from task args[0]: from its args[2] slots that are listed, as u32, at
    * blob args[1]. Every other descriptor that the task has is closed.
    */
   adopt: 5,
@@ -66,17 +69,17 @@ export const CODE = {
    * bytes, or 0 for none.
    */
   send: 10,
-  /** Opens pseudoterminals until one has the index args[0]: its master goes into `out`. args[1] are the flags of open(2). */
+  /** Opens pseudoterminals until one has the index args[0]: its master goes into `out`. args[1] are the flags of open(2), and blob args[2] is the path of the multiplexer. */
   openPtmx: 11,
-  /** A pidfd, with the flags args[0], of a process that has ended and been reaped goes into `out`. */
-  deadPidfd: 12,
+  /** Pidfds of one process, which has ended and been reaped, go into args[1] slots from args[2] on. Their flags are listed, as u32, at blob args[0]. */
+  deadPidfds: 12,
   /** The end of what can be undone: waits until all tasks are here and the caller has said commit. Each task has one. */
   barrier: 13,
   /** Closes every descriptor of the task whose number is not in its list of targets. */
   sweep: 14,
   /** Ends the program of the task: executes blob args[0], with the argument vector and environment at blobs args[1] and args[2] (strings, each ended by NUL, the list by an empty one). Without it a task whose list ends pauses until it is killed. */
   exec: 15,
-  /** Stores args[0], a number or a process id, as an int at offset args[1] of the memory of the task. */
+  /** Stores the value of argument args[1], args[2] bytes (4 or 8) of it, in the scratch at args[0]: for structures in which descriptors or process ids are. */
   store: 16,
   /** The struct itimerspec at blob args[1] goes to the start of the memory of the task, its value counted from what clock args[0] shows. */
   fromNow: 17,
@@ -101,7 +104,7 @@ export const FLAG = {
   expect: 8,
   /** Another task waits for this one. */
   post: 16,
-  /** It may have to be undone: its state is kept. */
+  /** A system call that may have to be undone: its state is kept, and there is one {@link Undo} of it. */
   undo: 32,
 } as const
 
@@ -117,22 +120,22 @@ export interface Op {
   /** Index of what this is a part of, in the program's list of units: a name for people. */
   readonly unit: number
   /** Number of the system call. */
-  readonly call?: number
-  readonly flags?: number
+  readonly call?: number | undefined
+  readonly flags?: number | undefined
   readonly args: readonly Argument[]
-  readonly out?: Slot
-  readonly out2?: Slot
+  readonly out?: Slot | undefined
+  readonly out2?: Slot | undefined
   /** What is in `out` is placed at this number at once. */
-  readonly number?: number
-  readonly number2?: number
+  readonly number?: number | undefined
+  readonly number2?: number | undefined
   /** This errno (positive) counts as success, with the result 0. */
-  readonly tolerate?: number
-  readonly expect?: bigint
-  readonly mask?: bigint
+  readonly tolerate?: number | undefined
+  readonly expect?: bigint | undefined
+  readonly mask?: bigint | undefined
 }
 
 export const UNDO = {
-  /** Unlinks the path at blob a. */
+  /** Unlinks the path at blob a. All paths are absolute, and as the process sees them that has started the helper. */
   unlink: 0,
   /** Removes the folder at blob a. */
   rmdir: 1,
