@@ -108,7 +108,7 @@ function finish(context: OpenContext, slot: Slot, stream: TcpStream | undefined)
     ops,
     slot,
     entry.opts,
-    isTcp(entry) ? undefined : context.once('fresh buffers', freshBuffers),
+    isTcp(entry) ? undefined : freshBuffers(context),
   )
   if (isTcp(entry)) restoreTcpOptions(ops, slot, entry)
   shutDown(ops, slot, isConnection(entry) ? SHUTDOWN_BOTH : entry.shutdown)
