@@ -185,7 +185,9 @@ export class TaskOps {
   }
 
   /** Puts numbers, or ids of processes, side by side into the memory of the task as ints, for a call that takes their address. */
-  store(...values: readonly (number | { readonly pid: Task } | { readonly slot: Slot })[]): { readonly scratch: number } {
+  store(...values: readonly (number | { readonly pid: Task } | { readonly slot: Slot })[]): {
+    readonly scratch: number
+  } {
     for (const [place, given] of values.entries()) this.#store(given, STORE_PLACE + 4 * place, 4)
     return { scratch: STORE_PLACE }
   }
