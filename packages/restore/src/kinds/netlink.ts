@@ -46,7 +46,7 @@ function* checkNetlink(file: File, situation: Situation): Iterable<Problem> {
     image: 'files.img',
     file: file.id,
   })
-  yield* checkSocketOptions(opts, file.id)
+  yield* checkSocketOptions(opts, file.id, situation)
   if (dstGroup > GROUPS_OF_ADDRESS)
     yield complain(
       'bad-address',
@@ -89,7 +89,7 @@ function openNetlink(context: OpenContext, entry: NetlinkSkEntry): Slot {
     const address = addressOf(dstPortid, dstGroup === 0 ? 0 : 2 ** (dstGroup - 1))
     ops.call('connect', [{ slot }, { bytes: address }, address.length])
   }
-  restoreSocketOptions(ops, slot, opts, once('fresh buffers', freshBuffers))
+  restoreSocketOptions(ops, slot, opts, freshBuffers(context))
   return slot
 }
 

@@ -4,6 +4,7 @@ import type { Problem } from '../errors.ts'
 import { hasCapability } from '../plan/machine.ts'
 import type { TaskOps } from '../plan/task-ops.ts'
 import type { Slot } from '../program/op.ts'
+import type { Situation } from './kind.ts'
 
 const CAP_NET_ADMIN = 12n
 const CAP_NET_RAW = 13n
@@ -45,13 +46,16 @@ export interface Buffers {
 }
 
 /** What a new socket has here that is not of TCP; undefined where it cannot be read. */
-export function freshBuffers(): Buffers | undefined {
-  try {
-    const read = (name: string): number => Number(readFileSync(`/proc/sys/net/core/${name}_default`, 'utf8'))
-    return { sndbuf: read('wmem'), rcvbuf: read('rmem') }
-  } catch {
-    return undefined
-  }
+export function freshBuffers({ once }: Situation): Buffers | undefined {
+  return once('buffers of new sockets', () => {
+    try {
+      const read = (name: string): number =>
+        Number(readFileSync(`/proc/sys/net/core/${name}_default`, 'utf8'))
+      return { sndbuf: read('wmem'), rcvbuf: read('rmem') }
+    } catch {
+      return undefined
+    }
+  })
 }
 
 /** Sets an option that is an int. */
@@ -142,14 +146,18 @@ function setBytes(ops: TaskOps, slot: Slot, option: number, bytes: Uint8Array): 
 }
 
 /** What the options of a socket need that is not here, and what no socket can have. */
-export function* checkSocketOptions(opts: SkOptsEntry, file: number): Iterable<Problem> {
+export function* checkSocketOptions(
+  opts: SkOptsEntry,
+  file: number,
+  situation: Situation,
+): Iterable<Problem> {
   const problem = (reason: string, message: string): Problem => ({
     reason,
     message,
     image: 'files.img',
     file,
   })
-  const needs = needsNetAdmin(opts)
+  const needs = needsNetAdmin(opts, freshBuffers(situation))
   if (needs !== undefined && !hasCapability(CAP_NET_ADMIN))
     yield problem(
       'no-privilege',
@@ -169,16 +177,12 @@ export function* checkSocketOptions(opts: SkOptsEntry, file: number): Iterable<P
     )
 }
 
-function needsNetAdmin({
-  soMark,
-  soPriority,
-  soSndbuf,
-  soRcvbuf,
-  soBufLock,
-}: SkOptsEntry): string | undefined {
+function needsNetAdmin(
+  { soMark, soPriority, soSndbuf, soRcvbuf, soBufLock }: SkOptsEntry,
+  fresh: Buffers | undefined,
+): string | undefined {
   if (soMark !== 0) return `the mark ${soMark}`
   if (soPriority > LAST_FREE_PRIORITY) return `the priority ${soPriority}`
-  const fresh = freshBuffers()
   if (soSndbuf !== fresh?.sndbuf || soRcvbuf !== fresh.rcvbuf || soBufLock !== 0)
     return `buffers of ${soSndbuf} and ${soRcvbuf} bytes`
   return undefined

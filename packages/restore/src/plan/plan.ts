@@ -10,6 +10,7 @@ import { checkNamespace, enterNamespace } from './network-namespace.ts'
 import { Terminals } from './controlling-terminal.ts'
 import { addEnding, type Command } from './ending.ts'
 import { Family } from './family.ts'
+import { addLocks, checkLocks } from './locks.ts'
 import { FdType } from '../images/index.ts'
 import { OpList } from './op-list.ts'
 import { chooseOpeners, type Opener } from './openers.ts'
@@ -68,12 +69,17 @@ export function plan(images: ImageSet, options: PlanOptions = {}): Plan {
   const kindOf = kindFinder(options.kinds ?? builtInKinds)
   const openers = prepare(situation, kindOf, options)
   const list = new OpList()
-  const planner = new Planner(list, situation, kindOf)
+  const openerOf = new Map(openers.map(({ file, task }) => [file, task]))
+  const planner = new Planner(list, situation, kindOf, openerOf)
   enterNamespace(planner, options.networkNamespace)
-  for (const { file, kind, task } of openers) planner.addFile(file, kind, task)
   const inherited = openers.filter(({ task }) => task === undefined).map(({ file }) => file)
+  for (const file of inherited) planner.nodeOf(file)
   const terminals = new Terminals(situation)
   new Family(planner, model.tasks, { keepPids: options.keepPids ?? true, inherited, terminals })
+  addLocks(planner)
+  // First the processes, as far as they need no file of their own: then no file has to wait for them.
+  planner.advance()
+  for (const { file } of openers) planner.nodeOf(file)
   if (!planner.run()) throw new RestoreError(planner.problems)
   addEnding(planner, options.commands ?? new Map<number, Command>())
   if (planner.problems.length > 0) throw new RestoreError(planner.problems)
@@ -94,6 +100,7 @@ function prepare(
     if (kind === undefined) problems.push(unknownKind(file))
     else problems.push(...(kind.check?.(file, situation) ?? []))
   }
+  problems.push(...checkLocks(situation))
   const openers = chooseOpeners(situation, kindOf, problems)
   if (problems.length > 0) throw new RestoreError(problems)
   return openers
