@@ -1,7 +1,8 @@
 import { deepStrictEqual } from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { isMainThread } from 'node:worker_threads'
 import { describe, expect, test } from 'vitest'
 import { RestoreError, type Problem } from '../src/index.ts'
 import {
@@ -22,6 +23,7 @@ import {
   PagemapEntrySchema,
   PagemapHeadSchema,
   payloadBytes,
+  payloadChunks,
   PipeDataEntrySchema,
   readImage,
   readImages,
@@ -155,7 +157,7 @@ describe.skipIf(imagesAbsent !== '')(`images of CRIU${imagesAbsent}`, () => {
         path: expect.stringContaining(inode.toString(16)) as string,
         length: entry.inqLen,
       })
-      expect(await payloadBytes(inq, entry.inqLen)).toEqual(inMemory.streams.get(inode)!.inq)
+      deepStrictEqual(await payloadBytes(inq, entry.inqLen), inMemory.streams.get(inode)!.inq)
     }
     const long = [...inFiles.streams.values()].find(({ inq }) => inq.length > 100_000)!
     await expect(payloadBytes(long.inq, 1000)).rejects.toMatchObject({
@@ -179,6 +181,26 @@ describe.skipIf(imagesAbsent !== '')(`images of CRIU${imagesAbsent}`, () => {
     const signal = AbortSignal.abort(new Error('enough'))
     await expect(readImages(imagesOf('null'), { signal })).rejects.toThrow('enough')
     await expect(readImage(join(imagesOf('null'), 'files.img'), { signal })).rejects.toThrow('enough')
+    const controller = new AbortController()
+    const reading = readImages(imagesOf('null10000'), { signal: controller.signal })
+    controller.abort(new Error('on the way'))
+    await expect(reading).rejects.toThrow('on the way')
+  })
+
+  test.runIf(isMainThread)('no descriptor is left, whatever comes of reading', async () => {
+    const open = (): number => readdirSync('/proc/self/fd').length
+    const before = open()
+    await readImages(imagesOf('mixed4'), { inline: 0 })
+    await refusal(imagesOf('bad/pipe-data-short'))
+    const controller = new AbortController()
+    const reading = readImages(imagesOf('null10000'), { signal: controller.signal })
+    controller.abort()
+    await expect(reading).rejects.toThrow()
+    for await (const record of imageRecords(join(imagesOf('scm'), 'sk-queues.img'), { inline: 0 })) {
+      for (const chunk of payloadChunks(record.payloads[0]!)) expect(chunk.length).toBe(1)
+      break
+    }
+    expect(open()).toBe(before)
   })
 })
 
@@ -347,6 +369,7 @@ describe('what is refused', () => {
   test('options that are not known, and messages that lack a field', async () => {
     expect(await refusal('/', { inlne: 3 } as ReadOptions)).toMatchObject([{ reason: 'bad-option' }])
     expect(await refusal('/', { inline: -1 })).toMatchObject([{ reason: 'bad-option' }])
+    expect(await refusal('/', { signal: 1 as never })).toMatchObject([{ reason: 'bad-option' }])
     expect(() => makeMessage(PipeDataEntrySchema, { pipeId: 1 })).toThrow('PipeDataEntry.bytes is missing')
     const message = makeMessage(PipeDataEntrySchema, { pipeId: 1, bytes: 0 })
     expect([has(message, 'size'), message.size, has(message, 'bytes')]).toEqual([false, 0, true])
@@ -377,5 +400,6 @@ test('a deleted file of 8 GiB is read without its content', async () => {
   for await (const { payloads } of imageRecords(join(folder, 'ghost-file-1.img'))) {
     expect(payloads).toEqual([{ path: join(folder, 'ghost-file-1.img'), offset: start, length: size }])
   }
-  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 21)
+  // Other threads have memory of their own in it.
+  if (isMainThread) expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 21)
 })
