@@ -74,7 +74,7 @@ function isTaken({ portid, protocol }: NetlinkSkEntry, situation: Situation): bo
 }
 
 function openNetlink(context: OpenContext, entry: NetlinkSkEntry): Slot {
-  const { ops, cloexec, once } = context
+  const { ops, cloexec } = context
   const { flags, protocol, portid, groups, state, dstPortid, dstGroup, opts } = entry
   const type = SOCK_RAW | (flags & O_NONBLOCK) | (cloexec ? O_CLOEXEC : 0)
   const slot = ops.open('socket', [AF_NETLINK, type, protocol])
