@@ -29,7 +29,7 @@ export type Value =
   | 'pair'
 
 export interface CallOptions {
-  /** This errno (positive) counts as success. */
+  /** This errno (positive), or any of them with ANY_ERROR, counts as success. */
   readonly tolerate?: number
   /** What the result, under the mask, has to be. */
   readonly expect?: number | bigint
