@@ -5,6 +5,7 @@ import { fifoKind } from './fifo.ts'
 import { memfdKind } from './memfd.ts'
 import { pipeKind } from './pipe.ts'
 import { regularKind } from './regular.ts'
+import { unixKind } from './unix/kind.ts'
 
 /** The kinds of files that this package restores. A list of your own may begin with them. */
 export const builtInKinds: readonly FileKind[] = [
@@ -14,4 +15,5 @@ export const builtInKinds: readonly FileKind[] = [
   memfdKind,
   eventfdKind,
   epollKind,
+  unixKind,
 ]

@@ -55,6 +55,7 @@ export function plan(images: ImageSet, options: PlanOptions = {}): Plan {
     images,
     model,
     path: map,
+    networkNamespace: options.networkNamespace,
     once: <T>(name: string, make: () => T) => {
       if (!made.has(name)) made.set(name, make())
       return made.get(name) as T
