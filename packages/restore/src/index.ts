@@ -1,1 +1,5 @@
 export { RestoreError, type Problem } from './errors.ts'
+export type { Argument, Op, Slot, TaskIndex, Undo } from './program/op.ts'
+export type { Program, ProgramTask } from './program/program.ts'
+export type { TaskProgress } from './run/progress.ts'
+export { run, type Held, type Run, type RunOptions } from './run/run.ts'

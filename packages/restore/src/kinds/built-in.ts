@@ -2,7 +2,10 @@ import type { FileKind } from './kind.ts'
 import { epollKind } from './epoll.ts'
 import { eventfdKind } from './eventfd.ts'
 import { fifoKind } from './fifo.ts'
+import { inetKind } from './inet/kind.ts'
 import { memfdKind } from './memfd.ts'
+import { netlinkKind } from './netlink.ts'
+import { packetKind } from './packet.ts'
 import { pipeKind } from './pipe.ts'
 import { regularKind } from './regular.ts'
 import { unixKind } from './unix/kind.ts'
@@ -16,4 +19,7 @@ export const builtInKinds: readonly FileKind[] = [
   eventfdKind,
   epollKind,
   unixKind,
+  inetKind,
+  packetKind,
+  netlinkKind,
 ]

@@ -6,6 +6,7 @@ import type { Slot } from '../program/op.ts'
 import { checkDeleted, deletedFiles } from './deleted-files.ts'
 import { AT_FDCWD, O_CLOEXEC, O_NOFOLLOW, O_PATH, onlyAtCreation } from './flags.ts'
 import type { Situation, StepContext } from './kind.ts'
+import { openTemporary, temporaryFileOf } from './temporary-file.ts'
 
 /** What the image says of a file with a name. */
 export const namedEntry = (file: File): RegFileEntry => file.entry.reg as RegFileEntry
@@ -20,6 +21,8 @@ export function openNamed(
   flags: number = namedEntry(file).flags,
 ): Slot | undefined {
   const { ops, need, path } = context
+  const temporary = temporaryFileOf(file, context)
+  if (temporary !== undefined) return openTemporary(context, file, temporary)
   const deleted = deletedFiles(context)
   const name = path(namedEntry(file).name)
   // Names are not what they were until all is open, where a deleted file needs one that somebody else has now.
@@ -30,6 +33,7 @@ export function openNamed(
 
 /** Whether the file is there, and as it was. */
 export function* checkNamed(file: File, situation: Situation): Iterable<Problem> {
+  if (temporaryFileOf(file, situation) !== undefined) return
   const deleted = deletedFiles(situation)
   if (deleted.has(file)) {
     yield* checkDeleted(file, situation)
@@ -37,7 +41,7 @@ export function* checkNamed(file: File, situation: Situation): Iterable<Problem>
   }
   const entry = namedEntry(file)
   const name = situation.path(entry.name)
-  const found = look(name, entry.flags)
+  const found = look(name, entry.flags, situation)
   const wrong = (reason: string, message: string): Problem => ({
     reason,
     message,
@@ -56,9 +60,12 @@ export function* checkNamed(file: File, situation: Situation): Iterable<Problem>
     )
 }
 
-function look(name: string, flags: number): Stats | undefined {
+/** Each name is looked at once. */
+function look(name: string, flags: number, { once }: Situation): Stats | undefined {
   const isLink = (flags & O_PATH) !== 0 && (flags & O_NOFOLLOW) !== 0
-  return (isLink ? lstatSync : statSync)(name, { throwIfNoEntry: false })
+  const seen = once(isLink ? 'links' : 'names', () => new Map<string, Stats | undefined>())
+  if (!seen.has(name)) seen.set(name, (isLink ? lstatSync : statSync)(name, { throwIfNoEntry: false }))
+  return seen.get(name)
 }
 
 /** Where a descriptor of a file is, for a problem. */

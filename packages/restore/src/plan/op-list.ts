@@ -98,9 +98,11 @@ export class OpList {
     return index
   }
 
-  #noteAdopted(op: OpDraft, index: number): void {
-    const count = Number(op.args[2]?.value ?? 0)
-    for (let place = 0; place < count; place++) this.#filledBy[(op.out ?? 0) + place] = index
+  #noteAdopted({ args }: OpDraft, index: number): void {
+    const [, , count, first] = args
+    for (let place = 0; place < Number(count?.value ?? 0); place++) {
+      this.#filledBy[Number(first?.value ?? 0) + place] = index
+    }
   }
 
   bytes(bytes: Uint8Array): number {
