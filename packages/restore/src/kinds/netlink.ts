@@ -46,7 +46,7 @@ function* checkNetlink(file: File, situation: Situation): Iterable<Problem> {
     image: 'files.img',
     file: file.id,
   })
-  yield* checkSocketOptions(opts, file.id)
+  yield* checkSocketOptions(opts, file.id, situation)
   if (dstGroup > GROUPS_OF_ADDRESS)
     yield complain(
       'bad-address',
@@ -74,7 +74,7 @@ function isTaken({ portid, protocol }: NetlinkSkEntry, situation: Situation): bo
 }
 
 function openNetlink(context: OpenContext, entry: NetlinkSkEntry): Slot {
-  const { ops, cloexec, once } = context
+  const { ops, cloexec } = context
   const { flags, protocol, portid, groups, state, dstPortid, dstGroup, opts } = entry
   const type = SOCK_RAW | (flags & O_NONBLOCK) | (cloexec ? O_CLOEXEC : 0)
   const slot = ops.open('socket', [AF_NETLINK, type, protocol])
@@ -89,7 +89,7 @@ function openNetlink(context: OpenContext, entry: NetlinkSkEntry): Slot {
     const address = addressOf(dstPortid, dstGroup === 0 ? 0 : 2 ** (dstGroup - 1))
     ops.call('connect', [{ slot }, { bytes: address }, address.length])
   }
-  restoreSocketOptions(ops, slot, opts, once('fresh buffers', freshBuffers))
+  restoreSocketOptions(ops, slot, opts, freshBuffers(context))
   return slot
 }
 

@@ -67,7 +67,7 @@ function* checkPacket(file: File, situation: Situation): Iterable<Problem> {
     image: 'files.img',
     file: file.id,
   })
-  yield* checkSocketOptions(opts, file.id)
+  yield* checkSocketOptions(opts, file.id, situation)
   if (![SOCK_DGRAM, SOCK_RAW, SOCK_PACKET].includes(type))
     yield complain(
       'unknown-socket',
@@ -93,7 +93,8 @@ function* checkPacket(file: File, situation: Situation): Iterable<Problem> {
     )
 }
 
-function openPacket({ ops, cloexec, once }: OpenContext, entry: PacketSockEntry): Slot {
+function openPacket(context: OpenContext, entry: PacketSockEntry): Slot {
+  const { ops, cloexec } = context
   const { type, protocol, flags, ifindex, opts } = entry
   const isOld = type === SOCK_PACKET
   // One that is bound to a device receives nothing of others before.
@@ -107,7 +108,7 @@ function openPacket({ ops, cloexec, once }: OpenContext, entry: PacketSockEntry)
   if (isOld) {
     if (ifindex !== 0) bindToName(ops, slot, ifindex)
   } else restorePacketOptions(ops, slot, entry)
-  restoreSocketOptions(ops, slot, opts, once('fresh buffers', freshBuffers))
+  restoreSocketOptions(ops, slot, opts, freshBuffers(context))
   return slot
 }
 

@@ -47,7 +47,7 @@ export function* checkInetSocket(file: File, situation: Situation): Iterable<Pro
   // Its addresses mean something only when they are some.
   if (wrong.length > 0) return
   yield* checkPrivilege(file, situation)
-  yield* checkSocketOptions(entry.opts, file.id)
+  yield* checkSocketOptions(entry.opts, file.id, situation)
   yield* checkPlace(file, situation)
   if (isConnection(entry) && !situation.images.inventory.tcpClose) yield* checkConnection(file, situation)
 }

@@ -104,12 +104,7 @@ function finish(context: OpenContext, slot: Slot, stream: TcpStream | undefined)
   if (!isTcp(entry) && (entry.dstPort !== 0 || !isAny(destinationOf(entry)))) connectDatagrams(context, slot)
   takeBack(context, slot)
   restoreIpOptions(ops, slot, entry)
-  restoreSocketOptions(
-    ops,
-    slot,
-    entry.opts,
-    isTcp(entry) ? undefined : context.once('fresh buffers', freshBuffers),
-  )
+  restoreSocketOptions(ops, slot, entry.opts, isTcp(entry) ? undefined : freshBuffers(context))
   if (isTcp(entry)) restoreTcpOptions(ops, slot, entry)
   shutDown(ops, slot, isConnection(entry) ? SHUTDOWN_BOTH : entry.shutdown)
 }

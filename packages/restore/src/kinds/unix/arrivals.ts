@@ -4,18 +4,19 @@ import { O_CLOEXEC } from '../flags.ts'
 import type { OpenContext, StepContext } from '../kind.ts'
 import { AHEAD, bound, closed, create, opened } from './listeners.ts'
 import { actorOf, connect, reachOf, unixNames, type Binding } from './names.ts'
-import { placeOf, type Arrival, type Rendezvous, type UnixSocket } from './socket.ts'
+import { describe, type Arrival, type Rendezvous } from './socket.ts'
 
 /** The step by which a connection has come in, after those before it. */
 export function arrived(context: StepContext, arrival: Arrival): PlanNode {
-  const { rendezvous, place, client, accepted } = arrival
+  const { rendezvous, place, client, maker } = arrival
   return context.shared(`connection ${place} of Unix listener ${rendezvous.index}`, () => {
     const binding = bindingOf(context, rendezvous)
     const { folder } = reachOf(binding)
-    const { task } = context.nodeOf((client ?? (accepted as UnixSocket)).file)
+    const { task } = context.nodeOf(maker.file)
     return {
       task: actorOf(task, folder),
-      label: `connection of ${placeOf(client ?? (accepted as UnixSocket))}`,
+      label: `connection of ${describe(maker)}`,
+      about: maker.file,
       run: (step) => {
         const { arrivals } = rendezvous
         const before = arrivals[place - 1]

@@ -19,6 +19,7 @@ import {
   SOCK_DGRAM,
   SOCK_SEQPACKET,
   SOCK_STREAM,
+  type Pair,
   type UnixSocket,
 } from './socket.ts'
 import { unixSockets } from './sockets.ts'
@@ -81,7 +82,7 @@ function* outsideFaults({ entry, address, file }: UnixSocket, names: Names): Ite
 }
 
 function* peerFaults(socket: UnixSocket): Iterable<Fault> {
-  const { entry, peer, origin } = socket
+  const { entry, peer } = socket
   if (entry.peer === 0) return
   if (peer === undefined) {
     yield [
@@ -96,9 +97,8 @@ function* peerFaults(socket: UnixSocket): Iterable<Fault> {
     const isFine = areMutual(socket, peer) || (peer.entry.state === LISTEN && entry.state === ESTABLISHED)
     if (!isFine) yield ['peer-mismatch', `it is connected to ${describe(peer)}, which is not connected to it`]
   } else {
-    const pair = origin.kind === 'pair' ? origin.pair : undefined
-    const isOwnPair = pair !== undefined && peer.origin.kind === 'pair' && pair === peer.origin.pair
-    if (isOwnPair) return
+    const pair = pairOf(socket)
+    if (pair !== undefined && pair === pairOf(peer)) return
     if (peer.address === undefined)
       yield ['peer-unnamed', `it is connected to ${describe(peer)}, which has no name to connect to`]
     else if (peer.origin.kind === 'pair')
@@ -109,12 +109,17 @@ function* peerFaults(socket: UnixSocket): Iterable<Fault> {
   }
 }
 
+function pairOf({ origin }: UnixSocket): Pair | undefined {
+  return origin.kind === 'pair' ? origin.pair : undefined
+}
+
 function* nameFaults(socket: UnixSocket, situation: Situation): Iterable<Fault> {
   const names = unixNames(situation)
   const binding = bindingOf(socket, names)
-  // Said once of each name.
-  if (binding === undefined || binding.place.bindings[0] !== binding) return
+  if (binding === undefined) return
   const { place, address } = binding
+  // Said once of each name.
+  if (place.bindings[0] !== binding) return
   const staying = place.bindings.filter(
     ({ isDeleted, socket: holder }) => !isDeleted && (place.path !== undefined || holder !== undefined),
   )

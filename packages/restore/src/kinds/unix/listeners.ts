@@ -5,7 +5,7 @@ import { O_CLOEXEC, O_NONBLOCK } from '../flags.ts'
 import type { StepContext } from '../kind.ts'
 import { setOption, SO_PASSCRED, SOL_SOCKET } from '../socket-options.ts'
 import { actorOf, bind, isFree, type Binding } from './names.ts'
-import { describe, placeOf, type Rendezvous, type UnixSocket } from './socket.ts'
+import { describe, type Rendezvous, type UnixSocket } from './socket.ts'
 import { unixSockets } from './sockets.ts'
 
 const AF_UNIX = 1
@@ -27,7 +27,8 @@ export function bound(context: StepContext, binding: Binding): PlanNode {
         const { task } = context.nodeOf(socket.file)
         return {
           task: actorOf(task, binding.address.folder),
-          label: `name of ${placeOf(socket)}`,
+          label: `name of ${describe(socket)}`,
+          about: socket.file,
           run: (step) => {
             const isThere = step.need(step.nodeOf(socket.file), 'open')
             if (!isFree(step, binding, predecessors(step, binding)) || !isThere) return { status: 1 }
@@ -51,6 +52,7 @@ export function opened(context: StepContext, rendezvous: Rendezvous, binding: Bi
     return {
       task: actorOf(task, binding.address.folder),
       label: `listener for ${describe(first)}`,
+      about: first.file,
       run: (step) => {
         if (!isFree(step, binding, predecessors(step, binding))) return { status: 1 }
         const newFd = create(step.ops, rendezvous.type, O_CLOEXEC | O_NONBLOCK)
@@ -69,6 +71,7 @@ export function closed(context: StepContext, rendezvous: Rendezvous, binding: Bi
   return context.shared(`end of Unix listener ${rendezvous.index}`, () => ({
     task: listener.task,
     label: `end of the listener for ${describe(last)}`,
+    about: last.file,
     run: ({ need, nodeOf, ops }) => {
       if (!need(nodeOf(last.file), 'open')) return { status: 1 }
       ops.drop(listener.slot as Slot)

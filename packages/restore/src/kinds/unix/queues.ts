@@ -10,7 +10,7 @@ import { O_CLOEXEC } from '../flags.ts'
 import { bound, create } from './listeners.ts'
 import { actorOf, connect, inFolder, reachOf, unixNames } from './names.ts'
 import { unixSenders, type QueuePart } from './senders.ts'
-import { describe, isStreamLike, placeOf, SOCK_DGRAM, type UnixSocket } from './socket.ts'
+import { describe, isStreamLike, SOCK_DGRAM, type UnixSocket } from './socket.ts'
 
 const AF_UNSPEC = 0
 const SOL_SOCKET = 1
@@ -41,7 +41,8 @@ function sent(context: StepContext, part: QueuePart): PlanNode {
     const actor = context.nodeOf((sender ?? receiver).file).task
     return {
       task: actorOf(actor, addressee(context, part)?.folder),
-      label: `queue of ${placeOf(receiver)}`,
+      label: `queue of ${describe(receiver)}`,
+      about: receiver.file,
       run: (step) => {
         const waits = preconditions(step, part).map((node) => step.need(node, 'restored'))
         const files = [receiver, ...(sender === undefined ? [] : [sender])].map(({ file }) => file)
@@ -138,7 +139,8 @@ export function connected(context: StepContext, socket: UnixSocket): PlanNode {
     const { task } = context.nodeOf(socket.file)
     return {
       task: actorOf(task, binding === undefined ? undefined : reachOf(binding).folder),
-      label: `${placeOf(socket)} as a client of ${describe(peer)}`,
+      label: `${describe(socket)} as a client of ${describe(peer)}`,
+      about: socket.file,
       run: (step) => {
         const waits = beforePeer(step, socket).map((node) => step.need(node, 'restored'))
         waits.push(step.need(step.nodeOf(socket.file), 'open'))
@@ -190,7 +192,8 @@ export function left(context: StepContext, leaver: UnixSocket): PlanNode {
     const stayer = leaver.clients[0] as UnixSocket
     return {
       task: context.nodeOf(leaver.file).task,
-      label: `end of the pair of ${placeOf(leaver)}`,
+      label: `end of the pair of ${describe(leaver)}`,
+      about: leaver.file,
       run: (step) => {
         const { ops, need, nodeOf, slotOf } = step
         const queue = queued(step, stayer)

@@ -85,6 +85,8 @@ export interface Arrival {
   readonly client: UnixSocket | undefined
   /** Undefined when nobody has accepted it yet. */
   readonly accepted: UnixSocket | undefined
+  /** In whose process it is made: the client, or the one that accepts it. */
+  readonly maker: UnixSocket
 }
 
 export function isStreamLike({ entry: { type } }: UnixSocket): boolean {
@@ -107,11 +109,4 @@ export function describe({ entry: { ino, type, state }, address }: UnixSocket): 
   const what = state === LISTEN ? 'listener' : 'socket'
   const at = address === undefined ? '' : ` at ${address.text}`
   return `Unix ${typeNames.get(type) ?? String(type)} ${what} ${ino}${at}`
-}
-
-/** The same, with who has it. */
-export function placeOf(socket: UnixSocket): string {
-  const [fle] = socket.file.fles
-  const place = fle === undefined ? '' : `process ${fle.table.owner.pid}, descriptor ${fle.fd}: `
-  return place + describe(socket)
 }

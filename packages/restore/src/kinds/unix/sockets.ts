@@ -64,7 +64,7 @@ export class UnixSockets {
       const { peer, entry, origin } = socket
       if (entry.state !== ESTABLISHED || origin.kind !== 'alone') continue
       const rendezvous = peer === undefined ? undefined : this.#byListener.get(peer)
-      if (rendezvous !== undefined) waiting.push(arrivalOf(rendezvous, socket, undefined))
+      if (rendezvous !== undefined) waiting.push(arrivalOf(rendezvous, socket))
       else if (entry.peer === 0) this.#meetNobody(socket)
       else if (peer !== undefined && areMutual(socket, peer)) this.#meetPeer(socket, peer, users)
     }
@@ -177,12 +177,10 @@ function acceptedOf(one: UnixSocket, other: UnixSocket, users: (socket: UnixSock
   return one.entry.ino > other.entry.ino ? one : other
 }
 
-function arrivalOf(
-  rendezvous: Rendezvous,
-  client: UnixSocket | undefined,
-  accepted: UnixSocket | undefined,
-): Arrival {
-  return { rendezvous, client, accepted, place: 0 }
+function arrivalOf(rendezvous: Rendezvous, client: UnixSocket | undefined, accepted?: UnixSocket): Arrival {
+  const maker = client ?? accepted
+  if (maker === undefined) throw new Error('a connection needs one of its ends')
+  return { rendezvous, client, accepted, maker, place: 0 }
 }
 
 function join(arrival: Arrival): void {
