@@ -58,8 +58,15 @@ export interface StepContext extends Situation {
   readonly afterOpens: (task: Task | undefined, add: (ops: TaskOps) => void) => void
   /** Runs when the tables are as they will be, before the commit: for what a close in the same process would undo. */
   readonly afterTables: (task: Task, add: (ops: TaskOps) => void) => void
+  /**
+   * Runs when all tables are as they will be, in every process, before the commit: for what would see that they were
+   * made, as a watch, or would be told of it, as an owner. Processes are in their root folders by then.
+   */
+  readonly beforeCommit: (task: Task | undefined, add: (ops: TaskOps) => void) => void
   /** Runs when nothing can fail any more but what is added here: for what cannot be taken back. */
   readonly afterCommit: (task: Task | undefined, add: (ops: TaskOps) => void) => void
+  /** Runs when every process has done what comes after the commit. */
+  readonly atLast: (task: Task | undefined, add: (ops: TaskOps) => void) => void
 }
 
 export interface OpenContext extends StepContext {

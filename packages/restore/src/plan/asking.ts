@@ -22,7 +22,9 @@ export class Asking implements OpenContext {
   readonly slotOf: Face['slotOf']
   readonly afterOpens: Face['afterOpens']
   readonly afterTables: Face['afterTables']
+  readonly beforeCommit: Face['beforeCommit']
   readonly afterCommit: Face['afterCommit']
+  readonly atLast: Face['atLast']
   readonly file: Own['file']
   readonly task: Own['task']
   readonly slot: Own['slot']
@@ -44,7 +46,9 @@ export class Asking implements OpenContext {
     this.slotOf = face.slotOf
     this.afterOpens = face.afterOpens
     this.afterTables = face.afterTables
+    this.beforeCommit = face.beforeCommit
     this.afterCommit = face.afterCommit
+    this.atLast = face.atLast
     this.file = own.file
     this.task = own.task
     this.slot = own.slot

@@ -10,6 +10,7 @@ import { checkNamespace, enterNamespace } from './network-namespace.ts'
 import { Terminals } from './controlling-terminal.ts'
 import { addEnding, type Command } from './ending.ts'
 import { Family } from './family.ts'
+import { addLocks, checkLocks } from './locks.ts'
 import { FdType } from '../images/index.ts'
 import { OpList } from './op-list.ts'
 import { chooseOpeners, type Opener } from './openers.ts'
@@ -75,6 +76,7 @@ export function plan(images: ImageSet, options: PlanOptions = {}): Plan {
   for (const file of inherited) planner.nodeOf(file)
   const terminals = new Terminals(situation)
   new Family(planner, model.tasks, { keepPids: options.keepPids ?? true, inherited, terminals })
+  addLocks(planner)
   // First the processes, as far as they need no file of their own: then no file has to wait for them.
   planner.advance()
   for (const { file } of openers) planner.nodeOf(file)
@@ -98,6 +100,7 @@ function prepare(
     if (kind === undefined) problems.push(unknownKind(file))
     else problems.push(...(kind.check?.(file, situation) ?? []))
   }
+  problems.push(...checkLocks(situation))
   const openers = chooseOpeners(situation, kindOf, problems)
   if (problems.length > 0) throw new RestoreError(problems)
   return openers

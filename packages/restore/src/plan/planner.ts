@@ -45,10 +45,12 @@ interface Late {
 export class Planner {
   readonly nodes: Entry[] = []
   readonly problems: Problem[] = []
-  readonly late: Record<'afterOpens' | 'afterTables' | 'afterCommit', Late[]> = {
+  readonly late: Record<'afterOpens' | 'afterTables' | 'beforeCommit' | 'afterCommit' | 'atLast', Late[]> = {
     afterOpens: [],
     afterTables: [],
+    beforeCommit: [],
     afterCommit: [],
+    atLast: [],
   }
   readonly situation: Situation
   readonly #list: OpList
@@ -380,7 +382,9 @@ export class Planner {
       slotOf: (file, ops) => this.#slotOf(file, ops),
       afterOpens: late('afterOpens'),
       afterTables: late('afterTables'),
+      beforeCommit: late('beforeCommit'),
       afterCommit: late('afterCommit'),
+      atLast: late('atLast'),
     }
   }
 
