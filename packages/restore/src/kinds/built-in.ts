@@ -12,6 +12,7 @@ import { pipeKind } from './pipe.ts'
 import { regularKind } from './regular.ts'
 import { signalfdKind } from './signalfd.ts'
 import { timerfdKind } from './timerfd.ts'
+import { unixKind } from './unix/kind.ts'
 
 /** The kinds of files that this package restores. A list of your own may begin with them. */
 export const builtInKinds: readonly FileKind[] = [
@@ -21,6 +22,7 @@ export const builtInKinds: readonly FileKind[] = [
   memfdKind,
   eventfdKind,
   epollKind,
+  unixKind,
   inetKind,
   packetKind,
   netlinkKind,

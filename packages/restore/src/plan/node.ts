@@ -18,6 +18,8 @@ export interface PlanNode {
   /** The task that runs it first; undefined for the helper. */
   readonly task: Task | undefined
   readonly file: File | undefined
+  /** The file that it is, or is done for. */
+  readonly about: File | undefined
   readonly label: string
   reached: 'none' | Stage
   slot: Slot | undefined

@@ -14,6 +14,7 @@ const FD_CLOEXEC = 1
 
 /** A node with what runs it. */
 interface Entry extends PlanNode {
+  about: File | undefined
   reached: PlanNode['reached']
   slot: Slot | undefined
   readonly step: (context: OpenContext) => OpenResult
@@ -293,8 +294,10 @@ export class Planner {
   }
 
   #addStep(definition: StepDefinition): Entry {
-    const { task, label } = definition
-    return this.#add(task, label, undefined, (context) => definition.run(context))
+    const { task, label, about } = definition
+    const entry = this.#add(task, label, undefined, (context) => definition.run(context))
+    entry.about = about
+    return entry
   }
 
   #add(task: Task | undefined, label: string, file: File | undefined, step: Entry['step']): Entry {
@@ -302,6 +305,7 @@ export class Planner {
       index: this.nodes.length,
       task,
       file,
+      about: file,
       label,
       reached: 'none',
       slot: undefined,
