@@ -59,7 +59,7 @@ test('every index is checked', () => {
   const op = { code: CODE.syscall, task: 0, unit: 0, args: [] }
   const refused = [
     { ...program, tasks: [] },
-    { ...program, slots: 1 },
+    { ...program, slots: 99 },
     { ...program, ops: [{ ...op, task: 1 }] },
     { ...program, ops: [{ ...op, task: -1 }] },
     { ...program, ops: [{ ...op, code: 99 }] },
