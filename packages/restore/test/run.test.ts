@@ -388,8 +388,7 @@ test('a task executes a program, which has exactly its descriptors', async () =>
   builder.sweep(task)
   builder.barrier(0)
   builder.barrier(task)
-  exec(
-    builder,
+  builder.exec(
     task,
     ['/bin/sh', '-c', 'echo "$GREETING" "$@"; exec sleep 1000', 'sh', 'an argument'],
     ['GREETING=hello'],
@@ -406,23 +405,12 @@ test('a program that cannot be executed is the end of all', async () => {
   builder.fork(0)
   builder.barrier(0)
   builder.barrier(task)
-  exec(builder, task, ['/nowhere'], [])
+  builder.exec(task, ['/nowhere'], [])
   const error: unknown = await start(builder.program)
     .commit()
     .catch((error: unknown) => error)
   expect(error).toMatchObject({ code: 'ENOENT', syscall: 'execve' })
 })
-
-/** The last operation of a task. */
-const exec = (builder: Builder, task: number, command: string[], environment: string[]): void => {
-  const list = (strings: string[]): number =>
-    builder.bytes(Buffer.from([...strings, ''].map((one) => `${one}\0`).join('')))
-  builder.op(task, CODE.exec, [
-    blob(builder.text(command[0] ?? '')),
-    blob(list(command)),
-    blob(list(environment)),
-  ])
-}
 
 test('a hundred tasks have a hundred descriptors each', async () => {
   const builder = new Builder()

@@ -92,7 +92,8 @@ void TestRandomDamage() {
   ProgramBuilder builder;
   Fill(builder);
   const auto* bytes = static_cast<const char*>(builder.Bytes());
-  std::mt19937 random(20061127);  // the same programs every time
+  const uint32_t seed = 20061127;  // the same programs every time
+  std::mt19937 random(seed);
   const uint8_t special[] = {0, 1, 0x7f, 0x80, 0xfe, 0xff};
   for (int round = 0; round < 200'000; round++) {
     static std::vector<char> copy;
