@@ -9,6 +9,7 @@ import { pipeKind } from './pipe.ts'
 import { regularKind } from './regular.ts'
 import { signalfdKind } from './signalfd.ts'
 import { timerfdKind } from './timerfd.ts'
+import { ttyKind } from './tty/tty.ts'
 
 /** The kinds of files that this package restores. A list of your own may begin with them. */
 export const builtInKinds: readonly FileKind[] = [
@@ -22,4 +23,5 @@ export const builtInKinds: readonly FileKind[] = [
   timerfdKind,
   inotifyKind,
   fanotifyKind,
+  ttyKind,
 ]

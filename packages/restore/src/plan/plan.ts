@@ -6,9 +6,10 @@ import { buildModel, type Model } from '../model/model.ts'
 import type { File } from '../model/file.ts'
 import type { Program } from '../program/program.ts'
 import { checkMachine } from './machine.ts'
-import { Terminals } from './controlling-terminal.ts'
+import { controllingTerminals } from './controlling-terminal.ts'
 import { addEnding, type Command } from './ending.ts'
 import { Family } from './family.ts'
+import { Forkers } from './forkers.ts'
 import { addLocks, checkLocks } from './locks.ts'
 import { FdType } from '../images/index.ts'
 import { OpList } from './op-list.ts'
@@ -72,8 +73,10 @@ export function plan(images: ImageSet, options: PlanOptions = {}): Plan {
   addLocks(planner)
   for (const { file, kind, task } of openers) planner.addFile(file, kind, task)
   const inherited = openers.filter(({ task }) => task === undefined).map(({ file }) => file)
-  const terminals = new Terminals(situation)
-  new Family(planner, model.tasks, { keepPids: options.keepPids ?? true, inherited, terminals })
+  const terminals = controllingTerminals(situation)
+  const forkers = forkersOf(situation)
+  warnings.push(...forkers.warnings)
+  new Family(planner, model.tasks, { keepPids: options.keepPids ?? true, inherited, terminals, forkers })
   if (!planner.run()) throw new RestoreError(planner.problems)
   addEnding(planner, options.commands ?? new Map<number, Command>())
   if (planner.problems.length > 0) throw new RestoreError(planner.problems)
@@ -91,7 +94,7 @@ function prepare(
     if (kind === undefined) problems.push(unknownKind(file))
     else problems.push(...(kind.check?.(file, situation) ?? []))
   }
-  problems.push(...checkLocks(situation))
+  problems.push(...checkLocks(situation), ...forkersOf(situation).problems)
   const openers = chooseOpeners(situation, kindOf, problems)
   if (problems.length > 0) throw new RestoreError(problems)
   return openers
@@ -112,6 +115,10 @@ function kindFinder(kinds: readonly FileKind[]): (file: File) => FileKind | unde
     for (const type of kind.types) byType.set(type, [kind, ...(byType.get(type) ?? [])])
   }
   return (file) => byType.get(file.type)?.find((kind) => kind.matches?.(file) ?? true)
+}
+
+function forkersOf({ once, model }: Situation): Forkers {
+  return once('forkers', () => new Forkers(model))
 }
 
 function unknownKind(file: File): Problem {
