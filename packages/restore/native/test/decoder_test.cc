@@ -20,8 +20,7 @@ namespace {
 
 Damage Decode(ProgramBuilder& builder) {
   Program decoded;
-  const void* bytes = builder.Bytes();
-  return decoded.Decode(bytes, builder.size());
+  return builder.Decode(decoded);
 }
 
 Op& AddOut(ProgramBuilder& builder, Code code, uint32_t task, std::initializer_list<int64_t> args = {}) {
@@ -67,8 +66,7 @@ void TestWhole() {
   ProgramBuilder builder;
   Fill(builder);
   Program decoded;
-  const void* bytes = builder.Bytes();
-  CHECK(decoded.Decode(bytes, builder.size()) == Damage::kNone);
+  CHECK(builder.Decode(decoded) == Damage::kNone);
   CHECK(decoded.facts(1).executes && decoded.facts(1).fetched_from && decoded.facts(2).table == 1);
 }
 

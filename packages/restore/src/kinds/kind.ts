@@ -25,6 +25,8 @@ export interface Situation {
   readonly model: Model
   /** Where a path of the image is now. */
   readonly path: (name: string) => string
+  /** Path of the network namespace that everything is made in; undefined for that of this process. */
+  readonly networkNamespace: string | undefined
   /** What is made once for a plan, by this name: an index of its files, say. */
   readonly once: <T>(name: string, make: () => T) => T
   /** What the plan can go on without, for people. */

@@ -11,6 +11,7 @@ export class Asking implements OpenContext {
   readonly images: Face['images']
   readonly model: Face['model']
   readonly path: Face['path']
+  readonly networkNamespace: Face['networkNamespace']
   readonly once: Face['once']
   readonly warn: Face['warn']
   readonly opsOf: Face['opsOf']
@@ -34,6 +35,7 @@ export class Asking implements OpenContext {
     this.images = face.images
     this.model = face.model
     this.path = face.path
+    this.networkNamespace = face.networkNamespace
     this.once = face.once
     this.warn = face.warn
     this.opsOf = face.opsOf

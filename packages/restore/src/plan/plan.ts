@@ -6,6 +6,7 @@ import { buildModel, type Model } from '../model/model.ts'
 import type { File } from '../model/file.ts'
 import type { Program } from '../program/program.ts'
 import { checkMachine } from './machine.ts'
+import { checkNamespace, enterNamespace } from './network-namespace.ts'
 import { controllingTerminals } from './controlling-terminal.ts'
 import { addEnding, type Command } from './ending.ts'
 import { Family } from './family.ts'
@@ -57,6 +58,7 @@ export function plan(images: ImageSet, options: PlanOptions = {}): Plan {
     images,
     model,
     path: map,
+    networkNamespace: options.networkNamespace,
     once: <T>(name: string, make: () => T) => {
       if (!made.has(name)) made.set(name, make())
       return made.get(name) as T
@@ -68,15 +70,19 @@ export function plan(images: ImageSet, options: PlanOptions = {}): Plan {
   const kindOf = kindFinder(options.kinds ?? builtInKinds)
   const openers = prepare(situation, kindOf, options)
   const list = new OpList()
-  const planner = new Planner(list, situation, kindOf)
+  const openerOf = new Map(openers.map(({ file, task }) => [file, task]))
+  const planner = new Planner(list, situation, kindOf, openerOf)
   enterNamespace(planner, options.networkNamespace)
-  addLocks(planner)
-  for (const { file, kind, task } of openers) planner.addFile(file, kind, task)
   const inherited = openers.filter(({ task }) => task === undefined).map(({ file }) => file)
+  addLocks(planner)
+  for (const file of inherited) planner.nodeOf(file)
   const terminals = controllingTerminals(situation)
   const forkers = forkersOf(situation)
   warnings.push(...forkers.warnings)
   new Family(planner, model.tasks, { keepPids: options.keepPids ?? true, inherited, terminals, forkers })
+  // First the processes, as far as they need no file of their own: then no file has to wait for them.
+  planner.advance()
+  for (const { file } of openers) planner.nodeOf(file)
   if (!planner.run()) throw new RestoreError(planner.problems)
   addEnding(planner, options.commands ?? new Map<number, Command>())
   if (planner.problems.length > 0) throw new RestoreError(planner.problems)
@@ -88,7 +94,10 @@ function prepare(
   kindOf: (file: File) => FileKind | undefined,
   options: PlanOptions,
 ): readonly Opener[] {
-  const problems = checkMachine(situation.model, options.keepPids ?? true)
+  const problems = [
+    ...checkNamespace(options.networkNamespace),
+    ...checkMachine(situation.model, options.keepPids ?? true),
+  ]
   for (const file of filesInUse(situation)) {
     const kind = kindOf(file)
     if (kind === undefined) problems.push(unknownKind(file))
@@ -133,24 +142,6 @@ function unknownKind(file: File): Problem {
 
 function typeName(type: number): string {
   return Object.entries(FdType).find(([, number]) => number === type)?.[0] ?? String(type)
-}
-
-const CLONE_NEWNET = 0x40000000
-const AT_FDCWD = -100
-const O_CLOEXEC = 0o2000000
-
-function enterNamespace(planner: Planner, path: string | undefined): void {
-  if (path === undefined) return
-  planner.addStep({
-    task: undefined,
-    label: `network namespace ${path}`,
-    run: ({ ops }) => {
-      const namespace = ops.open('openat', [AT_FDCWD, { text: path }, O_CLOEXEC, 0])
-      ops.call('setns', [{ slot: namespace }, CLONE_NEWNET])
-      ops.drop(namespace)
-      return { status: 0 }
-    },
-  })
 }
 
 function programOf(model: Model, list: OpList, planner: Planner): Program {

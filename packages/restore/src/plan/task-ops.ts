@@ -192,12 +192,22 @@ export class TaskOps {
     return out
   }
 
-  /** Puts numbers, ids of processes, or numbers of descriptors, side by side into the memory of the task as ints, for a call that takes their address. */
-  store(...values: readonly (number | { readonly pid: Task } | { readonly slot: Slot })[]): Value {
-    for (const [place, given] of values.entries()) {
-      this.#add(CODE.store, [value(STORE_PLACE + 4 * place), this.#argument(given), value(4)])
-    }
+  /** Puts numbers, or ids of processes, side by side into the memory of the task as ints, for a call that takes their address. */
+  store(...values: readonly (number | { readonly pid: Task } | { readonly slot: Slot })[]): {
+    readonly scratch: number
+  } {
+    for (const [place, given] of values.entries()) this.#store(given, STORE_PLACE + 4 * place, 4)
     return { scratch: STORE_PLACE }
+  }
+
+  /** The same with eight bytes for each, for a structure in which an address is: that of the bytes. */
+  storeLong(...values: readonly (number | { readonly bytes: Uint8Array })[]): Value {
+    for (const [place, given] of values.entries()) this.#store(given, STORE_PLACE + 8 * place, 8)
+    return { scratch: STORE_PLACE }
+  }
+
+  #store(given: Value, place: number, size: 4 | 8): void {
+    this.#add(CODE.store, [value(place), this.#argument(given), value(size)])
   }
 
   /** A struct itimerspec whose value, a time that is left, is made a time of a clock. */
