@@ -7,9 +7,10 @@ import type { File } from '../model/file.ts'
 import type { Program } from '../program/program.ts'
 import { checkMachine } from './machine.ts'
 import { checkNamespace, enterNamespace } from './network-namespace.ts'
-import { Terminals } from './controlling-terminal.ts'
+import { controllingTerminals } from './controlling-terminal.ts'
 import { addEnding, type Command } from './ending.ts'
 import { Family } from './family.ts'
+import { Forkers } from './forkers.ts'
 import { addLocks, checkLocks } from './locks.ts'
 import { FdType } from '../images/index.ts'
 import { OpList } from './op-list.ts'
@@ -73,10 +74,12 @@ export function plan(images: ImageSet, options: PlanOptions = {}): Plan {
   const planner = new Planner(list, situation, kindOf, openerOf)
   enterNamespace(planner, options.networkNamespace)
   const inherited = openers.filter(({ task }) => task === undefined).map(({ file }) => file)
-  for (const file of inherited) planner.nodeOf(file)
-  const terminals = new Terminals(situation)
-  new Family(planner, model.tasks, { keepPids: options.keepPids ?? true, inherited, terminals })
   addLocks(planner)
+  for (const file of inherited) planner.nodeOf(file)
+  const terminals = controllingTerminals(situation)
+  const forkers = forkersOf(situation)
+  warnings.push(...forkers.warnings)
+  new Family(planner, model.tasks, { keepPids: options.keepPids ?? true, inherited, terminals, forkers })
   // First the processes, as far as they need no file of their own: then no file has to wait for them.
   planner.advance()
   for (const { file } of openers) planner.nodeOf(file)
@@ -100,7 +103,7 @@ function prepare(
     if (kind === undefined) problems.push(unknownKind(file))
     else problems.push(...(kind.check?.(file, situation) ?? []))
   }
-  problems.push(...checkLocks(situation))
+  problems.push(...checkLocks(situation), ...forkersOf(situation).problems)
   const openers = chooseOpeners(situation, kindOf, problems)
   if (problems.length > 0) throw new RestoreError(problems)
   return openers
@@ -121,6 +124,10 @@ function kindFinder(kinds: readonly FileKind[]): (file: File) => FileKind | unde
     for (const type of kind.types) byType.set(type, [kind, ...(byType.get(type) ?? [])])
   }
   return (file) => byType.get(file.type)?.find((kind) => kind.matches?.(file) ?? true)
+}
+
+function forkersOf({ once, model }: Situation): Forkers {
+  return once('forkers', () => new Forkers(model))
 }
 
 function unknownKind(file: File): Problem {
