@@ -1,5 +1,5 @@
 import { FdType } from '../images/index.ts'
-import type { StepContext, Situation } from '../kinds/kind.ts'
+import type { Situation, StepContext, StepDefinition } from '../kinds/kind.ts'
 import type { File } from '../model/file.ts'
 import type { Task } from '../model/task.ts'
 import type { PlanNode } from './node.ts'
@@ -44,7 +44,7 @@ export class Terminals {
     for (const terminal of this.#bySession.values()) {
       const group = planner.situation.model.taskOf(terminal.pgrp)
       if (group === undefined) continue
-      planner.addStep({
+      const definition: StepDefinition = {
         task: terminal.leader,
         label: `foreground of session ${terminal.leader.pid}`,
         run: (context) => {
@@ -53,7 +53,8 @@ export class Terminals {
           setForeground(context, terminal, group)
           return { status: 0 }
         },
-      })
+      }
+      planner.addStep(definition, 'process')
     }
   }
 

@@ -33,14 +33,15 @@ export class Family {
   constructor(planner: Planner, tasks: readonly Task[], options: FamilyOptions) {
     this.#planner = planner
     this.#options = options
-    this.#helper = planner.addStep({
+    const definition: StepDefinition = {
       task: undefined,
       label: 'what several processes share',
       run: (context) => waitFor(options.inherited, (file) => context.need(context.nodeOf(file), 'open')),
-    })
+    }
+    this.#helper = planner.addStep(definition, 'process')
     for (const task of tasks) this.#addFork(task)
     for (const task of tasks) this.#addSession(task)
-    for (const task of tasks) planner.setReady(task, planner.addStep(this.#inheritance(task)))
+    for (const task of tasks) planner.setReady(task, planner.addStep(this.#inheritance(task), 'process'))
     for (const task of tasks) this.#addGroup(task)
     options.terminals.addForegrounds(
       planner,
@@ -73,7 +74,7 @@ export class Family {
         return { status: 0 }
       },
     }
-    this.#forked.set(task, this.#planner.addEarlyStep(definition))
+    this.#forked.set(task, this.#planner.addEarlyStep(definition, task))
   }
 
   /** What gives the session of the process its terminal, unless it is the one that has to get it. */
@@ -138,7 +139,7 @@ export class Family {
       this.#planner.situation.warn(groupIsOutside(task))
       return
     }
-    const node = this.#planner.addStep({
+    const definition: StepDefinition = {
       task,
       label: `process ${pid} in group ${pgid}`,
       run: (context) => {
@@ -146,7 +147,8 @@ export class Family {
         context.ops.call('setpgid', [0, leader === task ? 0 : { pid: leader }])
         return { status: 0 }
       },
-    })
+    }
+    const node = this.#planner.addStep(definition, 'process')
     if (leader === task) this.#groups.set(task, node)
   }
 
