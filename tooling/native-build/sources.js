@@ -5,5 +5,8 @@ import { join } from 'node:path'
 export const list = (folder, pattern) =>
   existsSync(folder) ? readdirSync(folder).filter((name) => pattern.test(name)) : []
 
-/** The core of a package: all of its native code that has no header of Node's. @param {string} native */
-export const coreOf = (native) => list(native, /^(?!addon).*\.cc$/).map((name) => join(native, name))
+/**
+ * The core of a package: all of its native code that has no header of Node's, and no main function.
+ * @param {string} native
+ */
+export const coreOf = (native) => list(native, /^(?!addon|helper\.).*\.cc$/).map((name) => join(native, name))

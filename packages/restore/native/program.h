@@ -3,13 +3,17 @@
 #include <cstddef>
 #include <cstdint>
 
-// The program that the helper runs, as src/program/encode.ts writes it; src/program/op.ts says what each number
-// means. Little endian, as all that this runs on. All parts start at multiples of 8.
+// The program that the helper runs, as src/program/encode.ts writes it; src/program/op.ts says what each
+// number means. Little endian, as all that this runs on. All parts start at multiples of 8.
 namespace restore::program {
 
 inline constexpr uint32_t kMagic = 0x70723178;  // "x1rp"
 inline constexpr uint32_t kVersion = 1;
 inline constexpr size_t kScratchSize = size_t{64} * 1024;
+
+enum class FaultVictim : uint16_t { kNobody, kTask, kHelper, kCaller };
+// Before the operation, or between its system call and what the helper does with the result.
+enum class FaultMoment : uint16_t { kBefore, kWithin };
 
 struct Header {
   uint32_t magic;
@@ -26,18 +30,24 @@ struct Header {
   uint64_t reserved_at;
   uint64_t blobs_at;
   uint64_t blobs_size;
-  // For tests: the process that is about to run operation fault_op kills itself (1), the helper (2) or the
-  // caller (3). 0: nothing.
+  // For tests: the task that runs operation fault_op kills somebody, and goes no further.
   uint32_t fault_op;
-  uint32_t fault_who;
+  FaultVictim fault_victim;
+  FaultMoment fault_moment;
 };
+static_assert(sizeof(Header) == 88);
+
+inline constexpr uint32_t kNoTargets = 0xffffffff;
 
 struct Task {
   uint32_t targets_at;     // in the blobs: the numbers that sweep leaves open, u32, ascending
-  uint32_t targets_count;  // a task that shares its table with an earlier one has none, and does not sweep
+  uint32_t targets_count;  // kNoTargets for a task that shares the table of an earlier one: it does not sweep
+  uint32_t ops_first;      // the operations of a task stand together, and in the order of the list
+  uint32_t ops_count;
 };
+static_assert(sizeof(Task) == 16);
 
-enum class ArgumentKind : uint8_t { kValue, kSlot, kBlob, kPid, kScratch, kPair };
+enum class ArgumentKind : uint8_t { kValue, kSlot, kBlob, kPid, kScratch, kPair, kPath };
 
 enum class Code : uint16_t {
   kSyscall,
@@ -56,6 +66,7 @@ enum class Code : uint16_t {
   kBarrier,
   kSweep,
   kExec,
+  kStore,
 };
 
 enum Flag : uint16_t {
@@ -70,23 +81,25 @@ enum Flag : uint16_t {
 enum ForkFlag : uint32_t { kForkFiles = 1, kForkFs = 2, kForkSibling = 4 };
 
 inline constexpr uint32_t kNoSlot = 0xffffffff;
+inline constexpr uint32_t kNoUndo = 0xffffffff;
+inline constexpr uint32_t kNever = 0xffffffff;
 inline constexpr int32_t kNoNumber = -1;
 
 struct Op {
   Code code;
   uint16_t flags;
   uint32_t task;
-  uint32_t unit;
+  uint32_t index;  // in the list
   uint32_t call;
   uint32_t out;
   uint32_t out2;
   int32_t number;
   int32_t number2;
   uint32_t tolerate;
-  uint32_t unused;
+  uint32_t undo;  // index of how it is undone
   int64_t expect;
   uint64_t mask;
-  ArgumentKind kinds[8];
+  ArgumentKind kinds[8];  // two are padding
   int64_t args[6];
 };
 static_assert(sizeof(Op) == 112);
@@ -98,7 +111,9 @@ struct Undo {
   UndoKind kind;
   uint64_t a;  // blobs
   uint64_t b;
+  uint32_t until;  // index of the operation that takes it back itself, or kNever
+  uint32_t unused;
 };
-static_assert(sizeof(Undo) == 24);
+static_assert(sizeof(Undo) == 32);
 
 }  // namespace restore::program

@@ -8,6 +8,7 @@ import type { TaskOps } from '../plan/task-ops.ts'
 import { AT_FDCWD } from './flags.ts'
 import { isFolderGhost, makeGhost } from './ghost.ts'
 import type { Situation, StepContext } from './kind.ts'
+import { temporaryFileOf } from './temporary-file.ts'
 
 /** A name that a deleted file had, and what is called so now. */
 interface Name {
@@ -47,7 +48,8 @@ export class DeletedFiles {
     for (const remap of images.remaps) {
       const file = model.files.get(remap.origId)
       const entry = file?.entry.reg
-      if (entry === undefined) continue
+      if (file === undefined || entry === undefined || temporaryFileOf(file, situation) !== undefined)
+        continue
       const name = nameOf(names, path(entry.name))
       const inode = `${remap.remapType} ${remap.remapId}`
       const known = name.layers.find((layer) => layer.inode === inode)

@@ -150,11 +150,11 @@ function underStaleNumber(
   const { ops, slotOf } = context
   const occupant = task.table.fles.find(({ fd }) => fd === entry.tfd)
   const saved = occupant === undefined ? undefined : ops.open('fcntl', [entry.tfd, F_DUPFD_CLOEXEC, 0])
-  ops.copy(slotOf(target, ops), entry.tfd, true)
+  ops.call('dup3', [{ slot: slotOf(target, ops) }, entry.tfd, O_CLOEXEC])
   call()
   if (saved === undefined) ops.call('close', [entry.tfd])
   else {
-    ops.copy(saved, entry.tfd, occupant?.cloexec ?? false)
+    ops.call('dup3', [{ slot: saved }, entry.tfd, (occupant?.cloexec ?? false) ? O_CLOEXEC : 0])
     ops.drop(saved)
   }
 }

@@ -1,5 +1,6 @@
 import { has, type Ghost, type GhostFileEntry } from '../images/index.ts'
 import type { TaskOps } from '../plan/task-ops.ts'
+import type { Slot } from '../program/op.ts'
 import { AT_FDCWD, O_CLOEXEC, O_CREAT, O_EXCL, O_WRONLY } from './flags.ts'
 
 const S_IFMT = 0o170000
@@ -35,18 +36,21 @@ export function makeGhost(ops: TaskOps, ghost: Ghost, path: string): void {
   setTimes(ops, entry, path)
 }
 
-/** With its holes. */
-function makeRegular(ops: TaskOps, { entry, chunks }: Ghost, path: string): void {
+function makeRegular(ops: TaskOps, ghost: Ghost, path: string): void {
   const flags = O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC
-  const slot = ops.open('openat', [AT_FDCWD, { text: path }, flags, 0o600], {
-    changes: { kind: 'create', path },
-  })
+  const changes = { kind: 'create', path } as const
+  const slot = ops.open('openat', [AT_FDCWD, { text: path }, flags, 0o600], { changes })
+  fillGhost(ops, ghost, slot)
+  setTimes(ops, ghost.entry, path)
+  ops.drop(slot)
+}
+
+/** Gives a file its content, with its holes, its owner and its mode. */
+export function fillGhost(ops: TaskOps, { entry, chunks }: Ghost, slot: Slot): void {
   for (const { at, data } of chunks) if (data.length > 0) ops.fill(slot, data, Number(at))
   if (has(entry, 'size')) ops.call('ftruncate', [{ slot }, entry.size])
   ops.call('fchown', [{ slot }, entry.uid, entry.gid])
   ops.call('fchmod', [{ slot }, entry.mode & 0o7777])
-  setTimes(ops, entry, path)
-  ops.drop(slot)
 }
 
 function setTimes(ops: TaskOps, { atim, mtim }: GhostFileEntry, path: string): void {

@@ -6,6 +6,7 @@ import type { Slot } from '../program/op.ts'
 import { checkDeleted, deletedFiles } from './deleted-files.ts'
 import { AT_FDCWD, O_CLOEXEC, O_NOFOLLOW, O_PATH, onlyAtCreation } from './flags.ts'
 import type { Situation, StepContext } from './kind.ts'
+import { openTemporary, temporaryFileOf } from './temporary-file.ts'
 
 /** What the image says of a file with a name. */
 export const namedEntry = (file: File): RegFileEntry => file.entry.reg as RegFileEntry
@@ -20,6 +21,8 @@ export function openNamed(
   flags: number = namedEntry(file).flags,
 ): Slot | undefined {
   const { ops, need, path } = context
+  const temporary = temporaryFileOf(file, context)
+  if (temporary !== undefined) return openTemporary(context, file, temporary)
   const deleted = deletedFiles(context)
   const name = path(namedEntry(file).name)
   // Names are not what they were until all is open, where a deleted file needs one that somebody else has now.
@@ -30,6 +33,7 @@ export function openNamed(
 
 /** Whether the file is there, and as it was. */
 export function* checkNamed(file: File, situation: Situation): Iterable<Problem> {
+  if (temporaryFileOf(file, situation) !== undefined) return
   const deleted = deletedFiles(situation)
   if (deleted.has(file)) {
     yield* checkDeleted(file, situation)

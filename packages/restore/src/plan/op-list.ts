@@ -98,9 +98,11 @@ export class OpList {
     return index
   }
 
-  #noteAdopted(op: OpDraft, index: number): void {
-    const count = Number(op.args[2]?.value ?? 0)
-    for (let place = 0; place < count; place++) this.#filledBy[(op.out ?? 0) + place] = index
+  #noteAdopted({ args }: OpDraft, index: number): void {
+    const [, , count, first] = args
+    for (let place = 0; place < Number(count?.value ?? 0); place++) {
+      this.#filledBy[Number(first?.value ?? 0) + place] = index
+    }
   }
 
   bytes(bytes: Uint8Array): number {
@@ -143,7 +145,7 @@ export class OpList {
   /** All tasks wait for each other here: what one of them closes after it, none of them needs any more. */
   meet(tasks: readonly TaskIndex[], unit: number): void {
     const here = (task: TaskIndex): Mark => {
-      const args = [0, 0].map((number) => ({ kind: ARGUMENT.value, value: number }))
+      const args = [0, 0, 4].map((number) => ({ kind: ARGUMENT.value, value: number }))
       return { task, op: this.push(new OpDraft(CODE.store, task, unit, args)) }
     }
     const arrived = tasks.map(here)

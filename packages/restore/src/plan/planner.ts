@@ -223,8 +223,10 @@ export class Planner {
   }
 
   #nextInQueue(): Entry | undefined {
-    const entry = this.#queue[this.#next++]
-    if (entry !== undefined) entry.queued = false
+    const entry = this.#queue[this.#next]
+    if (entry === undefined) return undefined
+    this.#next++
+    entry.queued = false
     return entry
   }
 

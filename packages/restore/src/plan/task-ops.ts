@@ -8,7 +8,7 @@ import {
   type Slot,
   type TaskIndex,
 } from '../program/op.ts'
-import { syscallNumber, type Syscall } from '../program/syscalls.ts'
+import { SYSCALL, type SyscallName } from '../program/syscall.ts'
 import type { Payload } from '../images/index.ts'
 import type { Task } from '../model/task.ts'
 import { OpDraft, type OpList } from './op-list.ts'
@@ -75,19 +75,19 @@ export class TaskOps {
   }
 
   /** A system call whose result is no descriptor. */
-  call(name: Syscall, values: readonly Value[], options: CallOptions = {}): void {
+  call(name: SyscallName, values: readonly Value[], options: CallOptions = {}): void {
     this.#push(name, values, options)
   }
 
   /** A system call whose result is a new descriptor. */
-  open(name: Syscall, values: readonly Value[], options: CallOptions = {}): Slot {
+  open(name: SyscallName, values: readonly Value[], options: CallOptions = {}): Slot {
     const out = this.#list.newSlot()
     this.#push(name, values, options, { out })
     return out
   }
 
   /** A system call that makes two descriptors; one of its values is 'pair'. */
-  pair(name: Syscall, values: readonly Value[], options: CallOptions = {}): [Slot, Slot] {
+  pair(name: SyscallName, values: readonly Value[], options: CallOptions = {}): [Slot, Slot] {
     const out = this.#list.newSlot()
     const out2 = this.#list.newSlot()
     this.#push(name, values, options, { out, out2 })
@@ -176,15 +176,15 @@ export class TaskOps {
   adopt(slots: readonly Slot[]): readonly Slot[] {
     const out = slots.map(() => this.#list.newSlot())
     const numbers = new Uint8Array(new Uint32Array(slots).buffer)
-    const args = [value(0), blob(this.#list.bytes(numbers)), value(slots.length)]
-    this.#add(CODE.adopt, args, out[0])
+    const args = [value(0), blob(this.#list.bytes(numbers)), value(slots.length), value(out[0] ?? 0)]
+    this.#add(CODE.adopt, args)
     return out
   }
 
   /** Puts numbers, or ids of processes, side by side into the memory of the task as ints, for a call that takes their address. */
   store(...values: readonly (number | { readonly pid: Task })[]): Value {
     for (const [place, given] of values.entries()) {
-      this.#add(CODE.store, [this.#argument(given), value(STORE_PLACE + 4 * place)])
+      this.#add(CODE.store, [value(STORE_PLACE + 4 * place), this.#argument(given), value(4)])
     }
     return { scratch: STORE_PLACE }
   }
@@ -214,15 +214,15 @@ export class TaskOps {
     for (const mark of marks) this.#list.awaitOp(this.task, mark, this.#unit)
   }
 
-  #push(name: Syscall, values: readonly Value[], options: CallOptions, more: Slots = none): void {
+  #push(name: SyscallName, values: readonly Value[], options: CallOptions, more: Slots = none): void {
     const { tolerate, expect, mask = -1n, changes } = options
-    let flags = more.out2 === undefined && more.out !== undefined ? FLAG.out : 0
+    let flags = more.out === undefined ? 0 : FLAG.out
     if (expect !== undefined) flags |= FLAG.expect
-    if (changes !== undefined) flags |= FLAG.undo
+    if (changes !== undefined && changes.kind !== 'remove') flags |= FLAG.undo
     const args: Argument[] = []
     for (const given of values) args.push(this.#argument(given))
     const op = new OpDraft(CODE.syscall, this.task, this.#unit, args)
-    op.call = syscallNumber(name)
+    op.call = SYSCALL[name]
     op.flags = flags
     op.out = more.out
     op.out2 = more.out2
@@ -249,7 +249,7 @@ export class TaskOps {
   #add(code: number, args: readonly Argument[], out?: Slot): void {
     const op = new OpDraft(code, this.task, this.#unit, args)
     op.out = out
-    if (out !== undefined && code !== CODE.adopt && code !== CODE.fetch) op.flags = FLAG.out
+    if (out !== undefined) op.flags = FLAG.out
     this.#list.push(op)
   }
 }

@@ -15,7 +15,10 @@ export type TaskIndex = number
  */
 export type Slot = number
 
-/** What an argument of an operation stands for. */
+/**
+ * What an argument of a system call stands for. In all other operations the place of an argument says that, and its kind
+ * nothing; but of `store` args[1] has one.
+ */
 export const ARGUMENT = {
   /** The number itself. */
   value: 0,
@@ -48,7 +51,7 @@ export const CODE = {
   /** Fetches what is in slot args[1] of task args[0] into the slot `out` (pidfd_getfd). The filling of that slot has been waited for. */
   fetch: 4,
   /**
-   * Slots from `out` on name what was inherited from task args[0]: from its args[2] slots that are listed, as u32, at
+   * Slots from args[3] on name what was inherited from task args[0]: from its args[2] slots that are listed, as u32, at
    * blob args[1]. Every other descriptor that the task has is closed.
    */
   adopt: 5,
@@ -76,7 +79,7 @@ export const CODE = {
   sweep: 14,
   /** Ends the program of the task: executes blob args[0], with the argument vector and environment at blobs args[1] and args[2] (strings, each ended by NUL, the list by an empty one). Without it a task whose list ends pauses until it is killed. */
   exec: 15,
-  /** Stores args[0], a number or a process id, as an int at offset args[1] of the memory of the task. */
+  /** Stores the value of argument args[1], args[2] bytes (4 or 8) of it, in the scratch at args[0]: for structures in which descriptors or process ids are. */
   store: 16,
 } as const
 
@@ -99,7 +102,7 @@ export const FLAG = {
   expect: 8,
   /** Another task waits for this one. */
   post: 16,
-  /** It may have to be undone: its state is kept. */
+  /** A system call that may have to be undone: its state is kept, and there is one {@link Undo} of it. */
   undo: 32,
 } as const
 
@@ -130,7 +133,7 @@ export interface Op {
 }
 
 export const UNDO = {
-  /** Unlinks the path at blob a. */
+  /** Unlinks the path at blob a. All paths are absolute, and as the process sees them that has started the helper. */
   unlink: 0,
   /** Removes the folder at blob a. */
   rmdir: 1,
