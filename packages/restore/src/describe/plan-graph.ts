@@ -24,6 +24,8 @@ export interface Box {
   readonly kind: string
   readonly label: string
   readonly file: File | undefined
+  /** The node of the plan; undefined for the making of a process, which are several, and for an inheritance. */
+  readonly node: PlanNode | undefined
   /** The descriptors that the file has in this process, ascending. */
   readonly numbers: readonly number[]
   readonly waits: Wait[]
@@ -108,6 +110,7 @@ class Builder {
       action: role === 'file' ? 'open' : role === 'take' ? 'take' : 'step',
       kind: node.takes?.kind ?? node.kind ?? label,
       label: node.takes?.label ?? label,
+      node,
       ...(made && { file: made }),
       isInCircle: this.#circling.has(node),
     })
@@ -145,6 +148,7 @@ class Builder {
     const box: Box = {
       index: this.boxes.length,
       file: undefined,
+      node: undefined,
       numbers: here.map(({ fd }) => fd),
       waits: [],
       isInCircle: false,

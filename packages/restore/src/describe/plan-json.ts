@@ -21,6 +21,8 @@ export interface PlanDescription {
 export interface StepDescription {
   /** Name of the step in `waitsFor` of others. */
   readonly step: number
+  /** Index of the node of the plan, by which problems of a run name it; undefined where it is not just one. */
+  readonly node: number | undefined
   /** The process, or null for the helper. */
   readonly process: number | null
   readonly action: Action
@@ -61,9 +63,10 @@ export function planJson(planned: Planned): PlanDescription {
 }
 
 function stepOf(box: Box): StepDescription {
-  const { index, task, action, kind, label, file, numbers, stages, isInCircle } = box
+  const { index, task, action, kind, label, file, node, numbers, stages, isInCircle } = box
   return {
     step: index,
+    node: node?.index,
     process: task?.pid ?? null,
     action,
     kind,

@@ -171,6 +171,11 @@ function programOf(model: Model, list: OpList, planner: Planner): Program {
     undo,
     reserved: [...reserved].sort((one, other) => one - other),
     blobs: list.blobs,
-    units: planner.nodes.map(({ label }) => label),
+    units: planner.nodes.map(unitName),
   }
+}
+
+function unitName({ label, file, task }: PlanNode): string {
+  const fle = file?.fles.find(({ table }) => table.owner === task) ?? file?.fles[0]
+  return fle === undefined ? label : `${label}, descriptor ${fle.fd} of process ${fle.table.owner.pid}`
 }
