@@ -99,7 +99,9 @@ function helpTopic([topic]: readonly string[]): CommandName | undefined {
 /** Before anything else is looked at, so that help is there for whoever has not understood the rest. */
 function isHelp(args: readonly string[]): boolean {
   const end = args.indexOf('--')
-  return (end === -1 ? args : args.slice(0, end)).some((argument) => argument === '--help' || argument === '-h')
+  return (end === -1 ? args : args.slice(0, end)).some(
+    (argument) => argument === '--help' || argument === '-h',
+  )
 }
 
 const parsers: Readonly<Record<CommandName, (args: readonly string[]) => Command>> = {
@@ -108,8 +110,10 @@ const parsers: Readonly<Record<CommandName, (args: readonly string[]) => Command
     const { values, positionals } = parse(() =>
       parseArgs({ args: [...args], options, allowPositionals: true }),
     )
-    if (positionals.length === 0) throw new UsageError('dump takes the ids of processes, as in: dump 81 --images DIR')
-    if (values.images === undefined) throw new UsageError('dump needs --images DIR, the folder for the images')
+    if (positionals.length === 0)
+      throw new UsageError('dump takes the ids of processes, as in: dump 81 --images DIR')
+    if (values.images === undefined)
+      throw new UsageError('dump needs --images DIR, the folder for the images')
     return {
       name: 'dump',
       pids: positionals.map((given) => pidOf('PID', given)),
@@ -144,12 +148,21 @@ const parsers: Readonly<Record<CommandName, (args: readonly string[]) => Command
     const all = values.all === true
     const formats = (['json', 'dot', 'svg'] as const).filter((format) => values[format] === true)
     const [format = 'text', other] = formats
-    if (other !== undefined) throw new UsageError(`--${format} and --${other} exclude each other: a plan has one form`)
+    if (other !== undefined)
+      throw new UsageError(`--${format} and --${other} exclude each other: a plan has one form`)
     if (all && format === 'json') throw new UsageError('--json tells of all anyway: leave --all out')
     return { name: 'plan', images, place: placeOf(values), format, all }
   },
   restore(args) {
-    const options = { ...help, ...place, hold: flag, foreground: flag, exec: texts, timeout: text, json: flag }
+    const options = {
+      ...help,
+      ...place,
+      hold: flag,
+      foreground: flag,
+      exec: texts,
+      timeout: text,
+      json: flag,
+    }
     const { values, positionals } = parse(() =>
       parseArgs({ args: [...args], options, allowPositionals: true }),
     )
@@ -197,7 +210,8 @@ function placeOf(values: PlaceValues): Place {
 function mapOf(given: readonly string[]): [string, string][] {
   const pairs = given.map((each): [string, string] => {
     const [old, now] = pairOf('--map', each, 'OLD=NEW')
-    if (!isAbsolute(old)) throw new UsageError(`--map ${each}: paths of images begin with a slash, and ${old} does not`)
+    if (!isAbsolute(old))
+      throw new UsageError(`--map ${each}: paths of images begin with a slash, and ${old} does not`)
     return [old, resolve(now)]
   })
   const twice = pairs.find(([old], place) => pairs.findIndex(([other]) => other === old) !== place)
@@ -220,7 +234,8 @@ function programsOf(given: readonly string[]): Map<number, readonly string[]> {
 
 function pairOf(option: string, given: string, form: string): [string, string] {
   const at = given.indexOf('=')
-  if (at <= 0 || at === given.length - 1) throw new UsageError(`${option} takes ${form}, and got ${JSON.stringify(given)}`)
+  if (at <= 0 || at === given.length - 1)
+    throw new UsageError(`${option} takes ${form}, and got ${JSON.stringify(given)}`)
   return [given.slice(0, at), given.slice(at + 1)]
 }
 

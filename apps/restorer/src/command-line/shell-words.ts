@@ -25,7 +25,9 @@ export function shellWords(text: string): string[] {
       word = (word ?? '') + (text[at] ?? '')
     } else if (SPECIAL.test(character)) {
       const remedy = `quote it, or execute a shell: sh -c '…'`
-      throw new UsageError(`${text}: ${JSON.stringify(character)} means something to a shell, and there is none: ${remedy}`)
+      throw new UsageError(
+        `${text}: ${JSON.stringify(character)} means something to a shell, and there is none: ${remedy}`,
+      )
     } else word = (word ?? '') + character
   }
   if (word !== undefined) words.push(word)
@@ -45,7 +47,9 @@ function double(text: string, from: number): [string, number] {
     const character = text[at] ?? ''
     if (character === '"') return [quoted, at]
     if (character === '$' || character === '`') {
-      throw new UsageError(`${text}: ${character} is expanded by shells only: use single quotes, or sh -c '…'`)
+      throw new UsageError(
+        `${text}: ${character} is expanded by shells only: use single quotes, or sh -c '…'`,
+      )
     }
     // In double quotes a backslash quotes only what has a meaning there.
     const isQuoting = character === '\\' && '"\\$`'.includes(text[at + 1] ?? ' ')

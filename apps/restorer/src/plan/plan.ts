@@ -19,7 +19,11 @@ export async function runPlan({ images, place, format, all }: PlanCommand): Prom
   return problems.length === 0 ? EXIT.done : EXIT.refused
 }
 
-async function planIn(format: PlanCommand['format'], examination: Examination, all: boolean): Promise<string> {
+async function planIn(
+  format: PlanCommand['format'],
+  examination: Examination,
+  all: boolean,
+): Promise<string> {
   const most = all ? { most: Infinity } : {}
   switch (format) {
     case 'text':

@@ -11,7 +11,8 @@ function locate(problem: Problem, plan: Plan): Problem {
   if (problem.node === undefined) return problem
   const description = planJson(plan)
   const step = description.steps.find(({ node }) => node === problem.node)
-  if (step === undefined) return { ...problem, message: `${problem.message}; it was a part of the making of processes` }
+  if (step === undefined)
+    return { ...problem, message: `${problem.message}; it was a part of the making of processes` }
   const { stages, file, descriptors } = step
   const [fd] = descriptors
   return {

@@ -6,7 +6,6 @@ import { examineImages } from '../examine-images.ts'
 import { EXIT } from '../exit-code.ts'
 import { Report, type RestoredProcess } from './report.ts'
 import { failureOf } from './failure.ts'
-import { stayUntilEnd } from './foreground.ts'
 
 /**
  * Makes the processes of images again.
@@ -26,7 +25,11 @@ export async function runRestore(command: RestoreCommand): Promise<number> {
   try {
     const processes = await restore(plan, command, report)
     report.restored(processes)
-    if (command.foreground) await stayUntilEnd(processes, report)
+    if (command.foreground) {
+      // Loaded only here: what returns at once needs no queue.
+      const { stayUntilEnd } = await import('./foreground.ts')
+      await stayUntilEnd(processes, report)
+    }
     return EXIT.done
   } catch (error) {
     if (!(error instanceof RestoreError)) throw error
@@ -47,7 +50,9 @@ function checkPrograms({ programs, hold }: RestoreCommand, { model }: Plan): voi
   const pids = model.tasks.map(({ pid }) => pid)
   const unknown = [...programs.keys()].filter((pid) => !pids.includes(pid))
   if (unknown.length > 0) {
-    throw new UsageError(`--exec: process ${unknown.join(', ')} is not in the images; there are ${pids.join(', ')}`)
+    throw new UsageError(
+      `--exec: process ${unknown.join(', ')} is not in the images; there are ${pids.join(', ')}`,
+    )
   }
   const idle = pids.filter((pid) => !programs.has(pid))
   if (!hold && idle.length > 0) {

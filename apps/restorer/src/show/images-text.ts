@@ -1,5 +1,10 @@
 import { styleText } from 'node:util'
-import type { DescriptorDescription, FileDescription, ImagesDescription, ProcessDescription } from '@x/restore'
+import type {
+  DescriptorDescription,
+  FileDescription,
+  ImagesDescription,
+  ProcessDescription,
+} from '@x/restore'
 
 /** Consecutive descriptors of one file. */
 interface Row {
@@ -60,21 +65,19 @@ function rowsOf({ pid, descriptors }: ProcessDescription): Row[] {
     rows.push({
       numbers: last === first.fd ? String(first.fd) : `${first.fd}-${last}`,
       file: first,
-      notes: [
-        ...first.details,
-        ...(first.cloexec ? ['close-on-exec'] : []),
-        ...sharing(first, last, pid),
-      ],
+      notes: [...first.details, ...(first.cloexec ? ['close-on-exec'] : []), ...sharing(first, last, pid)],
     })
     at = next
   }
   return rows
 }
 
-function continues(first: DescriptorDescription, other: DescriptorDescription | undefined, distance: number): boolean {
-  return (
-    other?.fd === first.fd + distance && other.file === first.file && other.cloexec === first.cloexec
-  )
+function continues(
+  first: DescriptorDescription,
+  other: DescriptorDescription | undefined,
+  distance: number,
+): boolean {
+  return other?.fd === first.fd + distance && other.file === first.file && other.cloexec === first.cloexec
 }
 
 const MOST_NAMED = 4
@@ -89,17 +92,23 @@ function sharing({ fd, sharedWith }: DescriptorDescription, last: number, pid: n
   const distinct = [...new Set(names)]
   if (distinct.length === 0) return []
   const rest = distinct.length - MOST_NAMED
-  const named = rest > 1 ? `${distinct.slice(0, MOST_NAMED).join(', ')} and ${rest} more` : distinct.join(', ')
+  const named =
+    rest > 1 ? `${distinct.slice(0, MOST_NAMED).join(', ')} and ${rest} more` : distinct.join(', ')
   return [`shared with ${named}`]
 }
 
 function rowLines(rows: readonly Row[]): string[] {
-  const widthOf = (textOf: (row: Row) => string): number => Math.max(0, ...rows.map((row) => textOf(row).length))
+  const widthOf = (textOf: (row: Row) => string): number =>
+    Math.max(0, ...rows.map((row) => textOf(row).length))
   const numbers = widthOf((row) => row.numbers)
   // A long name must not push the notes of all others out of sight.
-  const words = Math.min(48, widthOf((row) => row.file.words))
+  const words = Math.min(
+    48,
+    widthOf((row) => row.file.words),
+  )
   return rows.map(
-    (row) => `${row.numbers.padStart(numbers)}  ${row.file.words.padEnd(words)}  ${dim(row.notes.join('; '))}`,
+    (row) =>
+      `${row.numbers.padStart(numbers)}  ${row.file.words.padEnd(words)}  ${dim(row.notes.join('; '))}`,
   )
 }
 

@@ -49,7 +49,8 @@ async function imageOf(path: string): Promise<ImageDescription | undefined> {
   try {
     return imageJson(await readImage(path, { inline }))
   } catch (error) {
-    if (error instanceof RestoreError && error.problems.every(({ reason }) => reason === 'bad-magic')) return undefined
+    if (error instanceof RestoreError && error.problems.every(({ reason }) => reason === 'bad-magic'))
+      return undefined
     throw error
   }
 }
