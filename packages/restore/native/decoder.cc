@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <initializer_list>
 
 namespace restore {
@@ -140,7 +141,7 @@ Damage Program::DecodeUndo() const {
 
 Damage Program::DecodeOp(const Op& op) {
   if (!facts_[op.task].made) return Damage::kFork;
-  if (op.code > Code::kStore || (op.flags & ~kAllFlags) != 0) return Damage::kCode;
+  if (op.code > Code::kFromNow || (op.flags & ~kAllFlags) != 0) return Damage::kCode;
   const bool undo = (op.flags & program::kUndo) != 0;
   if (undo != (op.undo != kNoUndo) ||
       (undo && (op.code != Code::kSyscall || op.undo >= header_->undo_count))) {
@@ -236,10 +237,17 @@ Damage Program::DecodeByCode(const Op& op) {
     case Code::kSend:
       return DecodeSend(op);
     case Code::kOpenPtmx:
-      if (args[0] < 0) return Damage::kArgument;
+      if (args[0] < 0 || !InBlobs(args[2], 1)) return Damage::kArgument;
       return out ? Damage::kNone : Damage::kSlot;
-    case Code::kDeadPidfd:
-      return out ? Damage::kNone : Damage::kSlot;
+    case Code::kDeadPidfds:
+      if (out) return Damage::kSlot;
+      if (args[1] < 0 || args[1] > header_->slot_count || !InBlobs(args[0], args[1] * 4)) {
+        return Damage::kArgument;
+      }
+      return FillSlots(op, args[2], args[1]);
+    case Code::kFromNow:
+      if (out) return Damage::kSlot;
+      return InBlobs(args[1], sizeof(itimerspec)) ? Damage::kNone : Damage::kArgument;
     case Code::kBarrier:
       return out ? Damage::kSlot : DecodeBarrier(op);
     case Code::kSweep:
@@ -275,7 +283,6 @@ Damage Program::DecodeAdopt(const Op& op) {
   if ((op.flags & program::kOut) != 0) return Damage::kSlot;
   if (task < 0 || task >= header_->task_count || task == op.task) return Damage::kArgument;
   if (args[2] < 0 || args[2] > header_->slot_count || !InBlobs(args[1], args[2] * 4)) return Damage::kArgument;
-  if (args[3] < 0 || args[3] > header_->slot_count - args[2]) return Damage::kSlot;
   // It closes what is not listed: of a table that others use that is not its to say.
   if (op.task == 0 || tasks_[op.task].targets_count == kNoTargets) return Damage::kTargets;
   for (int64_t i = 0; i < args[2]; i++) {
@@ -284,9 +291,16 @@ Damage Program::DecodeAdopt(const Op& op) {
     if (slot >= header_->slot_count || slots_[slot].filled_by == 0 || slots_[slot].task != task) {
       return Damage::kSlot;
     }
-    SlotFacts& own = slots_[args[3] + i];
-    if (own.filled_by != 0) return Damage::kSlot;
-    own = {.task = op.task, .filled_by = op.index + 1};
+  }
+  return FillSlots(op, args[3], args[2]);
+}
+
+// Those from `first` on that an operation fills besides `out`.
+Damage Program::FillSlots(const Op& op, int64_t first, int64_t count) {
+  if (first < 0 || first > header_->slot_count - count) return Damage::kSlot;
+  for (int64_t slot = first; slot < first + count; slot++) {
+    if (slots_[slot].filled_by != 0) return Damage::kSlot;
+    slots_[slot] = {.task = op.task, .filled_by = op.index + 1};
   }
   return Damage::kNone;
 }

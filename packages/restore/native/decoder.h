@@ -80,6 +80,7 @@ class Program {
   Damage DecodeByCode(const Op& op);
   Damage DecodeFetch(const Op& op);
   Damage DecodeAdopt(const Op& op);
+  Damage FillSlots(const Op& op, int64_t first, int64_t count);
   Damage DecodeFork(const Op& op);
   Damage DecodeWait(const Op& op) const;
   Damage DecodeSend(const Op& op) const;

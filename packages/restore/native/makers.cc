@@ -34,8 +34,8 @@ class Lock {
   Word& word_;
 };
 
-Result OpenOnce(int flags, int& master, unsigned& index) {
-  master = open("/dev/ptmx", flags);
+Result OpenOnce(const char* path, int flags, int& master, unsigned& index) {
+  master = open(path, flags);
   if (master < 0) return Result::Failed(SYS_openat, errno);
   if (ioctl(master, TIOCGPTN, &index) == 0) return {};
   return Result::Failed(SYS_ioctl, errno);
@@ -43,13 +43,13 @@ Result OpenOnce(int flags, int& master, unsigned& index) {
 
 }  // namespace
 
-Result OpenPtmx(int64_t wanted, int flags, Word& word, int& master) {
+Result OpenPtmx(const char* path, int64_t wanted, int flags, Word& word, int& master) {
   const Lock lock(word);
   int count = 0;
   Result result;
   for (;;) {
     unsigned index = 0;
-    result = OpenOnce(flags, master, index);
+    result = OpenOnce(path, flags, master, index);
     if (!result.ok() || index == wanted) break;
     if (index > wanted || count == kMostAside) {
       (void)close(master);  // nothing was written to it
@@ -62,20 +62,24 @@ Result OpenPtmx(int64_t wanted, int flags, Word& word, int& master) {
   return result;
 }
 
-Result OpenDeadPidfd(unsigned flags, int& pidfd) {
+Result MakeEnded(pid_t& pid) {
   // Without an exit signal: the death of a child with SIGCHLD is the end of the restore.
   clone_args arguments{};
-  const long pid = syscall(SYS_clone3, &arguments, sizeof arguments);
-  if (pid == 0) _exit(0);
-  if (pid < 0) return Result::Failed(SYS_clone3, errno);
-  // It cannot be another process yet: a number is free only when it has been waited for.
-  const long opened = syscall(SYS_pidfd_open, pid, flags);
-  const int error = errno;
-  while (waitpid(static_cast<pid_t>(pid), nullptr, __WALL) < 0) {
+  const long made = syscall(SYS_clone3, &arguments, sizeof arguments);
+  if (made == 0) _exit(0);
+  if (made < 0) return Result::Failed(SYS_clone3, errno);
+  pid = static_cast<pid_t>(made);
+  siginfo_t info{};
+  while (waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT | __WALL) != 0) {
+    if (errno != EINTR) return Result::Failed(SYS_waitid, errno);
+  }
+  return {};
+}
+
+Result Reap(pid_t pid) {
+  while (waitpid(pid, nullptr, __WALL) < 0) {
     if (errno != EINTR) return Result::Failed(SYS_wait4, errno);
   }
-  if (opened < 0) return Result::Failed(SYS_pidfd_open, error);
-  pidfd = static_cast<int>(opened);
   return {};
 }
 

@@ -62,11 +62,12 @@ enum class Code : uint16_t {
   kCopyFile,
   kSend,
   kOpenPtmx,
-  kDeadPidfd,
+  kDeadPidfds,
   kBarrier,
   kSweep,
   kExec,
   kStore,
+  kFromNow,
 };
 
 enum Flag : uint16_t {

@@ -116,6 +116,12 @@ void Task::Run() {
 }
 
 void Task::Fail(const Op& op, const Result& result) {
+  // What fails because of another task's death is not to blame. That death is told by the parent, and ends this task.
+  if (state_.header->decided.load(std::memory_order_relaxed) == 0) {
+    for (uint32_t task = 0; task < program_->header().task_count; task++) {
+      while ((state_.tasks[task].life.load(std::memory_order_relaxed) & FUTEX_OWNER_DIED) != 0) pause();
+    }
+  }
   const FailureKind kind = result.unexpected ? FailureKind::kUnexpected : FailureKind::kCall;
   state_.Fail(kind, index_, op.index, result.call, result.error, result.detail);
   // Its parent learns of it by SIGCHLD, task 0's by the end of the bell.

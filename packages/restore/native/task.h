@@ -53,6 +53,8 @@ class Task {
   Result Write(const Op& op);
   Result SendMessage(const Op& op);
   Result Store(const Op& op);
+  Result FromNow(const Op& op);
+  Result DeadPidfds(const Op& op);
   Result Sweep(const Op& op);
 
   Result Fork(const Op& op);

@@ -95,14 +95,11 @@ Result Task::Execute(const Op& op) {
     case Code::kOpenPtmx: {
       int master = -1;
       const Result result =
-          OpenPtmx(op.args[0], static_cast<int>(op.args[1]), state_.header->pty_lock, master);
+          OpenPtmx(program_->blob(static_cast<uint64_t>(op.args[2])), op.args[0], static_cast<int>(op.args[1]), state_.header->pty_lock, master);
       return result.ok() ? Fill(op, master, true) : result;
     }
-    case Code::kDeadPidfd: {
-      int pidfd = -1;
-      const Result result = OpenDeadPidfd(static_cast<unsigned>(op.args[0]), pidfd);
-      return result.ok() ? Fill(op, pidfd, false) : result;
-    }
+    case Code::kDeadPidfds:
+      return DeadPidfds(op);
     case Code::kBarrier:
       return Barrier();
     case Code::kSweep:
@@ -111,6 +108,8 @@ Result Task::Execute(const Op& op) {
       return Exec(op);
     case Code::kStore:
       return Store(op);
+    case Code::kFromNow:
+      return FromNow(op);
   }
   return Result::Failed(0, ENOSYS);
 }
@@ -338,6 +337,46 @@ Result Task::Store(const Op& op) {
   // Little endian: the first bytes of it are the narrower number.
   memcpy(scratch_ + op.args[0], &value, static_cast<size_t>(op.args[2]));
   return {};
+}
+
+Result Task::FromNow(const Op& op) {
+  constexpr long kSecond = 1'000'000'000;
+  itimerspec times{};
+  memcpy(&times, program_->blob(static_cast<uint64_t>(op.args[1])), sizeof times);
+  timespec now{};
+  if (clock_gettime(static_cast<clockid_t>(op.args[0]), &now) != 0) {
+    return Result::Failed(SYS_clock_gettime, errno);
+  }
+  timespec& value = times.it_value;
+  value.tv_sec += now.tv_sec;
+  value.tv_nsec += now.tv_nsec;
+  if (value.tv_nsec >= kSecond) {
+    value.tv_sec++;
+    value.tv_nsec -= kSecond;
+  }
+  memcpy(scratch_, &times, sizeof times);
+  return {};
+}
+
+Result Task::DeadPidfds(const Op& op) {
+  pid_t ended = 0;
+  const Result made = MakeEnded(ended);
+  if (!made.ok()) return made;
+  Result result;
+  for (int64_t i = 0; i < op.args[1] && result.ok(); i++) {
+    uint32_t flags = 0;
+    memcpy(&flags, program_->blob(static_cast<uint64_t>(op.args[0] + i * 4)), sizeof flags);
+    const long opened = syscall(SYS_pidfd_open, ended, flags);
+    if (opened < 0) {
+      result = Result::Failed(SYS_pidfd_open, errno);
+      break;
+    }
+    int pidfd = static_cast<int>(opened);
+    result = table_.OutOfTheWay(pidfd);
+    if (result.ok()) SetSlot(static_cast<uint32_t>(op.args[2] + i), pidfd);
+  }
+  const Result reaped = Reap(ended);
+  return result.ok() ? reaped : result;
 }
 
 Result Task::Sweep(const Op& op) {

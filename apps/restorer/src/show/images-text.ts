@@ -33,7 +33,7 @@ function branch(process: ProcessDescription, all: readonly ProcessDescription[],
   const below = children.map((child, place) => {
     const isLast = place === children.length - 1
     return branch(child, all, {
-      first: `${indent.rest}${isLast ? '└─' : '├─'}`,
+      first: `${indent.rest}${isLast ? '└ ' : '├ '}`,
       rest: `${indent.rest}${isLast ? '  ' : '│ '}`,
     })
   })
@@ -44,8 +44,10 @@ function titleLines(process: ProcessDescription): string[] {
   const { pid, command, group, session, workingDirectory, root, umask, tableOf, descriptors } = process
   const title = bold(`${pid}${command === undefined ? '' : ` ${command}`}`)
   const facts = [
-    ...(session === pid ? ['leads a session'] : [`session ${session}`]),
-    ...(group === pid ? [] : [`group ${group}`]),
+    ...(session === pid
+      ? ['leads a session']
+      : [session === group ? `group and session ${session}` : `session ${session}`]),
+    ...(group === pid || group === session ? [] : [`group ${group}`]),
     ...(workingDirectory === undefined ? [] : [`in ${workingDirectory}`]),
     ...(root === undefined || root === '/' ? [] : [`root ${root}`]),
     ...(umask === undefined ? [] : [`umask ${umask.toString(8).padStart(3, '0')}`]),

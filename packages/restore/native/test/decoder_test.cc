@@ -20,8 +20,7 @@ namespace {
 
 Damage Decode(ProgramBuilder& builder) {
   Program decoded;
-  const void* bytes = builder.Bytes();
-  return decoded.Decode(bytes, builder.size());
+  return builder.Decode(decoded);
 }
 
 Op& AddOut(ProgramBuilder& builder, Code code, uint32_t task, std::initializer_list<int64_t> args = {}) {
@@ -52,8 +51,9 @@ void Fill(ProgramBuilder& builder) {
   builder.Add(Code::kWrite, 1, {end, text, 4});
   builder.Add(Code::kCopyFile, 1, {end, text, 0, -1, -1});
   builder.Add(Code::kSend, 1, {end, text, 4, 0, 0, 0});
-  AddOut(builder, Code::kOpenPtmx, 1, {4, 0});
-  AddOut(builder, Code::kDeadPidfd, 1, {0});
+  AddOut(builder, Code::kOpenPtmx, 1, {4, 0, text});
+  builder.Add(Code::kDeadPidfds, 1, {text, 1, builder.slots++});
+  builder.Add(Code::kFromNow, 1, {1, static_cast<int64_t>(builder.Blob(std::string(32, 'x')))});
   builder.Add(Code::kStore, 1, {8, 5, 4});
   builder.AddUndo(UndoKind::kRename, "/a", "/b");
   builder.AddUndo(UndoKind::kUnlink, "/c");
@@ -66,8 +66,7 @@ void TestWhole() {
   ProgramBuilder builder;
   Fill(builder);
   Program decoded;
-  const void* bytes = builder.Bytes();
-  CHECK(decoded.Decode(bytes, builder.size()) == Damage::kNone);
+  CHECK(builder.Decode(decoded) == Damage::kNone);
   CHECK(decoded.facts(1).executes && decoded.facts(1).fetched_from && decoded.facts(2).table == 1);
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "decoder.h"
 #include "program.h"
 #include "state.h"
 
@@ -108,6 +109,11 @@ class ProgramBuilder {
   }
 
   size_t size() const { return size_; }
+
+  Damage Decode(Program& program) {
+    const void* bytes = Bytes();
+    return program.Decode(bytes, size_);
+  }
 
  private:
   std::vector<program::Op> ops_;

@@ -54,7 +54,7 @@ void TestBackwards() {
   builder.AddUndo(UndoKind::kUnlink, file);
   builder.AddUndo(UndoKind::kUnlink, old);
   Program program;
-  CHECK(program.Decode(builder.Bytes(), builder.size()) == restore::Damage::kNone);
+  CHECK(builder.Decode(program) == restore::Damage::kNone);
   StateMemory memory(program.header());
   const SharedState& state = memory.state();
   for (uint32_t undo = 0; undo < 4; undo++) {
@@ -82,7 +82,7 @@ void TestLeftAlone() {
   const char* names[] = {"/before", "/failed", "/later"};
   for (const char* name : names) builder.AddUndo(UndoKind::kUnlink, folder + name);
   Program program;
-  CHECK(program.Decode(builder.Bytes(), builder.size()) == restore::Damage::kNone);
+  CHECK(builder.Decode(program) == restore::Damage::kNone);
   StateMemory memory(program.header());
   const SharedState& state = memory.state();
   Touch(folder + "/before");
@@ -104,7 +104,7 @@ void TestStuck() {
   builder.AddUndo(UndoKind::kUnlink, folder + "/file");
   builder.AddUndo(UndoKind::kRmdir, folder + "/full");
   Program program;
-  CHECK(program.Decode(builder.Bytes(), builder.size()) == restore::Damage::kNone);
+  CHECK(builder.Decode(program) == restore::Damage::kNone);
   StateMemory memory(program.header());
   const SharedState& state = memory.state();
   NoteBegun(program, state, 0);
@@ -126,7 +126,7 @@ void TestTakenMeanwhile() {
   ProgramBuilder builder;
   builder.AddUndo(UndoKind::kRename, aside, name);
   Program program;
-  CHECK(program.Decode(builder.Bytes(), builder.size()) == restore::Damage::kNone);
+  CHECK(builder.Decode(program) == restore::Damage::kNone);
   StateMemory memory(program.header());
   NoteBegun(program, memory.state(), 0);
   Touch(aside);

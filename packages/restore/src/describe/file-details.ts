@@ -13,8 +13,10 @@ import {
 import type { File } from '../model/file.ts'
 import { counted } from './words.ts'
 
-/** What waits in files, by what images know them by. */
-export interface Queues {
+/** What images say of files elsewhere, by what they know them by. */
+export interface Attached {
+  /** Ids of files that have no name any more. */
+  readonly deleted: ReadonlySet<number>
   /** By the id of the socket that would receive them. */
   readonly messages: ReadonlyMap<number, { readonly count: number; readonly rights: number }>
   /** By the id of the pipe. */
@@ -42,16 +44,16 @@ const modes = new Map([
 const NO_POSITION = 2n ** 64n - 1n
 
 /** Modes of a file, where it stands, whom it signals, and what waits in it. */
-export function detailsOf(file: File, queues: Queues): string[] {
+export function detailsOf(file: File, attached: Attached): string[] {
   const common = commonOf(file)
   const { flags = 0, pos = 0n, fown } = common
-  const details: string[] = []
+  const details: string[] = attached.deleted.has(file.id) ? ['deleted'] : []
   if (hasAccessMode(file)) details.push(accessOf(flags))
   for (const [mode, words] of modes) if ((flags & mode) === mode) details.push(words)
   if (pos !== 0n && pos !== NO_POSITION) details.push(`at byte ${pos}`)
   if (fown !== undefined && fown.pid !== 0)
     details.push(`signals ${fown.pidType === 2 ? 'group' : 'process'} ${fown.pid}`)
-  return [...details, ...queued(file, common, queues)]
+  return [...details, ...queued(file, common, attached)]
 }
 
 /** The message of its type. */
@@ -71,7 +73,7 @@ function accessOf(flags: number): string {
   return mode === O_RDWR ? 'read, write' : mode === O_WRONLY ? 'write' : 'read'
 }
 
-function queued(file: File, { pipeId, ino }: Common, { messages, bytes, streams }: Queues): string[] {
+function queued(file: File, { pipeId, ino }: Common, { messages, bytes, streams }: Attached): string[] {
   const details: string[] = []
   const packets = messages.get(file.id)
   const waiting = pipeId === undefined ? 0 : (bytes.get(pipeId) ?? 0)

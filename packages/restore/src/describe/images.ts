@@ -6,8 +6,9 @@ import type { FileKind } from '../kinds/kind.ts'
 import type { File } from '../model/file.ts'
 import { buildModel } from '../model/model.ts'
 import type { Task } from '../model/task.ts'
+import { BREAKING, F_WRLCK, lockNames, type LockFlag } from '../plan/lock.ts'
 import { situationOf } from '../plan/situation.ts'
-import { detailsOf, type Queues } from './file-details.ts'
+import { detailsOf, type Attached } from './file-details.ts'
 
 /** Images in words. */
 export interface ImagesDescription {
@@ -64,15 +65,15 @@ export function describeImages(
   { kinds = builtInKinds }: DescribeOptions = {},
 ): ImagesDescription {
   const { model, problems } = buildModel(images)
-  const situation = situationOf({ images, model, map: undefined, warnings: [] })
+  const situation = situationOf({ images, model, map: undefined, networkNamespace: undefined, warnings: [] })
   const kindOf = kindFinder(kinds)
-  const queues = queuesOf(images)
+  const attached = attachedOf(images)
   const known = new Map<File, FileDescription>()
   const describe = (file: File): FileDescription => {
     const words = known.get(file) ?? {
       file: file.id,
       words: kindOf(file)?.describe(file, situation) ?? `${typeName(file)} ${file.id}`,
-      details: detailsOf(file, queues),
+      details: detailsOf(file, attached),
     }
     known.set(file, words)
     return words
@@ -126,7 +127,7 @@ function isProgram({ id }: File, images: ImageSet): boolean {
   return images.tasks.some(({ mm }) => mm?.exeFileId === id)
 }
 
-function queuesOf(images: ImageSet): Queues {
+function attachedOf(images: ImageSet): Attached {
   const messages = new Map<number, { count: number; rights: number }>()
   for (const { entry } of images.packets) {
     const queue = messages.get(entry.idFor) ?? { count: 0, rights: 0 }
@@ -135,19 +136,19 @@ function queuesOf(images: ImageSet): Queues {
     for (const { rights } of entry.scm) queue.rights += rights.length
   }
   const bytes = new Map([...images.pipes, ...images.fifos].map(({ entry }) => [entry.pipeId, entry.bytes]))
-  return { messages, bytes, streams: images.streams }
+  const deleted = new Set(images.remaps.map(({ origId }) => origId))
+  return { deleted, messages, bytes, streams: images.streams }
 }
 
 function typeName({ type }: File): string {
   return Object.entries(FdType).find(([, number]) => number === type)?.[0] ?? `type ${type}`
 }
 
-const lockNames: Readonly<Record<number, string>> = { 1: 'POSIX', 2: 'flock', 4: 'OFD', 8: 'lease' }
-const lockTypes = ['read', 'write', 'none'] as const
-
 function lockInWords({ flag, type, fd, start, len }: FileLockEntry): string {
+  const name = lockNames[flag as LockFlag]
+  const mode = (type & ~BREAKING) === F_WRLCK ? 'to write' : 'to read'
+  const state = (type & BREAKING) === 0 ? '' : ', being broken'
   const isWhole = start === 0n && len === 0n
-  const extent = isWhole ? 'all of it' : `${len === 0n ? 'from' : `${len} bytes from`} byte ${start} on`
-  const name = lockNames[flag] ?? `kind ${flag}`
-  return `${name} ${lockTypes[type & 3] ?? ''} lock by descriptor ${fd}, ${extent}`.replace('lease', 'lease:')
+  const extent = isWhole ? '' : `, ${len === 0n ? 'all' : String(len)} bytes from ${start} on`
+  return `${name} ${mode} by descriptor ${fd}${extent}${state}`
 }

@@ -60,6 +60,11 @@ function stateOf({ index }: Box, stage: Stage): number {
   return index * 2 + (stage === 'open' ? 0 : 1)
 }
 
+/** Whether all that comes of it is added to the end. */
+function isIdle({ role, reached, marks }: PlanNode): boolean {
+  return role === 'step' && reached === 'restored' && marks.restored.length === 0
+}
+
 class Builder {
   readonly boxes: Box[] = []
   readonly #model: Model
@@ -71,7 +76,7 @@ class Builder {
     this.#model = planned.model
     this.#circling = new Set('circles' in planned ? planned.circles.flat() : [])
     for (const task of this.#model.tasks) this.#making.set(task, this.#addMaking(task))
-    for (const node of planned.nodes) if (node.role !== 'process') this.#addNode(node)
+    for (const node of planned.nodes) if (node.role !== 'process' && !isIdle(node)) this.#addNode(node)
     for (const node of planned.nodes) this.#addWaits(node)
     for (const node of planned.nodes) this.#addHeirs(node)
   }

@@ -25,6 +25,8 @@ export interface Situation {
   readonly model: Model
   /** Where a path of the image is now. */
   readonly path: (name: string) => string
+  /** Path of the network namespace that everything is made in; undefined for that of this process. */
+  readonly networkNamespace: string | undefined
   /** What is made once for a plan, by this name: an index of its files, say. */
   readonly once: <T>(name: string, make: () => T) => T
   /** What the plan can go on without, for people. */
@@ -56,8 +58,15 @@ export interface StepContext extends Situation {
   readonly afterOpens: (task: Task | undefined, add: (ops: TaskOps) => void) => void
   /** Runs when the tables are as they will be, before the commit: for what a close in the same process would undo. */
   readonly afterTables: (task: Task, add: (ops: TaskOps) => void) => void
+  /**
+   * Runs when all tables are as they will be, in every process, before the commit: for what would see that they were
+   * made, as a watch, or would be told of it, as an owner. Processes are in their root folders by then.
+   */
+  readonly beforeCommit: (task: Task | undefined, add: (ops: TaskOps) => void) => void
   /** Runs when nothing can fail any more but what is added here: for what cannot be taken back. */
   readonly afterCommit: (task: Task | undefined, add: (ops: TaskOps) => void) => void
+  /** Runs when every process has done what comes after the commit. */
+  readonly atLast: (task: Task | undefined, add: (ops: TaskOps) => void) => void
 }
 
 export interface OpenContext extends StepContext {

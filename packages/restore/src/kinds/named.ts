@@ -41,7 +41,7 @@ export function* checkNamed(file: File, situation: Situation): Iterable<Problem>
   }
   const entry = namedEntry(file)
   const name = situation.path(entry.name)
-  const found = look(name, entry.flags)
+  const found = look(name, entry.flags, situation)
   const wrong = (reason: string, message: string): Problem => ({
     reason,
     message,
@@ -60,9 +60,12 @@ export function* checkNamed(file: File, situation: Situation): Iterable<Problem>
     )
 }
 
-function look(name: string, flags: number): Stats | undefined {
+/** Each name is looked at once. */
+function look(name: string, flags: number, { once }: Situation): Stats | undefined {
   const isLink = (flags & O_PATH) !== 0 && (flags & O_NOFOLLOW) !== 0
-  return (isLink ? lstatSync : statSync)(name, { throwIfNoEntry: false })
+  const seen = once(isLink ? 'links' : 'names', () => new Map<string, Stats | undefined>())
+  if (!seen.has(name)) seen.set(name, (isLink ? lstatSync : statSync)(name, { throwIfNoEntry: false }))
+  return seen.get(name)
 }
 
 /** Where a descriptor of a file is, for a problem. */

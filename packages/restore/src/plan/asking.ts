@@ -11,6 +11,7 @@ export class Asking implements OpenContext {
   readonly images: Face['images']
   readonly model: Face['model']
   readonly path: Face['path']
+  readonly networkNamespace: Face['networkNamespace']
   readonly once: Face['once']
   readonly warn: Face['warn']
   readonly opsOf: Face['opsOf']
@@ -21,7 +22,9 @@ export class Asking implements OpenContext {
   readonly slotOf: Face['slotOf']
   readonly afterOpens: Face['afterOpens']
   readonly afterTables: Face['afterTables']
+  readonly beforeCommit: Face['beforeCommit']
   readonly afterCommit: Face['afterCommit']
+  readonly atLast: Face['atLast']
   readonly file: Own['file']
   readonly task: Own['task']
   readonly slot: Own['slot']
@@ -32,6 +35,7 @@ export class Asking implements OpenContext {
     this.images = face.images
     this.model = face.model
     this.path = face.path
+    this.networkNamespace = face.networkNamespace
     this.once = face.once
     this.warn = face.warn
     this.opsOf = face.opsOf
@@ -42,7 +46,9 @@ export class Asking implements OpenContext {
     this.slotOf = face.slotOf
     this.afterOpens = face.afterOpens
     this.afterTables = face.afterTables
+    this.beforeCommit = face.beforeCommit
     this.afterCommit = face.afterCommit
+    this.atLast = face.atLast
     this.file = own.file
     this.task = own.task
     this.slot = own.slot

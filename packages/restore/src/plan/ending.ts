@@ -15,8 +15,8 @@ export interface Command {
 const F_SETFD = 2
 
 /**
- * The end of every program, in this order: where paths begin; all have opened everything; what is not in the table is closed; what a close would
- * undo; the commit; what cannot be taken back; the command.
+ * The end of every program, in this order: where paths begin; all have opened everything; what is not in the table is
+ * closed; what a close would undo; what must not see all this; the commit; what cannot be taken back; the command.
  */
 export function addEnding(planner: Planner, commands: ReadonlyMap<number, Command>): void {
   const { model } = planner.situation
@@ -28,19 +28,27 @@ export function addEnding(planner: Planner, commands: ReadonlyMap<number, Comman
   )
   if (!planner.run()) return
   planner.meet()
-  for (const { task, unit, add } of planner.late.afterOpens) add(planner.opsOf(task, unit))
+  addLate(planner, planner.late.afterOpens)
   for (const task of model.tasks) {
     const unit = places.get(task.surroundings)?.index ?? 0
     const ops = planner.opsOf(task, unit)
     if (task.table.owner === task) ops.sweep()
   }
-  for (const { task, unit, add } of planner.late.afterTables) add(planner.opsOf(task, unit))
+  addLate(planner, planner.late.afterTables)
+  if (planner.late.beforeCommit.length > 0) planner.meet()
+  addLate(planner, planner.late.beforeCommit)
   for (const task of [undefined, ...model.tasks]) planner.opsOf(task, 0).barrier()
-  for (const { task, unit, add } of planner.late.afterCommit) add(planner.opsOf(task, unit))
+  addLate(planner, planner.late.afterCommit)
+  if (planner.late.atLast.length > 0) planner.meet()
+  addLate(planner, planner.late.atLast)
   for (const task of model.tasks) {
     const command = commands.get(task.pid)
     if (command !== undefined) become(task, command, planner.opsOf(task, 0))
   }
+}
+
+function addLate(planner: Planner, late: Planner['late'][keyof Planner['late']]): void {
+  for (const { task, unit, add } of late) add(planner.opsOf(task, unit))
 }
 
 function addPlace(planner: Planner, surroundings: Surroundings): { index: number } {

@@ -1,7 +1,7 @@
 import type { Problem } from '../errors.ts'
 import type { OpenResult, StepContext, StepDefinition } from '../kinds/kind.ts'
 import type { File } from '../model/file.ts'
-import type { Task } from '../model/task.ts'
+import type { DescriptorTable, Task } from '../model/task.ts'
 import type { Terminals } from './controlling-terminal.ts'
 import type { PlanNode } from './node.ts'
 import type { Planner } from './planner.ts'
@@ -29,10 +29,13 @@ export class Family {
   readonly #leading = new Map<Task, PlanNode>()
   readonly #groups = new Map<Task, PlanNode>()
   readonly #helper: PlanNode
+  /** By table: what of the inheritance is in it. */
+  readonly #heirlooms: ReadonlyMap<DescriptorTable, readonly File[]>
 
   constructor(planner: Planner, tasks: readonly Task[], options: FamilyOptions) {
     this.#planner = planner
     this.#options = options
+    this.#heirlooms = byTable(options.inherited)
     const definition: StepDefinition = {
       task: undefined,
       label: 'what several processes share',
@@ -121,7 +124,7 @@ export class Family {
     if (waiting.status !== 0) return waiting
     const { table } = task
     if (table.owner !== task) return { status: 0 }
-    const heirs = this.#options.inherited.filter((file) => file.fles.some((fle) => fle.table === table))
+    const heirs = this.#heirlooms.get(table) ?? []
     if (this.#isLate(task)) {
       ops.adopt([])
       for (const file of heirs) context.slotOf(file, ops)
@@ -155,6 +158,18 @@ export class Family {
   #groupOf(leader: Task): PlanNode {
     return this.#groups.get(leader) ?? this.#node(this.#leading, leader)
   }
+}
+
+function byTable(files: readonly File[]): Map<DescriptorTable, File[]> {
+  const found = new Map<DescriptorTable, File[]>()
+  for (const file of files) {
+    for (const table of new Set(file.fles.map((fle) => fle.table))) {
+      const list = found.get(table)
+      if (list === undefined) found.set(table, [file])
+      else list.push(file)
+    }
+  }
+  return found
 }
 
 /** Whether it belongs to the session in which its parent was before that began its own. */

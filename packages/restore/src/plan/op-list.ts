@@ -92,14 +92,14 @@ export class OpList {
   push(op: OpDraft): number {
     const index = this.ops.length
     this.ops.push(op)
-    if (op.code === CODE.adopt) this.#noteAdopted(op, index)
+    if (op.code === CODE.adopt) this.#noteFilled(op.args[2], op.args[3], index)
+    if (op.code === CODE.deadPidfds) this.#noteFilled(op.args[1], op.args[2], index)
     if (op.out !== undefined) this.#filledBy[op.out] = index
     if (op.out2 !== undefined) this.#filledBy[op.out2] = index
     return index
   }
 
-  #noteAdopted({ args }: OpDraft, index: number): void {
-    const [, , count, first] = args
+  #noteFilled(count: Argument | undefined, first: Argument | undefined, index: number): void {
     for (let place = 0; place < Number(count?.value ?? 0); place++) {
       this.#filledBy[Number(first?.value ?? 0) + place] = index
     }
@@ -133,7 +133,7 @@ export class OpList {
   /** Has the operation that makes a descriptor place it, too: a call less. False when it cannot. */
   placeAtOnce(slot: Slot, fd: number, cloexec: boolean): boolean {
     const op = this.ops[this.#filledBy[slot] ?? -1]
-    if (op === undefined || op.code === CODE.adopt) return false
+    if (op === undefined || op.code === CODE.adopt || op.code === CODE.deadPidfds) return false
     const isSecond = op.out2 === slot
     if ((isSecond ? op.number2 : op.number) !== undefined) return false
     if (isSecond) op.number2 = fd

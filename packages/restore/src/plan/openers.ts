@@ -6,7 +6,6 @@ import type { DescriptorTable, Task } from '../model/task.ts'
 /** Who opens a file: a process, or the helper before there are any. */
 export interface Opener {
   readonly file: File
-  readonly kind: FileKind
   readonly task: Task | undefined
 }
 
@@ -25,12 +24,11 @@ export function chooseOpeners(
     const kind = kindOf(file)
     if (file.fles.length === 0 || kind === undefined) continue
     const tables = [...new Set(file.fles.map(({ table }) => table))]
-    if (tables.length > 1 && (kind.isShareable?.(file) ?? false))
-      openers.push({ file, kind, task: undefined })
+    if (tables.length > 1 && (kind.isShareable?.(file) ?? false)) openers.push({ file, task: undefined })
     else {
       const table = tables.find((each) => kind.mayOpen?.(file, each, situation) ?? true)
       if (table === undefined) problems.push(nobody(file, kind, situation))
-      else openers.push({ file, kind, task: table.owner })
+      else openers.push({ file, task: table.owner })
     }
   }
   return openers.sort(byPlace)

@@ -5,11 +5,14 @@ import { kindFinder } from '../kinds/kind-finder.ts'
 import type { FileKind, Situation } from '../kinds/kind.ts'
 import { buildModel, type Model } from '../model/model.ts'
 import type { File } from '../model/file.ts'
+import type { Task } from '../model/task.ts'
 import type { Program } from '../program/program.ts'
 import { checkMachine } from './machine.ts'
+import { checkNamespace, enterNamespace } from './network-namespace.ts'
 import { Terminals } from './controlling-terminal.ts'
 import { addEnding, type Command } from './ending.ts'
 import { Family } from './family.ts'
+import { addLocks, checkLocks } from './locks.ts'
 import { FdType } from '../images/index.ts'
 import { OpList } from './op-list.ts'
 import { chooseOpeners, type Opener } from './openers.ts'
@@ -73,12 +76,18 @@ export function examine(images: ImageSet, options: PlanOptions = {}): Examinatio
   const warnings: Problem[] = []
   const found = { model, problems, warnings, nodes: [], circles: [], plan: undefined }
   if (problems.length > 0) return found
-  const situation = situationOf({ images, model, map: options.map, warnings })
+  const situation = situationOf({
+    images,
+    model,
+    map: options.map,
+    networkNamespace: options.networkNamespace,
+    warnings,
+  })
   const kindOf = kindFinder(options.kinds ?? builtInKinds)
   const openers = prepare(situation, kindOf, { options, problems })
   if (problems.length > 0) return found
   const list = new OpList()
-  const planner = new Planner(list, situation, kindOf)
+  const planner = new Planner(list, situation, kindOf, openerOf(openers))
   const isWhole = write(planner, openers, options)
   const { nodes, circles } = planner
   const whole = { model, problems: planner.problems, warnings, nodes, circles }
@@ -86,14 +95,22 @@ export function examine(images: ImageSet, options: PlanOptions = {}): Examinatio
   return { ...whole, plan: { model, nodes, program: programOf(model, list, planner), warnings } }
 }
 
+function openerOf(openers: readonly Opener[]): Map<File, Task | undefined> {
+  return new Map(openers.map(({ file, task }) => [file, task]))
+}
+
 /** Whether all could be written down. */
 function write(planner: Planner, openers: readonly Opener[], options: PlanOptions): boolean {
   const { keepPids = true, commands = new Map<number, Command>(), networkNamespace } = options
   enterNamespace(planner, networkNamespace)
-  for (const { file, kind, task } of openers) planner.addFile(file, kind, task)
   const inherited = openers.filter(({ task }) => task === undefined).map(({ file }) => file)
+  for (const file of inherited) planner.nodeOf(file)
   const terminals = new Terminals(planner.situation)
   new Family(planner, planner.situation.model.tasks, { keepPids, inherited, terminals })
+  addLocks(planner)
+  // First the processes, as far as they need no file of their own: then no file has to wait for them.
+  planner.advance()
+  for (const { file } of openers) planner.nodeOf(file)
   if (!planner.run()) return false
   addEnding(planner, commands)
   return planner.problems.length === 0
@@ -104,12 +121,16 @@ function prepare(
   kindOf: (file: File) => FileKind | undefined,
   { options, problems }: { options: PlanOptions; problems: Problem[] },
 ): readonly Opener[] {
-  problems.push(...checkMachine(situation.model, options.keepPids ?? true))
+  problems.push(
+    ...checkNamespace(options.networkNamespace),
+    ...checkMachine(situation.model, options.keepPids ?? true),
+  )
   for (const file of filesInUse(situation)) {
     const kind = kindOf(file)
     if (kind === undefined) problems.push(unknownKind(file))
     else problems.push(...(kind.check?.(file, situation) ?? []))
   }
+  problems.push(...checkLocks(situation))
   return chooseOpeners(situation, kindOf, problems)
 }
 
@@ -134,24 +155,6 @@ function unknownKind(file: File): Problem {
 
 function typeName(type: number): string {
   return Object.entries(FdType).find(([, number]) => number === type)?.[0] ?? String(type)
-}
-
-const CLONE_NEWNET = 0x40000000
-const AT_FDCWD = -100
-const O_CLOEXEC = 0o2000000
-
-function enterNamespace(planner: Planner, path: string | undefined): void {
-  if (path === undefined) return
-  planner.addStep({
-    task: undefined,
-    label: `network namespace ${path}`,
-    run: ({ ops }) => {
-      const namespace = ops.open('openat', [AT_FDCWD, { text: path }, O_CLOEXEC, 0])
-      ops.call('setns', [{ slot: namespace }, CLONE_NEWNET])
-      ops.drop(namespace)
-      return { status: 0 }
-    },
-  })
 }
 
 function programOf(model: Model, list: OpList, planner: Planner): Program {

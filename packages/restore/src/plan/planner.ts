@@ -50,14 +50,18 @@ export class Planner {
   readonly problems: Problem[] = []
   /** The members of each circle. */
   readonly circles: (readonly PlanNode[])[] = []
-  readonly late: Record<'afterOpens' | 'afterTables' | 'afterCommit', Late[]> = {
+  readonly late: Record<'afterOpens' | 'afterTables' | 'beforeCommit' | 'afterCommit' | 'atLast', Late[]> = {
     afterOpens: [],
     afterTables: [],
+    beforeCommit: [],
     afterCommit: [],
+    atLast: [],
   }
   readonly situation: Situation
   readonly #list: OpList
   readonly #kindOf: (file: File) => FileKind | undefined
+  /** Who opens the files that tables hold. */
+  readonly #openers: ReadonlyMap<File, Task | undefined>
   readonly #files = new Map<File, Entry>()
   /** By task: the step after which its table can be filled. */
   readonly #ready = new Map<Task, Entry>()
@@ -73,9 +77,15 @@ export class Planner {
   readonly #homes = new Map<File, number>()
   readonly #taken = new Set<number>()
 
-  constructor(list: OpList, situation: Situation, kindOf: (file: File) => FileKind | undefined) {
+  constructor(
+    list: OpList,
+    situation: Situation,
+    kindOf: (file: File) => FileKind | undefined,
+    openers: ReadonlyMap<File, Task | undefined>,
+  ) {
     this.#list = list
     this.#kindOf = kindOf
+    this.#openers = openers
     this.situation = situation
     this.#face = this.#makeFace()
   }
@@ -101,15 +111,6 @@ export class Planner {
 
   shared(name: string, make: () => StepDefinition): PlanNode {
     return this.#sharedEntry(name, make)
-  }
-
-  addFile(file: File, kind: FileKind, task: Task | undefined): PlanNode {
-    const label = kind.describe(file, this.situation)
-    const entry = this.#add(task, label, file, (context) => kind.open(context))
-    entry.role = 'file'
-    entry.kind = kind.name
-    this.#files.set(file, entry)
-    return entry
   }
 
   /** Names in a task what it has inherited from the helper; everything else that it has is closed. */
@@ -191,12 +192,18 @@ export class Planner {
     return new TaskOps(this.#list, task?.index ?? 0, unit)
   }
 
-  /** The node of a file. One that is in no table gets its node when it is asked for first, of the task that asks. */
-  nodeOf(file: File, asker: Task | undefined): PlanNode {
+  /** The node of a file. One that is in no table is opened by the task that asks for it first. */
+  nodeOf(file: File, asker?: Task): PlanNode {
     const known = this.#files.get(file)
     if (known !== undefined) return known
     const kind = this.#kindOf(file)
-    return kind === undefined ? this.#fileEntry(file) : this.addFile(file, kind, asker)
+    if (kind === undefined) throw new Error(`file ${file.id} is of no kind`)
+    const task = this.#openers.has(file) ? this.#openers.get(file) : asker
+    const entry = this.#add(task, kind.describe(file, this.situation), file, (context) => kind.open(context))
+    entry.role = 'file'
+    entry.kind = kind.name
+    this.#files.set(file, entry)
+    return entry
   }
 
   /** All processes wait for each other. */
@@ -209,10 +216,8 @@ export class Planner {
 
   /** Asks until nobody has anything left to do, or nobody can. False in the second case; `problems` say why. */
   run(): boolean {
-    for (let entry = this.#nextInQueue(); entry !== undefined; entry = this.#nextInQueue()) {
-      this.#ask(entry)
-      if (this.problems.length > 0) return false
-    }
+    this.advance()
+    if (this.problems.length > 0) return false
     const stuck = this.nodes.filter(({ finished }) => !finished)
     if (stuck.length > 0) {
       const circles = circlesOf(stuck)
@@ -220,6 +225,14 @@ export class Planner {
       this.problems.push(...circles.map(circleProblem))
     }
     return stuck.length === 0
+  }
+
+  /** Asks as long as anybody can go on; some may be waiting for what is added later. */
+  advance(): void {
+    for (let entry = this.#nextInQueue(); entry !== undefined; entry = this.#nextInQueue()) {
+      this.#ask(entry)
+      if (this.problems.length > 0) return
+    }
   }
 
   #nextInQueue(): Entry | undefined {
@@ -334,7 +347,9 @@ export class Planner {
   }
 
   #isReady(entry: Entry, task: Task): boolean {
-    return this.#need(entry, this.#readyEntry(task), 'restored')
+    const ready = this.#readyEntry(task)
+    // No edge of the graph for what is so for all of them.
+    return hasReached(ready, 'restored') || this.#need(entry, ready, 'restored')
   }
 
   #need(entry: Entry, node: Entry, stage: Stage): boolean {
@@ -389,7 +404,9 @@ export class Planner {
       slotOf: (file, ops) => this.#slotOf(file, ops),
       afterOpens: late('afterOpens'),
       afterTables: late('afterTables'),
+      beforeCommit: late('beforeCommit'),
       afterCommit: late('afterCommit'),
+      atLast: late('atLast'),
     }
   }
 

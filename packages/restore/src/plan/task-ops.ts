@@ -137,15 +137,18 @@ export class TaskOps {
     this.#add(CODE.send, args)
   }
 
-  openPtmx(index: number, flags: number): Slot {
+  /** The master of the pseudoterminal with this index, by the path of a multiplexer: /dev/ptmx. */
+  openPtmx(path: string, index: number, flags: number): Slot {
     const out = this.#list.newSlot()
-    this.#add(CODE.openPtmx, [value(index), value(flags)], out)
+    this.#add(CODE.openPtmx, [value(index), value(flags), blob(this.#list.text(path))], out)
     return out
   }
 
-  deadPidfd(flags: number): Slot {
-    const out = this.#list.newSlot()
-    this.#add(CODE.deadPidfd, [value(flags)], out)
+  /** As many pidfds of one process that has ended, each with its flags. */
+  deadPidfds(flags: readonly number[]): readonly Slot[] {
+    const out = flags.map(() => this.#list.newSlot())
+    const words = new Uint8Array(new Uint32Array(flags).buffer)
+    this.#add(CODE.deadPidfds, [blob(this.#list.bytes(words)), value(flags.length), value(out[0] ?? 0)])
     return out
   }
 
@@ -182,11 +185,27 @@ export class TaskOps {
   }
 
   /** Puts numbers, or ids of processes, side by side into the memory of the task as ints, for a call that takes their address. */
-  store(...values: readonly (number | { readonly pid: Task })[]): Value {
-    for (const [place, given] of values.entries()) {
-      this.#add(CODE.store, [value(STORE_PLACE + 4 * place), this.#argument(given), value(4)])
-    }
+  store(...values: readonly (number | { readonly pid: Task } | { readonly slot: Slot })[]): {
+    readonly scratch: number
+  } {
+    for (const [place, given] of values.entries()) this.#store(given, STORE_PLACE + 4 * place, 4)
     return { scratch: STORE_PLACE }
+  }
+
+  /** The same with eight bytes for each, for a structure in which an address is: that of the bytes. */
+  storeLong(...values: readonly (number | { readonly bytes: Uint8Array })[]): Value {
+    for (const [place, given] of values.entries()) this.#store(given, STORE_PLACE + 8 * place, 8)
+    return { scratch: STORE_PLACE }
+  }
+
+  #store(given: Value, place: number, size: 4 | 8): void {
+    this.#add(CODE.store, [value(place), this.#argument(given), value(size)])
+  }
+
+  /** A struct itimerspec whose value, a time that is left, is made a time of a clock. */
+  fromNow(clock: number, itimerspec: Uint8Array): Value {
+    this.#add(CODE.fromNow, [value(clock), blob(this.#list.bytes(itimerspec))])
+    return { scratch: 0 }
   }
 
   fork(child: Task, share: { files: boolean; fs: boolean }, pid: number): void {

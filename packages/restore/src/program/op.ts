@@ -69,10 +69,10 @@ export const CODE = {
    * bytes, or 0 for none.
    */
   send: 10,
-  /** Opens pseudoterminals until one has the index args[0]: its master goes into `out`. args[1] are the flags of open(2). */
+  /** Opens pseudoterminals until one has the index args[0]: its master goes into `out`. args[1] are the flags of open(2), and blob args[2] is the path of the multiplexer. */
   openPtmx: 11,
-  /** A pidfd, with the flags args[0], of a process that has ended and been reaped goes into `out`. */
-  deadPidfd: 12,
+  /** Pidfds of one process, which has ended and been reaped, go into args[1] slots from args[2] on. Their flags are listed, as u32, at blob args[0]. */
+  deadPidfds: 12,
   /** The end of what can be undone: waits until all tasks are here and the caller has said commit. Each task has one. */
   barrier: 13,
   /** Closes every descriptor of the task whose number is not in its list of targets. */
@@ -81,6 +81,8 @@ export const CODE = {
   exec: 15,
   /** Stores the value of argument args[1], args[2] bytes (4 or 8) of it, in the scratch at args[0]: for structures in which descriptors or process ids are. */
   store: 16,
+  /** The struct itimerspec at blob args[1] goes to the start of the memory of the task, its value counted from what clock args[0] shows. */
+  fromNow: 17,
 } as const
 
 export const FORK = {

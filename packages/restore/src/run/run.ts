@@ -65,6 +65,8 @@ export class Run implements AsyncDisposable {
   readonly #ready = new Deferred<void>()
   readonly #held = new Deferred<Held>()
   readonly #control: Socket
+  /** Process id of the helper, which leads a session of its own: the tasks begin in that. Undefined if it did not start. */
+  readonly pid: number | undefined
   #committed = false
   #over = false
 
@@ -78,6 +80,7 @@ export class Run implements AsyncDisposable {
     this.#bytes = memfd('restore-program', bytes, { seals: ['shrink', 'grow', 'write'] })
     this.#watch = new ProgressWatch(program, this.#state, onProgress)
     const child = this.#start(path, [])
+    this.pid = child.pid
     this.#control = child.stdio[CONTROL] as Socket
     this.#control.on('data', (said: Buffer) => {
       if (said.includes(READY)) this.#ready.resolve()
