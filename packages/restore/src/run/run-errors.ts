@@ -82,7 +82,12 @@ function ofOperation(program: Program, failure: Failure): RestoreError {
       ? `gave ${failure.detail}, and not what was expected: the kernel or the files differ from those of the image`
       : `${codeOf(failure.errno)}, ${remedy(op, failure)}`
   const message = [unit, ...(syscall === undefined ? [] : [syscall]), what].join(': ')
-  const problem: Problem = { reason: 'op-failed', message, ...(pid === 0 ? {} : { pid }) }
+  const problem: Problem = {
+    reason: 'op-failed',
+    message,
+    ...(pid === 0 ? {} : { pid }),
+    ...(op === undefined ? {} : { node: op.unit }),
+  }
   return new RestoreError([problem], {
     ...(failure.kind === 'unexpected' ? {} : { errno: -failure.errno }),
     ...(syscall === undefined ? {} : { syscall }),
