@@ -68,6 +68,7 @@ export class Frozen implements Disposable {
   // A process may have children until it stands: the trees are settled when a look finds nobody new.
   async #settle(pids: readonly number[], settings: Settings): Promise<void> {
     for (;;) {
+      settings.signal?.throwIfAborted()
       if (this.trees.problems.length > 0) throw new RestoreError(this.trees.problems)
       const fresh = this.trees.members.filter((status) => !this.pidfds.has(status.pid) && !isDead(status))
       if (fresh.length === 0) return

@@ -215,7 +215,7 @@ function ghostOf(file: NamedFile, limit: number): Ghost {
     ...(kind === S_IFLNK && { symlnkTarget: textOfLink(at) }),
   })
   const chunks = extents.map((extent) => ({ at: BigInt(extent.at), data: extent.data }))
-  return { entry, chunks: hasHoles || chunks.length > 0 ? chunks : [{ at: 0n, data: Buffer.alloc(0) }] }
+  return { entry, chunks }
 }
 
 function textOfLink(at: string): string {

@@ -1,3 +1,4 @@
+import { wordsOf } from '../images/control-characters.ts'
 import type { Tty } from '../images/image-set.ts'
 import {
   FdType,
@@ -98,7 +99,7 @@ function termiosOf(terminal: number, request: number): { entry: object; controls
     cLine: memory.readUInt8(16),
     cIspeed: 0,
     cOspeed: 0,
-    cCc: [],
+    cCc: wordsOf(controls, [], 'tty-info.img'),
   }
   return { entry, controls }
 }
