@@ -8,10 +8,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <string>
 #include <vector>
 
+#include "descriptor_look.h"
 #include "file_extents.h"
 #include "file_name.h"
 #include "kernel_numbers.h"
@@ -54,9 +56,9 @@ class Call {
     size_t length = 0;
     void* data = nullptr;
     napi_get_typedarray_info(env_, values_[index], &type, &length, &data, nullptr, nullptr);
-    const size_t width = type == napi_float64_array                              ? 8
-                         : type == napi_uint32_array || type == napi_int32_array ? 4
-                                                                                 : 1;
+    const size_t width = type == napi_float64_array || type == napi_biguint64_array ? 8
+                         : type == napi_uint32_array || type == napi_int32_array    ? 4
+                                                                                    : 1;
     return {data, length * width};
   }
 
@@ -135,6 +137,49 @@ napi_value Signal(const Call& call) {
 }
 
 // --- Descriptors
+
+// As src/collector/file-status.ts reads it.
+void LeaveStatus(const iovec& memory, const struct stat& status) {
+  const auto nanoseconds = [](const timespec& time) {
+    return static_cast<uint64_t>(time.tv_sec) * 1000000000 + static_cast<uint64_t>(time.tv_nsec);
+  };
+  const uint64_t values[] = {status.st_dev,
+                             status.st_ino,
+                             status.st_mode,
+                             status.st_nlink,
+                             status.st_uid,
+                             status.st_gid,
+                             status.st_rdev,
+                             static_cast<uint64_t>(status.st_size),
+                             static_cast<uint64_t>(status.st_blksize),
+                             nanoseconds(status.st_atim),
+                             nanoseconds(status.st_mtim)};
+  if (memory.iov_len >= sizeof values) memcpy(memory.iov_base, values, sizeof values);
+}
+
+// look(pid, descriptor, status): its fdinfo and its link, with a NUL between them
+napi_value Look(const Call& call) {
+  restore::DescriptorLook look{};
+  const int error = restore::LookAtDescriptor(call.Int(0), call.Int(1), look);
+  if (error != 0) return call.Return(error);
+  LeaveStatus(call.Bytes(2), look.status);
+  const std::string text = look.info + '\0' + look.link;
+  napi_value value = nullptr;
+  napi_create_string_utf8(call.env(), text.data(), text.size(), &value);
+  return value;
+}
+
+// status(path, follow, status): stat(2), or lstat(2)
+napi_value Status(const Call& call) {
+  char path[PATH_MAX + 64];
+  size_t length = 0;
+  napi_get_value_string_utf8(call.env(), call.Value(0), path, sizeof path, &length);
+  struct stat status {};
+  const int result = call.Int(1) != 0 ? stat(path, &status) : lstat(path, &status);
+  if (result != 0) return call.Return(-errno);
+  LeaveStatus(call.Bytes(2), status);
+  return call.Return(0);
+}
 
 // control(descriptor, command, argument): fcntl(2); the argument is a number, or the memory that it reads or
 // writes.
@@ -247,18 +292,13 @@ napi_value Diagnose(const Call& call) {
   return error != 0 ? call.Return(error) : call.Return(answers);
 }
 
-// socketFile(socket, status): its name. Mode, uid, gid, links, device and inode are left in the Float64Array
-// `status`.
+// socketFile(socket, status): its name
 napi_value SocketFile(const Call& call) {
   std::string name;
   struct stat status {};
   const int error = restore::NameOfSocketFile(call.Int(0), name, status);
   if (error != 0) return call.Return(error);
-  const double values[] = {static_cast<double>(status.st_mode), static_cast<double>(status.st_uid),
-                           static_cast<double>(status.st_gid),  static_cast<double>(status.st_nlink),
-                           static_cast<double>(status.st_dev),  static_cast<double>(status.st_ino)};
-  const iovec memory = call.Bytes(1);
-  if (memory.iov_len >= sizeof values) memcpy(memory.iov_base, values, sizeof values);
+  LeaveStatus(call.Bytes(1), status);
   return call.Return(name);
 }
 
@@ -332,6 +372,7 @@ constexpr Entry kEntries[] = {
     {"diagnose", Run<Diagnose>},
     {"extents", Run<Extents>},
     {"hasInput", Run<HasInput>},
+    {"look", Run<Look>},
     {"name", Run<Name>},
     {"nameOfHandle", Run<NameOfHandle>},
     {"networkNamespace", Run<NetworkNamespace>},
@@ -342,6 +383,7 @@ constexpr Entry kEntries[] = {
     {"socketQueue", Run<SocketQueue>},
     {"tcpConnection", Run<TcpConnection>},
     {"textOfLink", Run<TextOfLink>},
+    {"status", Run<Status>},
     {"terminalInput", Run<TerminalInput>},
 };
 

@@ -4,6 +4,7 @@
       'target_name': 'addon',
       'sources': [
         'addon.cc',
+        'descriptor_look.cc',
         'file_extents.cc',
         'file_name.cc',
         'pipe_content.cc',

@@ -18,6 +18,10 @@ export interface Binding {
   compare(pid: number, other: number, type: number, index: number, otherIndex: number): number
   /** Whether the nth watch of `epoll` under the number `watched` is of what `number` is now: 0, or an order. */
   compareWatch(pid: number, number: number, epoll: number, watched: number, nth: number): number
+  /** Its fdinfo and its link, with a NUL between them. What stat(2) says is left in `status`: see file-status.ts. */
+  look(pid: number, descriptor: number, status: BigUint64Array): string | number
+  /** stat(2), or lstat(2). */
+  status(path: string, follow: 0 | 1, status: BigUint64Array): number
   /** pidfd_send_signal(2). */
   signal(pidfd: number, signal: number): number
 
@@ -43,8 +47,8 @@ export interface Binding {
   networkNamespace(socket: number): number
   /** Netlink messages that answer a request for all sockets of the namespace of the socket `inside`, or (-1) of ours. */
   diagnose(inside: number, request: Uint8Array): Buffer | number
-  /** The name; mode, uid, gid, links, device and inode are left in `status`. */
-  socketFile(socket: number, status: Float64Array): Buffer | number
+  /** Its name. */
+  socketFile(socket: number, status: BigUint64Array): Buffer | number
   socketQueue(socket: number, type: number, adopter: typeof Fd.adopter): readonly QueuedMessage[] | number
   /** The state is left in 14 numbers: see native/tcp_connection.h. */
   tcpConnection(

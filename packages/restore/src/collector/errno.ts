@@ -2,9 +2,7 @@ import { getSystemErrorMap } from 'node:util'
 
 export const EPERM = -1
 export const ENOENT = -2
-export const E2BIG = -7
-export const EAGAIN = -11
-export const ENOTCONN = -107
+export const ESRCH = -3
 
 /** `EPERM: operation not permitted`. */
 export function textOf(errno: number): string {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Fd, pidfdOpen } from '@x/fdpass'
 import { RestoreError, type Problem } from '../errors.ts'
 import { binding } from './binding.ts'
-import { textOf } from './errno.ts'
+import { ESRCH, textOf } from './errno.ts'
 import type { Settings } from './options.ts'
 import { isDead, statusOf, threadsOf } from './process-status.ts'
 import { Trees } from './trees.ts'
@@ -12,7 +12,6 @@ import { Trees } from './trees.ts'
 const lookMilliseconds = 1
 
 const { SIGSTOP, SIGCONT } = constants.signals
-const ESRCH = -3
 
 const stands = (pid: number, task?: number): boolean => {
   const state = statusOf(pid, task)?.state

@@ -91,7 +91,7 @@ export class Kinds {
 
   #addByMode(file: OpenFile): FdType | undefined {
     const { link, stats } = file
-    switch (Number(stats.mode) & S_IFMT) {
+    switch (stats.mode & S_IFMT) {
       case S_IFSOCK:
         return this.#addSocket(file)
       case S_IFIFO:

@@ -42,16 +42,16 @@ export class MemoryFiles {
   #addInode(file: OpenFile, inodeId: number): void {
     const { number, stats, link } = file
     const runs = this.#runsOf(file)
-    const pages = statfsSync(pathOf(file)).type === HUGETLBFS_MAGIC ? Number(stats.blksize) : page
+    const pages = statfsSync(pathOf(file)).type === HUGETLBFS_MAGIC ? stats.blksize : page
     const inode = makeMessage(MemfdInodeEntrySchema, {
       name: link.slice('/memfd:'.length).replace(/ \(deleted\)$/, ''),
-      uid: Number(stats.uid),
-      gid: Number(stats.gid),
+      uid: stats.uid,
+      gid: stats.gid,
       size: stats.size,
       shmid: inodeId,
       seals: Math.max(binding.control(number, F_GET_SEALS, 0), 0),
       inodeId: BigInt(inodeId),
-      mode: Number(stats.mode),
+      mode: stats.mode,
       ...(pages !== page && { hugetlbFlag: (Math.log2(pages) << MFD_HUGE_SHIFT) >>> 0 }),
     })
     this.memfds.push({ inode, ...(runs.length > 0 && { pagesId: inodeId }), runs })

@@ -1,14 +1,14 @@
-import { type BigIntStats, fstatSync, readFileSync, readlinkSync, statSync } from 'node:fs'
-import type { Problem } from '../errors.ts'
-import { isSystemError } from './errno.ts'
+import { RestoreError, type Problem } from '../errors.ts'
+import { ENOENT, ESRCH, textOf } from './errno.ts'
 import { type Fdinfo, parseFdinfo } from './fdinfo.ts'
+import { lookAtNumber, type FileStatus } from './file-status.ts'
 
 /** A descriptor, ours or another process's, and what /proc tells of it. */
 export interface Descriptor {
   readonly pid: number
   readonly fd: number
   readonly link: string
-  readonly stats: BigIntStats
+  readonly stats: FileStatus
   readonly info: Fdinfo
 }
 
@@ -25,32 +25,25 @@ export interface OpenFile extends Descriptor {
 /** A descriptor that only names a file; most calls know nothing of it. */
 export const O_PATH = 0o10000000
 
-const linkOf = (path: string): string => readlinkSync(path, 'buffer').toString('utf8')
-
-/** A descriptor of another process. Undefined when it has been closed meanwhile. */
+/** A descriptor of a process, ours or another. Undefined when it has been closed meanwhile. */
 export function lookAt(pid: number, fd: number): Descriptor | undefined {
-  const path = `/proc/${pid}/fd/${fd}`
-  try {
-    const info = parseFdinfo(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'latin1'))
-    if (info === undefined) return undefined
-    return { pid, fd, link: linkOf(path), stats: statSync(path, { bigint: true }), info }
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT', 'ESRCH')) return undefined
-    throw error
+  const look = lookAtNumber(pid, fd)
+  if (typeof look === 'number') {
+    if (look === ENOENT || look === ESRCH) return undefined
+    throw new RestoreError(
+      [
+        {
+          reason: 'not-permitted',
+          pid,
+          fd,
+          message: `descriptor ${fd} of process ${pid} cannot be seen: ${textOf(look)}`,
+        },
+      ],
+      { errno: look },
+    )
   }
-}
-
-/** A descriptor of this process, which is open. */
-export function lookAtOwn(number: number): Descriptor {
-  const info = parseFdinfo(readFileSync(`/proc/self/fdinfo/${number}`, 'latin1'))
-  if (info === undefined) throw new Error(`/proc/self/fdinfo/${number} is not what proc(5) says`)
-  return {
-    pid: process.pid,
-    fd: number,
-    link: linkOf(`/proc/self/fd/${number}`),
-    stats: fstatSync(number, { bigint: true }),
-    info,
-  }
+  const info = parseFdinfo(look.info)
+  return info && { pid, fd, link: look.link, stats: look.stats, info }
 }
 
 /** A path of /proc that opens its file anew, for as long as the trees stand. */

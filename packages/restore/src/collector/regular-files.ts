@@ -1,13 +1,4 @@
-import {
-  type BigIntStats,
-  closeSync,
-  constants,
-  lstatSync,
-  openSync,
-  readlinkSync,
-  statSync,
-  statfsSync,
-} from 'node:fs'
+import { closeSync, constants, openSync, readlinkSync, statfsSync } from 'node:fs'
 import type { Problem } from '../errors.ts'
 import type { Ghost } from '../images/image-set.ts'
 import {
@@ -23,6 +14,7 @@ import { readContent, TooLarge } from './content.ts'
 import { kernelDevice } from './device-number.ts'
 import { textOf } from './errno.ts'
 import type { FileList } from './file-list.ts'
+import { statusOfPath, type FileStatus } from './file-status.ts'
 import type { Findings } from './findings.ts'
 import { O_PATH } from './open-file.ts'
 import { nobody, type Fown } from './owner.ts'
@@ -31,7 +23,7 @@ import { nobody, type Fown } from './owner.ts'
 export interface NamedFile {
   readonly id: number
   readonly link: string
-  readonly stats: BigIntStats
+  readonly stats: FileStatus
   /** A path of /proc that leads to it whatever its name does. */
   readonly at: string
   /** The process that sees the name. */
@@ -46,8 +38,8 @@ const gone = ' (deleted)'
 const { S_IFMT, S_IFREG, S_IFCHR, S_IFBLK, S_IFLNK } = constants
 const PROC_SUPER_MAGIC = 0x9fa0
 
-const keyOf = ({ dev, ino }: BigIntStats): string => `${dev}:${ino}`
-const kindOf = ({ mode }: BigIntStats): number => Number(mode) & S_IFMT
+const keyOf = ({ dev, ino }: FileStatus): string => `${dev}:${ino}`
+const kindOf = ({ mode }: FileStatus): number => mode & S_IFMT
 
 const ownSpace = readlinkSync('/proc/self/ns/mnt')
 
@@ -57,14 +49,9 @@ function baseOf(pid: number): string {
   return readlinkSync(`/proc/${pid}/ns/mnt`) === ownSpace ? '' : `/proc/${pid}/root`
 }
 
-function leadsTo(path: string, stats: BigIntStats): boolean {
-  const look = kindOf(stats) === S_IFLNK ? lstatSync : statSync
-  try {
-    const there = look(path, { bigint: true })
-    return there.dev === stats.dev && there.ino === stats.ino
-  } catch {
-    return false
-  }
+function leadsTo(path: string, stats: FileStatus): boolean {
+  const there = statusOfPath(path, kindOf(stats) === S_IFLNK)
+  return typeof there !== 'number' && there.dev === stats.dev && there.ino === stats.ino
 }
 
 /** Files that images name by a path, and what stands in for paths that are gone. */
@@ -104,7 +91,7 @@ export class RegularFiles {
         pos: position,
         fown,
         name,
-        mode: Number(stats.mode),
+        mode: stats.mode,
         ...(kindOf(stats) === S_IFREG && { size: stats.size }),
       },
     })
@@ -113,7 +100,8 @@ export class RegularFiles {
   /** Adds what a link of /proc/PID leads to: `cwd`, `root` or `exe`. Returns its id. */
   addLink(pid: number, what: 'cwd' | 'root' | 'exe'): number {
     const at = `/proc/${pid}/${what}`
-    const stats = statSync(at, { bigint: true })
+    const stats = statusOfPath(at)
+    if (typeof stats === 'number') throw new Error(`${at}: ${textOf(stats)}`)
     const known = what === 'exe' ? this.#programs.get(keyOf(stats)) : undefined
     if (known !== undefined) return known
     const id = this.#files.newId()
@@ -136,7 +124,7 @@ export class RegularFiles {
   /** Finds other names, or makes ghosts, once all files are known. */
   finish(): void {
     for (const file of this.#nameless) {
-      const other = file.stats.nlink > 0n ? this.#named.get(keyOf(file.stats)) : undefined
+      const other = file.stats.nlink > 0 ? this.#named.get(keyOf(file.stats)) : undefined
       if (other !== undefined) this.#remap(file.id, other, RemapType.LINKED)
       else this.#makeGhost(file)
     }
@@ -182,7 +170,7 @@ export class RegularFiles {
       })
       return false
     }
-    if (file.stats.nlink > 0n && kindOf(file.stats) === S_IFREG) {
+    if (file.stats.nlink > 0 && kindOf(file.stats) === S_IFREG) {
       const message = `${link} leads to another file; its content is kept, not its other names, which are not known`
       this.#findings.note({ reason: 'other-name', ...place, message })
     }
@@ -203,9 +191,9 @@ function ghostOf(file: NamedFile, limit: number): Ghost {
   const whole = extents.length === 1 && first?.at === 0 && BigInt(first.data.length) === stats.size
   const hasHoles = kind === S_IFREG && !whole && stats.size > 0n
   const entry = makeMessage(GhostFileEntrySchema, {
-    uid: Number(stats.uid),
-    gid: Number(stats.gid),
-    mode: Number(stats.mode),
+    uid: stats.uid,
+    gid: stats.gid,
+    mode: stats.mode,
     dev: kernelDevice(stats.dev),
     ino: stats.ino,
     ...((kind === S_IFCHR || kind === S_IFBLK) && { rdev: Number(stats.rdev) }),

@@ -5,7 +5,7 @@ import { isSystemError } from './errno.ts'
 import type { FileList } from './file-list.ts'
 import type { Findings } from './findings.ts'
 import { Locks } from './locks.ts'
-import { lookAt, lookAtOwn, type Descriptor, type OpenFile } from './open-file.ts'
+import { lookAt, type Descriptor, type OpenFile } from './open-file.ts'
 import { Sharing } from './sharing.ts'
 
 const FD_CLOEXEC = 1
@@ -71,7 +71,9 @@ export class Tables implements Disposable {
   /** Ids of files that came as rights, which are this object's from now on. */
   takeInFlight(rights: readonly Fd[], holder: number): number[] {
     return rights.map((fd) => {
-      const own = lookAtOwn(fd.fd)
+      const own = lookAt(process.pid, fd.fd)
+      if (own === undefined)
+        throw new Error(`descriptor ${fd.fd} of this process has been closed by somebody else`)
       const { value: id, isNew } = this.#sharing.of(own, () => this.#files.newId())
       if (!isNew) {
         fd.close()

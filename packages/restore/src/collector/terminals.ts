@@ -196,8 +196,8 @@ export class Terminals {
       }),
       ...(index !== undefined && { pty: { index } }),
       dev: kernelDevice(stats.dev),
-      uid: Number(stats.uid),
-      gid: Number(stats.gid),
+      uid: stats.uid,
+      gid: stats.gid,
     })
     return {
       entry,

@@ -14,6 +14,7 @@ import { binding, type QueuedMessage } from './binding.ts'
 import type { Diagnosis, UnixDiagnosis } from './diagnosis.ts'
 import { ENOENT, EPERM, textOf } from './errno.ts'
 import type { FileList } from './file-list.ts'
+import { fileOfSocket } from './file-status.ts'
 import type { Findings } from './findings.ts'
 import type { Namespaces } from './namespaces.ts'
 import { placeOf, titleOf, type OpenFile } from './open-file.ts'
@@ -144,8 +145,7 @@ export class UnixSockets {
   /** A name that is a path, and the file that it made. */
   #fileOf(file: OpenFile, name: Buffer): SocketFile {
     if (name.length === 0 || name[0] === 0) return {}
-    const status = new Float64Array(6)
-    const found = binding.socketFile(file.number, status)
+    const found = fileOfSocket(file.number)
     if (typeof found === 'number') {
       // A name without a file: the kernel has let go of it, as after a failed bind(2).
       if (found === ENOENT) return {}
@@ -154,15 +154,15 @@ export class UnixSockets {
       this.#findings.refuse({ reason: 'not-permitted', ...placeOf(file), message })
       return {}
     }
-    const [mode = 0, uid = 0, gid = 0, links = 0] = status
-    const path = withoutMark(found.toString('utf8'), links)
+    const { mode, uid, gid, nlink } = found.stats
+    const path = withoutMark(found.name, nlink)
     const text = name.toString('utf8').replace(/\0.*$/s, '')
     return {
       filePerms: { mode, uid, gid },
       ...(!text.startsWith('/') && {
         nameDir: folderOf(path, text, readlinkSync(`/proc/${file.holder}/cwd`)),
       }),
-      ...(links === 0 && { deleted: true }),
+      ...(nlink === 0 && { deleted: true }),
     }
   }
 
