@@ -16,6 +16,7 @@ inline constexpr unsigned long kSiocUnixFile = 0x89E0;  // SIOCUNIXFILE
 inline constexpr unsigned long kSiocGskNs = 0x894C;     // SIOCGSKNS
 inline constexpr unsigned long kSiocOutqNsd = 0x894B;   // SIOCOUTQNSD
 inline constexpr int kSoPeekOff = 42;
+inline constexpr int kScmPidfd = 4;         // SCM_PIDFD
 inline constexpr int kKcmpEpollTarget = 7;  // KCMP_EPOLL_TFD
 
 // Of TCP_REPAIR.

@@ -50,7 +50,14 @@ class PeekOffset {
 void TakeRights(const msghdr& header, std::vector<UniqueFd>& rights) {
   for (cmsghdr* at = CMSG_FIRSTHDR(&header); at != nullptr;
        at = CMSG_NXTHDR(const_cast<msghdr*>(&header), at)) {
-    if (at->cmsg_level != SOL_SOCKET || at->cmsg_type != SCM_RIGHTS) continue;
+    if (at->cmsg_level != SOL_SOCKET) continue;
+    if (at->cmsg_type == kScmPidfd) {
+      // A descriptor too, of a socket that asks to be told who has sent.
+      int pidfd = -1;
+      memcpy(&pidfd, CMSG_DATA(at), sizeof pidfd);
+      const UniqueFd closed(pidfd);
+    }
+    if (at->cmsg_type != SCM_RIGHTS) continue;
     const size_t count = (at->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (size_t i = 0; i < count; ++i) {
       int number = -1;

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { type Fd, pidfdGetfd } from '@x/fdpass'
-import { RestoreError } from '../errors.ts'
+import { RestoreError, type Problem } from '../errors.ts'
 import type { ImageSet, TaskImages } from '../images/image-set.ts'
 import {
   FsEntrySchema,
@@ -12,6 +12,7 @@ import {
   type TaskKobjIdsEntry,
 } from '../images/messages.ts'
 import { Diagnosis } from './diagnosis.ts'
+import { isSystemError } from './errno.ts'
 import { FileList } from './file-list.ts'
 import { Findings } from './findings.ts'
 import { Frozen } from './freeze.ts'
@@ -37,8 +38,9 @@ const firstId = 2
  *
  * Throws RestoreError with all its {@link Problem}s, and then nothing is given. `reason` is
  * - `bad-option`, `bad-pid`, `no-process`, `named-twice` (trees overlap), `self`, `kernel-thread`, `zombie`;
- * - `not-stopped`, `not-permitted`, `unreadable` (the system refuses it), `too-large` (see `contentLimit`);
- * - `unsupported-kind`, `thread-table`, `dead-proc`, `external-peer` (see `external`), `external-pidfd`;
+ * - `not-stopped`, `not-permitted`, `unreadable` (the system refuses it), `busy` (a connection that does not rest),
+ *   `too-large` (see `contentLimit`);
+ * - `unsupported-kind`, `thread-table`, `dead-proc`, `unreachable` and `not-text` (names), `external-peer` (see `external`), `external-pidfd`;
  * - and what `lossy` would leave out: `queue`, `pending-connection`, `pending-data`, `packet-pipe`, `corked`,
  *   `socket-filter`, `lost-watch`, `unsupported-mark`.
  */
@@ -64,6 +66,16 @@ function checkPids(pids: readonly number[]): void {
   if (pids.length === 0)
     problems.push({ reason: 'bad-pid', message: 'name the process at least that is to be collected' })
   if (problems.length > 0) throw new RestoreError(problems)
+}
+
+/** Why a file of /proc/PID could not be read; throws what is no error of that kind. */
+function problemOf(error: unknown, pid: number): Problem {
+  if (isSystemError(error, 'ENOENT', 'ESRCH')) {
+    return { reason: 'no-process', pid, message: `process ${pid} has ended meanwhile` }
+  }
+  if (!isSystemError(error, 'EACCES', 'EPERM')) throw error
+  const message = `process ${pid} may not be looked at: ${(error as Error).message}; it needs CAP_SYS_PTRACE`
+  return { reason: 'not-permitted', pid, message }
 }
 
 class Collection implements Disposable {
@@ -103,7 +115,13 @@ class Collection implements Disposable {
 
   /** All that has to be done while the processes stand. */
   look(): void {
-    for (const status of this.#frozen.trees.members) this.#tasks.push(this.#lookAt(status))
+    for (const status of this.#frozen.trees.members) {
+      try {
+        this.#tasks.push(this.#lookAt(status))
+      } catch (error) {
+        this.#findings.refuse(problemOf(error, status.pid))
+      }
+    }
     const { unix, epoll, terminals, regular } = this.#kinds
     unix.finish()
     epoll.finish(

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { binding } from './binding.ts'
+import type { InetAddress } from './socket-address.ts'
 
 /** What sock_diag(7) tells of a Unix socket. */
 export interface UnixDiagnosis {
@@ -15,6 +16,13 @@ export interface UnixDiagnosis {
   /** Of a listener its backlog; of others bytes that they have sent and that have not been received. */
   readonly outgoing: number
   readonly shutdown: number
+}
+
+/** What sock_diag(7) tells of a socket of IPv4 or IPv6 that its calls do not. */
+export interface InetDiagnosis {
+  readonly shutdown: number
+  /** Four words, whatever the family. getpeername(2) does not tell it before the connection is there. */
+  readonly peer: InetAddress
 }
 
 /** What packet_diag tells of a packet socket. */
@@ -98,14 +106,18 @@ function inetRequest(family: number, protocol: number): Buffer {
   return request
 }
 
-/** How far each is shut down, by inode. */
-function parseShutdowns(answers: Buffer): Map<number, number> {
-  const shutdowns = new Map<number, number>()
+const TCP_SYN_SENT = 2
+
+/** Those of which there is something to tell. */
+function parseInet(answers: Buffer): Map<number, InetDiagnosis> {
+  const sockets = new Map<number, InetDiagnosis>()
   for (const body of bodiesOf(answers)) {
     const shutdown = attributesOf(body, 72).get(8)?.readUInt8(0) ?? 0
-    if (shutdown !== 0) shutdowns.set(body.readUInt32LE(68), shutdown)
+    if (shutdown === 0 && body.readUInt8(1) !== TCP_SYN_SENT) continue
+    const peer = { port: body.readUInt16BE(6), words: wordsOf(body.subarray(24, 40)), scope: 0 }
+    sockets.set(body.readUInt32LE(68), { shutdown, peer })
   }
-  return shutdowns
+  return sockets
 }
 
 function packetRequest(): Buffer {
@@ -171,13 +183,14 @@ export class Diagnosis {
     return this.#ask('packet', socket, space, packetRequest(), parsePackets)
   }
 
-  shutdowns(
+  /** TCP and UDP; those that are not in it are neither shut down nor waiting for an answer. */
+  inet(
     socket: number,
     space: number,
     family: number,
     protocol: number,
-  ): ReadonlyMap<number, number> | number {
-    return this.#ask(`${family}/${protocol}`, socket, space, inetRequest(family, protocol), parseShutdowns)
+  ): ReadonlyMap<number, InetDiagnosis> | number {
+    return this.#ask(`${family}/${protocol}`, socket, space, inetRequest(family, protocol), parseInet)
   }
 
   #ask<T>(

@@ -74,13 +74,11 @@ export class EpollFiles {
   finish(tableOf: TableOf, holdersOf: HoldersOf): void {
     for (const { file, watches } of this.#added) {
       const holders = holdersOf(file.id)
-      for (const watch of watches) {
+      for (const watch of watches.splice(0)) {
         const number = numberFor(watch, holders, tableOf)
         if (number === undefined) this.#refuse(file, watch)
-        else if (number !== watch.tfd) {
-          watch.addedAs = watch.tfd
-          watch.tfd = number
-        }
+        else if (number === watch.tfd) watches.push(watch)
+        else watches.push({ ...watch, tfd: number, addedAs: watch.tfd })
       }
     }
   }

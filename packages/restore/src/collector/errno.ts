@@ -3,6 +3,7 @@ import { getSystemErrorMap } from 'node:util'
 export const EPERM = -1
 export const ENOENT = -2
 export const ESRCH = -3
+export const EAGAIN = -11
 
 /** `EPERM: operation not permitted`. */
 export function textOf(errno: number): string {

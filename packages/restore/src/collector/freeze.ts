@@ -91,7 +91,8 @@ export class Frozen implements Disposable {
       waiting = waiting.filter((pid) => !allStand(pid))
       if (waiting.length === 0) return
       if (performance.now() > deadline) throw new RestoreError(waiting.map(stays))
-      await sleep(lookMilliseconds, undefined, signal === undefined ? {} : { signal })
+      await sleep(lookMilliseconds)
+      signal?.throwIfAborted()
     }
   }
 

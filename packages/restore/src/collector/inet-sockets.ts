@@ -10,8 +10,8 @@ import {
   type TcpOptsEntrySchema,
 } from '../images/messages.ts'
 import { binding } from './binding.ts'
-import type { Diagnosis } from './diagnosis.ts'
-import { EPERM, textOf } from './errno.ts'
+import type { Diagnosis, InetDiagnosis } from './diagnosis.ts'
+import { EAGAIN, EPERM, textOf } from './errno.ts'
 import type { FileList } from './file-list.ts'
 import type { Findings } from './findings.ts'
 import type { Namespaces } from './namespaces.ts'
@@ -146,14 +146,18 @@ export class InetSockets {
     const space = this.#namespaces.networkOf(number, holder)
     const own = inetAddressOf(number, 'own', kind.family)
     const isOpen = rest.state !== TCP_LISTEN && rest.state !== TCP_CLOSE
-    const peer = inetAddressOf(isOpen ? number : -1, 'peer', kind.family)
+    const diagnosis = isOpen ? this.#diagnosisOf(file, space, kind) : undefined
+    const peer =
+      rest.state === TCP_SYN_SENT && diagnosis !== undefined
+        ? { ...diagnosis.peer, words: diagnosis.peer.words.slice(0, own.words.length) }
+        : inetAddressOf(isOpen ? number : -1, 'peer', kind.family)
     const { options, hasUnreadableFilter } = socketOptionsOf(number)
     if (hasUnreadableFilter) {
       const message = `${titleOf(file)} has a filter of eBPF, which cannot be read`
       this.#findings.lose({ reason: 'socket-filter', ...placeOf(file), message })
     }
     const isExclusive = kind.family === AF_INET ? undefined : numberOption(number, IPPROTO_IPV6, 26)
-    const shutdown = isOpen ? this.#shutdownOf(file, space, kind) : 0
+    const shutdown = diagnosis?.shutdown ?? 0
     const entry: InetSocket = {
       id,
       ino: Number(stats.ino),
@@ -179,10 +183,14 @@ export class InetSockets {
     this.#files.add({ type: FdType.INETSK, id, isk: entry })
   }
 
-  #shutdownOf({ number, stats }: OpenFile, space: number, { family, type, protocol }: Kind): number {
-    if (type === SOCK_RAW || protocol === IPPROTO_ICMP || protocol === IPPROTO_ICMPV6) return 0
-    const shutdowns = this.#diagnosis.shutdowns(number, space, family, protocol)
-    return typeof shutdowns === 'number' ? 0 : (shutdowns.get(Number(stats.ino)) ?? 0)
+  #diagnosisOf(
+    { number, stats }: OpenFile,
+    space: number,
+    { family, type, protocol }: Kind,
+  ): InetDiagnosis | undefined {
+    if (type === SOCK_RAW || protocol === IPPROTO_ICMP || protocol === IPPROTO_ICMPV6) return undefined
+    const sockets = this.#diagnosis.inet(number, space, family, protocol)
+    return typeof sockets === 'number' ? undefined : sockets.get(Number(stats.ino))
   }
 
   #addStream(file: OpenFile): void {
@@ -190,8 +198,9 @@ export class InetSockets {
     const queues = binding.tcpConnection(file.number, state)
     if (typeof queues === 'number') {
       const needs = queues === EPERM ? '; it needs CAP_NET_ADMIN' : ''
+      const reason = queues === EPERM ? 'not-permitted' : queues === EAGAIN ? 'busy' : 'unreadable'
       const message = `the connection of ${titleOf(file)} cannot be read (TCP_REPAIR): ${textOf(queues)}${needs}`
-      this.#findings.refuse({ reason: 'not-permitted', ...placeOf(file), message })
+      this.#findings.refuse({ reason, ...placeOf(file), message })
       return
     }
     const { receive, send } = queues

@@ -23,6 +23,9 @@ export class Pipes {
   readonly #files: FileList
   readonly #findings: Findings
   readonly #regular: RegularFiles
+  /** Ids by device and inode. */
+  readonly #ids = new Map<string, number>()
+  readonly #taken = new Set<number>()
   readonly #seen = new Set<number>()
 
   constructor(files: FileList, findings: Findings, regular: RegularFiles) {
@@ -32,11 +35,11 @@ export class Pipes {
   }
 
   addPipe(file: OpenFile): void {
-    const { id, info, number, stats } = file
-    const pipeId = Number(stats.ino)
+    const { id, info, number } = file
+    const pipeId = this.#idOf(file)
     const fown = ownerOf(number)
     this.#files.add({ type: FdType.PIPE, id, pipe: { id, pipeId, flags: info.flags, fown } })
-    this.#read(file, this.pipes)
+    this.#read(file, pipeId, this.pipes)
   }
 
   addFifo(file: OpenFile): void {
@@ -46,12 +49,24 @@ export class Pipes {
     const fown = ownerOf(number)
     const place = placeOf(file)
     this.#regular.add({ id: regfId, link, stats, at: pathOf(file), holder, flags, position, fown, place })
-    this.#files.add({ type: FdType.FIFO, id, fifo: { id, pipeId: Number(stats.ino), regfId } })
-    this.#read(file, this.fifos)
+    const pipeId = this.#idOf(file)
+    this.#files.add({ type: FdType.FIFO, id, fifo: { id, pipeId, regfId } })
+    this.#read(file, pipeId, this.fifos)
   }
 
-  #read(file: OpenFile, into: PipeData[]): void {
-    const id = Number(file.stats.ino)
+  /** Its inode, or another number where that is taken, by a FIFO of another file system, or too large. */
+  #idOf({ stats }: OpenFile): number {
+    const key = `${stats.dev}:${stats.ino}`
+    const known = this.#ids.get(key)
+    if (known !== undefined) return known
+    let id = stats.ino <= 0xffffffffn ? Number(stats.ino) : 1
+    while (this.#taken.has(id)) id = (id + 1) >>> 0
+    this.#taken.add(id)
+    this.#ids.set(key, id)
+    return id
+  }
+
+  #read(file: OpenFile, id: number, into: PipeData[]): void {
     if (this.#seen.has(id)) return
     this.#seen.add(id)
     const size = binding.control(file.number, F_GETPIPE_SZ, 0)

@@ -16,6 +16,7 @@ import { textOf } from './errno.ts'
 import type { FileList } from './file-list.ts'
 import { statusOfPath, type FileStatus } from './file-status.ts'
 import type { Findings } from './findings.ts'
+import { baseOf, leadsTo } from './names.ts'
 import { O_PATH } from './open-file.ts'
 import { nobody, type Fown } from './owner.ts'
 
@@ -35,24 +36,11 @@ export interface NamedFile {
 }
 
 const gone = ' (deleted)'
-const { S_IFMT, S_IFREG, S_IFCHR, S_IFBLK, S_IFLNK } = constants
+const { S_IFMT, S_IFDIR, S_IFREG, S_IFCHR, S_IFBLK, S_IFLNK } = constants
 const PROC_SUPER_MAGIC = 0x9fa0
 
 const keyOf = ({ dev, ino }: FileStatus): string => `${dev}:${ino}`
 const kindOf = ({ mode }: FileStatus): number => mode & S_IFMT
-
-const ownSpace = readlinkSync('/proc/self/ns/mnt')
-
-/** Where the names of a process begin, seen from here. */
-function baseOf(pid: number): string {
-  if (pid === process.pid) return ''
-  return readlinkSync(`/proc/${pid}/ns/mnt`) === ownSpace ? '' : `/proc/${pid}/root`
-}
-
-function leadsTo(path: string, stats: FileStatus): boolean {
-  const there = statusOfPath(path, kindOf(stats) === S_IFLNK)
-  return typeof there !== 'number' && there.dev === stats.dev && there.ino === stats.ino
-}
 
 /** Files that images name by a path, and what stands in for paths that are gone. */
 export class RegularFiles {
@@ -100,13 +88,13 @@ export class RegularFiles {
   /** Adds what a link of /proc/PID leads to: `cwd`, `root` or `exe`. Returns its id. */
   addLink(pid: number, what: 'cwd' | 'root' | 'exe'): number {
     const at = `/proc/${pid}/${what}`
+    const link = readlinkSync(at, 'buffer').toString('utf8')
     const stats = statusOfPath(at)
     if (typeof stats === 'number') throw new Error(`${at}: ${textOf(stats)}`)
     const known = what === 'exe' ? this.#programs.get(keyOf(stats)) : undefined
     if (known !== undefined) return known
     const id = this.#files.newId()
     if (what === 'exe') this.#programs.set(keyOf(stats), id)
-    const link = readlinkSync(at, 'buffer').toString('utf8')
     this.add({
       id,
       link,
@@ -144,10 +132,23 @@ export class RegularFiles {
     const key = keyOf(file.stats)
     let ghost = this.#ghostIds.get(key)
     if (ghost === undefined) {
+      if (this.#hasBadName(file)) return
       this.#ghostIds.set(key, (ghost = this.#ghostIds.size + 1))
       if (!this.#fillGhost(ghost, file)) return
     }
     this.#remap(file.id, ghost, RemapType.GHOST)
+  }
+
+  /** Names that lead nowhere for another reason than that the file has lost them. */
+  #hasBadName({ link, stats, place }: NamedFile): boolean {
+    if (link.includes('\ufffd')) {
+      this.#findings.refuse({ reason: 'not-text', ...place, message: `the name ${link} is not UTF-8` })
+      return true
+    }
+    if (kindOf(stats) !== S_IFDIR || stats.nlink === 0 || link.endsWith(gone)) return false
+    const message = `${link} is a folder that its name does not lead to: another mount is over it, or it was unmounted`
+    this.#findings.refuse({ reason: 'unreachable', ...place, message })
+    return true
   }
 
   #fillGhost(id: number, file: NamedFile): boolean {

@@ -160,7 +160,10 @@ export class Terminals {
    */
   finish(open: (file: OpenFile, use: (number: number) => void) => void): void {
     for (const { place, file } of this.#seen.values()) {
-      if (place.index === undefined) continue
+      const isHungUp = this.ttys.some(
+        ({ entry, controls }) => entry.id === place.id && controls === undefined,
+      )
+      if (place.index === undefined || isHungUp) continue
       const isPair = this.#seen.has(place.isMaster ? place.id - 1 : place.id + 1)
       open(file, (number) => {
         if (isPair) this.#readInput(file, place, number)

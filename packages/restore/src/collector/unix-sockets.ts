@@ -176,7 +176,12 @@ export class UnixSockets {
     }
     // All descriptors have an owner before the first is looked at.
     const owned = messages.map(({ rights }) => Array.from(rights, (number) => Fd.owned(number)))
-    for (const [nth, message] of messages.entries()) this.#addPacket(file, message, owned[nth] ?? [])
+    try {
+      for (const [nth, message] of messages.entries()) this.#addPacket(file, message, owned[nth] ?? [])
+    } catch (error) {
+      for (const fd of owned.flat()) fd.close()
+      throw error
+    }
   }
 
   #addPacket({ id, holder }: OpenFile, { bytes, sender }: QueuedMessage, owned: readonly Fd[]): void {
@@ -194,6 +199,7 @@ export class UnixSockets {
   #connectWaiting(): ReadonlySet<number> {
     const waiting = new Set<number>()
     for (const { file, entry, diagnosis } of this.#known.values()) {
+      if (diagnosis.waiting.length === 0) continue
       const clients = diagnosis.waiting.map((ino) => this.#known.get(ino))
       for (const client of clients) {
         if (client === undefined) {

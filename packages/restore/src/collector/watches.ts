@@ -1,11 +1,13 @@
-import { closeSync, constants, openSync, readFileSync, statSync } from 'node:fs'
+import { closeSync, constants, openSync, readFileSync } from 'node:fs'
 import { FdType, MarkType } from '../images/messages.ts'
 import { binding } from './binding.ts'
 import { kernelDevice } from './device-number.ts'
 import { textOf } from './errno.ts'
 import { hexadecimal, pairsOf } from './fdinfo.ts'
 import type { FileInit } from './file-list.ts'
+import { statusOfPath } from './file-status.ts'
 import type { Findings } from './findings.ts'
+import { baseOf } from './names.ts'
 import { placeOf, titleOf, type OpenFile } from './open-file.ts'
 import { ownerOf } from './owner.ts'
 
@@ -134,8 +136,10 @@ export class Watches {
     const device = hexadecimal(pairs, 'sdev')
     const inode = BigInt(`0x${pairs.get('ino') ?? '0'}`)
     const opened = this.#openHandle(file.holder, device, type, handle)
-    const path = typeof opened === 'string' ? opened : this.#search(device, inode)
-    if (path !== undefined && !path.endsWith(' (deleted)')) return path
+    if (typeof opened === 'string' && isOf(baseOf(file.holder) + opened, inode)) return opened
+    // The kernel knows files by handles that it has no name for.
+    const path = this.#search(device, inode)
+    if (path !== undefined) return path
     const why = typeof opened === 'string' ? 'it has been deleted' : textOf(opened)
     const message = `what ${titleOf(file)} watches (inode ${inode}) has no path: ${why}; it needs CAP_DAC_READ_SEARCH`
     this.#findings.lose({ reason: 'lost-watch', ...placeOf(file), message })
@@ -167,6 +171,11 @@ export class Watches {
   }
 }
 
+function isOf(path: string, inode: bigint): boolean {
+  const status = statusOfPath(path, true)
+  return typeof status !== 'number' && status.ino === inode
+}
+
 function nameThrough(mount: string, type: number, handle: Buffer): string | number {
   const ENOENT = -2
   let number: number
@@ -186,8 +195,8 @@ function nameThrough(mount: string, type: number, handle: Buffer): string | numb
 function inodesOf(paths: Iterable<string>): Map<string, string> {
   const inodes = new Map<string, string>()
   for (const path of paths) {
-    const stats = statSync(path, { bigint: true, throwIfNoEntry: false })
-    if (stats !== undefined) inodes.set(`${kernelDevice(stats.dev)}:${stats.ino}`, path)
+    const stats = statusOfPath(path)
+    if (typeof stats !== 'number') inodes.set(`${kernelDevice(stats.dev)}:${stats.ino}`, path)
   }
   return inodes
 }
