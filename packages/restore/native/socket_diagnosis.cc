@@ -1,8 +1,8 @@
 #include "socket_diagnosis.h"
 
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
-#include <pthread.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -49,18 +49,16 @@ int AppendAnswers(const char* from, size_t size, std::vector<char>& answers) {
   return 1;
 }
 
-int AskOnce(const void* request, size_t size, std::vector<char>& answers) {
-  const UniqueFd netlink(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
-  if (!netlink.valid()) return -errno;
+int AskOnce(int netlink, const void* request, size_t size, std::vector<char>& answers) {
   Request message{};
   message.header.nlmsg_len = static_cast<uint32_t>(NLMSG_LENGTH(size));
   message.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
   message.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
   memcpy(message.body, request, size);
-  if (send(netlink.get(), &message, message.header.nlmsg_len, 0) < 0) return -errno;
+  if (send(netlink, &message, message.header.nlmsg_len, 0) < 0) return -errno;
   std::vector<char> room(kRoom);
   for (;;) {
-    const ssize_t got = recv(netlink.get(), room.data(), room.size(), MSG_TRUNC);
+    const ssize_t got = recv(netlink, room.data(), room.size(), MSG_TRUNC);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return -errno;
     if (static_cast<size_t>(got) > room.size()) return -EMSGSIZE;
@@ -69,46 +67,43 @@ int AskOnce(const void* request, size_t size, std::vector<char>& answers) {
   }
 }
 
-int Ask(const void* request, size_t size, std::vector<char>& answers) {
+int Ask(int netlink, const void* request, size_t size, std::vector<char>& answers) {
   const size_t begin = answers.size();
   for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
-    const int error = AskOnce(request, size, answers);
+    const int error = AskOnce(netlink, request, size, answers);
     if (error != -EINTR) return error;
     answers.resize(begin);
   }
   return -EAGAIN;
 }
 
-// A question that is asked inside of another network namespace.
-struct Errand {
-  int space;
-  const void* request;
-  size_t size;
-  std::vector<char>& answers;
-  int error;
-};
+int OpenNetlink() {
+  return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+}
 
-// setns(2) changes the calling thread alone, and this one ends with the answer.
-void* RunErrand(void* argument) {
-  auto& errand = *static_cast<Errand*>(argument);
-  errand.error =
-      setns(errand.space, CLONE_NEWNET) != 0 ? -errno : Ask(errand.request, errand.size, errand.answers);
-  return nullptr;
+// A socket belongs to the namespace in which it was made. setns(2) moves the calling thread alone, and that
+// is back before anything else runs in it.
+int OpenNetlinkInside(int space) {
+  const UniqueFd own(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+  if (!own.valid()) return -1;
+  if (setns(space, CLONE_NEWNET) != 0) return -1;
+  const int netlink = OpenNetlink();
+  const int error = errno;
+  while (setns(own.get(), CLONE_NEWNET) != 0 && errno == EINTR) {
+  }
+  errno = error;
+  return netlink;
 }
 
 }  // namespace
 
 int DiagnoseSockets(int inside, const void* request, size_t size, std::vector<char>& answers) {
   if (size > sizeof(Request::body)) return -EINVAL;
-  if (inside < 0) return Ask(request, size, answers);
-  const UniqueFd space(ioctl(inside, kSiocGskNs));
-  if (!space.valid()) return -errno;
-  Errand errand{space.get(), request, size, answers, 0};
-  pthread_t thread{};
-  const int error = pthread_create(&thread, nullptr, RunErrand, &errand);
-  if (error != 0) return -error;
-  pthread_join(thread, nullptr);
-  return errand.error;
+  int space = -1;
+  if (inside >= 0 && (space = ioctl(inside, kSiocGskNs)) < 0) return -errno;
+  const UniqueFd other(space);
+  const UniqueFd netlink(inside < 0 ? OpenNetlink() : OpenNetlinkInside(other.get()));
+  return netlink.valid() ? Ask(netlink.get(), request, size, answers) : -errno;
 }
 
 }  // namespace restore
