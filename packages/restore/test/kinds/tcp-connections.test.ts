@@ -59,7 +59,7 @@ describe('connections', () => {
     expect(await ask('receive', accepted, 100)).toBe('aaaaa')
     await ask('send', accepted, 7, 'b')
     await ask('close', accepted)
-    endLast()
+    await endLast()
     expect(await ask('receive', client, 100)).toBe('bbbbbbb')
   })
 
