@@ -58,7 +58,11 @@ class Senders {
 
   /** By what each of those that may have been it has sent. */
   #byMemory(receiver: UnixSocket): (UnixSocket | undefined)[] {
-    const mayBe = [...receiver.clients, ...this.#unconnected].filter((socket) => this.#leftOf(socket) > 0)
+    const { clients, peer } = receiver
+    // Nobody but its peer can send anything to it since it has one.
+    const others = clients.filter((client) => client !== peer)
+    const all = [...others, ...this.#unconnected, ...clients.filter((client) => client === peer)]
+    const mayBe = all.filter((socket) => this.#leftOf(socket) > 0)
     if (mayBe.length > 1 && mayBe.some(({ address }) => address !== undefined)) this.#tell(receiver)
     return receiver.messages.map((message) => {
       const size = memoryOf(message)

@@ -63,7 +63,7 @@ export class UnixSockets {
     const waiting: Arrival[] = []
     for (const socket of sockets) {
       const { peer, entry, origin } = socket
-      if (entry.state !== ESTABLISHED || origin.kind !== 'alone') continue
+      if (entry.state !== ESTABLISHED || origin.kind !== 'alone' || socket.arrival !== undefined) continue
       const rendezvous = peer?.rendezvous
       if (rendezvous !== undefined) waiting.push(arrivalOf(rendezvous, socket))
       else if (entry.peer === 0) this.#meetNobody(socket)
