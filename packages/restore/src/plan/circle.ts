@@ -2,7 +2,7 @@ import type { Problem } from '../errors.ts'
 import type { PlanNode, Stage } from './node.ts'
 
 /** A node that cannot go on. */
-interface Stuck extends PlanNode {
+export interface Stuck extends PlanNode {
   readonly waitsFor: ReadonlyMap<number, Wait> | undefined
 }
 
@@ -12,8 +12,8 @@ interface Wait {
 }
 
 /** Every circle among nodes that wait for each other, with its members; what only waits for a circle is in none. */
-export function circles(stuck: readonly Stuck[]): Problem[] {
-  return components(stuck).filter(isCircle).map(problemOf)
+export function circlesOf(stuck: readonly Stuck[]): Stuck[][] {
+  return components(stuck).filter(isCircle)
 }
 
 function waitsOf({ waitsFor }: Stuck): readonly Wait[] {
@@ -25,7 +25,8 @@ function isCircle(members: readonly Stuck[]): boolean {
   return members.length > 1 || (first !== undefined && waitsOf(first).some(({ node }) => node === first))
 }
 
-function problemOf(members: readonly Stuck[]): Problem {
+/** A circle for people, with each member's process, descriptor and kind. */
+export function circleProblem(members: readonly Stuck[]): Problem {
   const inside = new Set(members)
   const lines = members.map((member) => {
     const wait = waitsOf(member).find(({ node }) => inside.has(node))

@@ -29,7 +29,7 @@ export type Value =
   | 'pair'
 
 export interface CallOptions {
-  /** This errno (positive) counts as success. */
+  /** This errno (positive), or any of them with ANY_ERROR, counts as success. */
   readonly tolerate?: number
   /** What the result, under the mask, has to be. */
   readonly expect?: number | bigint
@@ -54,6 +54,14 @@ export interface Message {
   /** A struct sockaddr. */
   readonly to?: Uint8Array
   readonly flags?: number
+}
+
+/** What a new process shares with the one that forks it. */
+export interface Sharing {
+  readonly files: boolean
+  readonly fs: boolean
+  /** The parent. */
+  readonly sibling: boolean
 }
 
 /** Where store() puts them: the end of the memory. */
@@ -210,8 +218,8 @@ export class TaskOps {
     return { scratch: 0 }
   }
 
-  fork(child: Task, share: { files: boolean; fs: boolean }, pid: number): void {
-    const flags = (share.files ? FORK.files : 0) | (share.fs ? FORK.fs : 0)
+  fork(child: Task, { files, fs, sibling }: Sharing, pid: number): void {
+    const flags = (files ? FORK.files : 0) | (fs ? FORK.fs : 0) | (sibling ? FORK.sibling : 0)
     this.#list.noteFork(child.index, this.task)
     this.#add(CODE.fork, [value(child.index), value(flags), value(pid)])
   }
