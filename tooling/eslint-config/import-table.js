@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { dirname, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -35,6 +35,15 @@ const nameOf = (specifier) => specifier.split('/').slice(0, 2).join('/')
 const leaves = (folder, file, specifier) =>
   relative(resolve(root, folder), resolve(dirname(file), specifier)).split(sep)[0] === '..'
 
+/** Whether a path into a package is one that its package.json exports. */
+const isPublic = (specifier) => {
+  const name = nameOf(specifier)
+  const manifest = resolve(root, 'packages', name.slice('@x/'.length), 'package.json')
+  const subpath = `.${specifier.slice(name.length)}`
+  if (!existsSync(manifest)) return subpath === './package.json'
+  return Object.hasOwn(JSON.parse(readFileSync(manifest, 'utf8')).exports ?? {}, subpath)
+}
+
 /** What is wrong with importing `specifier` in `file` of `folder`, or undefined. */
 const complaint = (folder, file, specifier, own) => {
   if (specifier.startsWith('.')) {
@@ -43,7 +52,7 @@ const complaint = (folder, file, specifier, own) => {
       : undefined
   }
   if (!specifier.startsWith('@x/')) return undefined
-  if (specifier !== nameOf(specifier) && !specifier.endsWith('/package.json')) {
+  if (specifier !== nameOf(specifier) && !isPublic(specifier)) {
     return `Import ${nameOf(specifier)} by its public face, not by a path into it.`
   }
   if (own === undefined || own.includes(nameOf(specifier))) return undefined

@@ -14,6 +14,8 @@ export interface Problem {
   readonly fd?: number
   /** Id of the file in its image. */
   readonly file?: number
+  /** Index of the node of the plan that failed. */
+  readonly node?: number
 }
 
 interface Details {

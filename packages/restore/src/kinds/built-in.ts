@@ -16,6 +16,7 @@ import { signalfdKind } from './signalfd.ts'
 import { timerfdKind } from './timerfd.ts'
 import { ttyKind } from './tty/tty.ts'
 import { unsupportedKinds } from './unsupported.ts'
+import { unixKind } from './unix/kind.ts'
 
 /** The kinds of files that this package restores. A list of your own may begin with them. */
 export const builtInKinds: readonly FileKind[] = [
@@ -25,6 +26,7 @@ export const builtInKinds: readonly FileKind[] = [
   memfdKind,
   eventfdKind,
   epollKind,
+  unixKind,
   inetKind,
   packetKind,
   netlinkKind,

@@ -2,7 +2,7 @@ import type { Problem } from '../errors.ts'
 import type { PlanNode, Stage } from './node.ts'
 
 /** A node that cannot go on. */
-interface Stuck extends PlanNode {
+export interface Stuck extends PlanNode {
   readonly waitsFor: ReadonlyMap<number, Wait> | undefined
 }
 
@@ -12,8 +12,8 @@ interface Wait {
 }
 
 /** Every circle among nodes that wait for each other, with its members; what only waits for a circle is in none. */
-export function circles(stuck: readonly Stuck[]): Problem[] {
-  return components(stuck).filter(isCircle).map(problemOf)
+export function circlesOf(stuck: readonly Stuck[]): Stuck[][] {
+  return components(stuck).filter(isCircle)
 }
 
 function waitsOf({ waitsFor }: Stuck): readonly Wait[] {
@@ -25,7 +25,8 @@ function isCircle(members: readonly Stuck[]): boolean {
   return members.length > 1 || (first !== undefined && waitsOf(first).some(({ node }) => node === first))
 }
 
-function problemOf(members: readonly Stuck[]): Problem {
+/** A circle for people, with each member's process, descriptor and kind. */
+export function circleProblem(members: readonly Stuck[]): Problem {
   const inside = new Set(members)
   const lines = members.map((member) => {
     const wait = waitsOf(member).find(({ node }) => inside.has(node))
@@ -33,17 +34,17 @@ function problemOf(members: readonly Stuck[]): Problem {
     return `  ${placeOf(member)}${member.label} waits for ${wait?.node.label ?? 'itself'} ${what}`
   })
   const [first] = members
-  const fle = first?.file?.fles[0]
+  const fle = first?.about?.fles[0]
   return {
     reason: 'circle',
     message: `${members.length} wait for each other in a circle, so none of them can be first:\n${lines.join('\n')}`,
-    ...(first?.file === undefined ? {} : { file: first.file.id }),
+    ...(first?.about === undefined ? {} : { file: first.about.id }),
     ...(fle === undefined ? {} : { fd: fle.fd, pid: fle.table.owner.pid }),
   }
 }
 
-function placeOf({ file }: PlanNode): string {
-  const fle = file?.fles[0]
+function placeOf({ about }: PlanNode): string {
+  const fle = about?.fles[0]
   return fle === undefined ? '' : `process ${fle.table.owner.pid}, descriptor ${fle.fd}: `
 }
 

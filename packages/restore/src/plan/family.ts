@@ -43,17 +43,18 @@ export class Family {
     this.#planner = planner
     this.#options = options
     this.#heirlooms = byTable(options.inherited)
-    this.#helper = planner.addStep({
+    const definition: StepDefinition = {
       task: undefined,
       label: 'what several processes share',
       run: (context) => waitFor(options.inherited, (file) => context.need(context.nodeOf(file), 'open')),
-    })
+    }
+    this.#helper = planner.addStep(definition, 'process')
     // Who is forked comes behind who forks.
     for (const task of tasks.toReversed()) this.#noteBirthSession(task)
     for (const task of tasks) this.#noteLate(task)
     for (const task of tasks) this.#addFork(task)
     for (const task of tasks) this.#addSession(task)
-    for (const task of tasks) planner.setReady(task, planner.addStep(this.#inheritance(task)))
+    for (const task of tasks) planner.setReady(task, planner.addStep(this.#inheritance(task), 'process'))
     for (const task of tasks) this.#addGroup(task)
     options.terminals.addForegrounds(
       planner,
@@ -84,7 +85,7 @@ export class Family {
         return { status: 0 }
       },
     }
-    this.#forked.set(task, this.#planner.addEarlyStep(definition))
+    this.#forked.set(task, this.#planner.addEarlyStep(definition, task))
   }
 
   /** A leader may have to be in another session before, for those that it has forked then. */
@@ -173,7 +174,7 @@ export class Family {
       this.#planner.situation.warn(groupIsOutside(task))
       return
     }
-    const node = this.#planner.addStep({
+    const definition: StepDefinition = {
       task,
       label: `process ${pid} in group ${pgid}`,
       run: (context) => {
@@ -181,7 +182,8 @@ export class Family {
         context.ops.call('setpgid', [0, leader === task ? 0 : { pid: leader }])
         return { status: 0 }
       },
-    })
+    }
+    const node = this.#planner.addStep(definition, 'process')
     if (leader === task) this.#groups.set(task, node)
   }
 

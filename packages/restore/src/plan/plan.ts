@@ -1,9 +1,11 @@
 import { RestoreError, type Problem } from '../errors.ts'
 import type { ImageSet } from '../images/index.ts'
 import { builtInKinds } from '../kinds/built-in.ts'
+import { kindFinder } from '../kinds/kind-finder.ts'
 import type { FileKind, Situation } from '../kinds/kind.ts'
 import { buildModel, type Model } from '../model/model.ts'
 import type { File } from '../model/file.ts'
+import type { Task } from '../model/task.ts'
 import type { Program } from '../program/program.ts'
 import { checkMachine } from './machine.ts'
 import { checkNamespace, enterNamespace } from './network-namespace.ts'
@@ -15,8 +17,8 @@ import { addLocks, checkLocks } from './locks.ts'
 import { FdType } from '../images/index.ts'
 import { OpList } from './op-list.ts'
 import { chooseOpeners, type Opener } from './openers.ts'
-import { pathMap } from './path-map.ts'
 import { Planner } from './planner.ts'
+import { situationOf } from './situation.ts'
 import type { PlanNode } from './node.ts'
 
 export interface PlanOptions {
@@ -41,6 +43,21 @@ export interface Plan {
   readonly warnings: readonly Problem[]
 }
 
+/** What planning finds out, also when it comes to no plan. */
+export interface Examination {
+  /** What the images say, as far as it could be understood. */
+  readonly model: Model
+  /** What stands against a restore; empty when there is a plan. */
+  readonly problems: readonly Problem[]
+  /** What will differ from the images. */
+  readonly warnings: readonly Problem[]
+  /** What has been planned: nothing when the images or this machine are refused, all when only circles are. */
+  readonly nodes: readonly PlanNode[]
+  /** Nodes that wait for each other, so that none of them can be first. */
+  readonly circles: readonly (readonly PlanNode[])[]
+  readonly plan: Plan | undefined
+}
+
 /**
  * Decides who opens what, and in which order everything happens. Everything that can be found wrong is found now, all
  * of it at once.
@@ -49,64 +66,76 @@ export interface Plan {
  * files that wait for each other.
  */
 export function plan(images: ImageSet, options: PlanOptions = {}): Plan {
+  const examination = examine(images, options)
+  if (examination.plan === undefined) throw new RestoreError(examination.problems)
+  return examination.plan
+}
+
+/** Plans as {@link plan} does, and tells all that is known when that fails. */
+export function examine(images: ImageSet, options: PlanOptions = {}): Examination {
   const { model, problems } = buildModel(images)
-  if (problems.length > 0) throw new RestoreError(problems)
   const warnings: Problem[] = []
-  const map = pathMap(options.map ?? [])
-  const made = new Map<string, unknown>()
-  const situation: Situation = {
+  const found = { model, problems, warnings, nodes: [], circles: [], plan: undefined }
+  if (problems.length > 0) return found
+  const situation = situationOf({
     images,
     model,
-    path: map,
+    map: options.map,
     networkNamespace: options.networkNamespace,
-    once: <T>(name: string, make: () => T) => {
-      if (!made.has(name)) made.set(name, make())
-      return made.get(name) as T
-    },
-    warn: (problem) => {
-      warnings.push(problem)
-    },
-  }
+    warnings,
+  })
   const kindOf = kindFinder(options.kinds ?? builtInKinds)
-  const openers = prepare(situation, kindOf, options)
+  const openers = prepare(situation, kindOf, { options, problems })
+  if (problems.length > 0) return found
   const list = new OpList()
-  const openerOf = new Map(openers.map(({ file, task }) => [file, task]))
-  const planner = new Planner(list, situation, kindOf, openerOf)
-  enterNamespace(planner, options.networkNamespace)
+  const planner = new Planner(list, situation, kindOf, openerOf(openers))
+  const isWhole = write(planner, openers, options)
+  const { nodes, circles } = planner
+  const whole = { model, problems: planner.problems, warnings, nodes, circles }
+  if (!isWhole) return { ...whole, plan: undefined }
+  return { ...whole, plan: { model, nodes, program: programOf(model, list, planner), warnings } }
+}
+
+function openerOf(openers: readonly Opener[]): Map<File, Task | undefined> {
+  return new Map(openers.map(({ file, task }) => [file, task]))
+}
+
+/** Whether all could be written down. */
+function write(planner: Planner, openers: readonly Opener[], options: PlanOptions): boolean {
+  const { keepPids = true, commands = new Map<number, Command>(), networkNamespace } = options
+  enterNamespace(planner, networkNamespace)
   const inherited = openers.filter(({ task }) => task === undefined).map(({ file }) => file)
   addLocks(planner)
   for (const file of inherited) planner.nodeOf(file)
+  const { situation } = planner
   const terminals = controllingTerminals(situation)
   const forkers = forkersOf(situation)
-  warnings.push(...forkers.warnings)
-  new Family(planner, model.tasks, { keepPids: options.keepPids ?? true, inherited, terminals, forkers })
+  for (const warning of forkers.warnings) situation.warn(warning)
+  new Family(planner, situation.model.tasks, { keepPids, inherited, terminals, forkers })
   // First the processes, as far as they need no file of their own: then no file has to wait for them.
   planner.advance()
   for (const { file } of openers) planner.nodeOf(file)
-  if (!planner.run()) throw new RestoreError(planner.problems)
-  addEnding(planner, options.commands ?? new Map<number, Command>())
-  if (planner.problems.length > 0) throw new RestoreError(planner.problems)
-  return { model, nodes: planner.nodes, program: programOf(model, list, planner), warnings }
+  if (!planner.run()) return false
+  addEnding(planner, commands)
+  return planner.problems.length === 0
 }
 
 function prepare(
   situation: Situation,
   kindOf: (file: File) => FileKind | undefined,
-  options: PlanOptions,
+  { options, problems }: { options: PlanOptions; problems: Problem[] },
 ): readonly Opener[] {
-  const problems = [
+  problems.push(
     ...checkNamespace(options.networkNamespace),
     ...checkMachine(situation.model, options.keepPids ?? true),
-  ]
+  )
   for (const file of filesInUse(situation)) {
     const kind = kindOf(file)
     if (kind === undefined) problems.push(unknownKind(file))
     else problems.push(...(kind.check?.(file, situation) ?? []))
   }
   problems.push(...checkLocks(situation), ...forkersOf(situation).problems)
-  const openers = chooseOpeners(situation, kindOf, problems)
-  if (problems.length > 0) throw new RestoreError(problems)
-  return openers
+  return chooseOpeners(situation, kindOf, problems)
 }
 
 /** Those that a table holds, that are in flight, or that a process works in; others only have a name for these. */
@@ -116,14 +145,6 @@ function filesInUse({ model, images }: Situation): Set<File> {
   const others = [...inFlight.map((id) => model.files.get(id)), ...places]
   const held = [...model.files.values()].filter(({ fles }) => fles.length > 0)
   return new Set([...held, ...others.filter((file) => file !== undefined)])
-}
-
-function kindFinder(kinds: readonly FileKind[]): (file: File) => FileKind | undefined {
-  const byType = new Map<number, FileKind[]>()
-  for (const kind of kinds) {
-    for (const type of kind.types) byType.set(type, [kind, ...(byType.get(type) ?? [])])
-  }
-  return (file) => byType.get(file.type)?.find((kind) => kind.matches?.(file) ?? true)
 }
 
 function forkersOf({ once, model }: Situation): Forkers {
@@ -161,6 +182,11 @@ function programOf(model: Model, list: OpList, planner: Planner): Program {
     undo,
     reserved: [...reserved].sort((one, other) => one - other),
     blobs: list.blobs,
-    units: planner.nodes.map(({ label }) => label),
+    units: planner.nodes.map(unitName),
   }
+}
+
+function unitName({ label, file, task }: PlanNode): string {
+  const fle = file?.fles.find(({ table }) => table.owner === task) ?? file?.fles[0]
+  return fle === undefined ? label : `${label}, descriptor ${fle.fd} of process ${fle.table.owner.pid}`
 }

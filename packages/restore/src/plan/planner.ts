@@ -3,8 +3,8 @@ import type { FileKind, OpenContext, OpenResult, Situation, StepDefinition } fro
 import type { File } from '../model/file.ts'
 import type { DescriptorTable, Task } from '../model/task.ts'
 import type { Slot } from '../program/op.ts'
-import { circles } from './circle.ts'
-import { hasReached, type Mark, type PlanNode, type Stage } from './node.ts'
+import { circleProblem, circlesOf } from './circle.ts'
+import { hasReached, type Mark, type PlanNode, type Role, type Stage } from './node.ts'
 import { Asking, type Face } from './asking.ts'
 import type { OpList } from './op-list.ts'
 import { TaskOps } from './task-ops.ts'
@@ -14,6 +14,11 @@ const FD_CLOEXEC = 1
 
 /** A node with what runs it. */
 interface Entry extends PlanNode {
+  about: File | undefined
+  role: Role
+  kind: string | undefined
+  takes: PlanNode | undefined
+  makes: Task | undefined
   reached: PlanNode['reached']
   slot: Slot | undefined
   readonly step: (context: OpenContext) => OpenResult
@@ -44,6 +49,8 @@ interface Late {
 export class Planner {
   readonly nodes: Entry[] = []
   readonly problems: Problem[] = []
+  /** The members of each circle. */
+  readonly circles: (readonly PlanNode[])[] = []
   readonly late: Record<'afterOpens' | 'afterTables' | 'beforeCommit' | 'afterCommit' | 'atLast', Late[]> = {
     afterOpens: [],
     afterTables: [],
@@ -85,14 +92,15 @@ export class Planner {
   }
 
   /** A step of the making of a process, which does not wait for its table. */
-  addEarlyStep(definition: StepDefinition): PlanNode {
-    const entry = this.#addStep(definition)
+  addEarlyStep(definition: StepDefinition, makes?: Task): PlanNode {
+    const entry = this.#addStep(definition, 'process')
+    entry.makes = makes
     entry.isEarly = true
     return entry
   }
 
-  addStep(definition: StepDefinition): PlanNode {
-    return this.#addStep(definition)
+  addStep(definition: StepDefinition, role: 'process' | 'step' = 'step'): PlanNode {
+    return this.#addStep(definition, role)
   }
 
   /** Says which step has made the table of a process ready to be filled. */
@@ -139,8 +147,14 @@ export class Planner {
     for (const table of tables) {
       const ops = this.opsOf(table.owner, node.index)
       if (table.owner === task) this.serve(node, table, ops)
-      else this.#addStep(this.#taking(node, file, table))
+      else this.#addTaking(node, file, table)
     }
+  }
+
+  #addTaking(node: Entry, file: File, table: DescriptorTable): void {
+    const entry = this.#addStep(this.#taking(node, file, table), 'take')
+    entry.takes = node
+    entry.needs.push({ node, stage: 'open', before: 'open' })
   }
 
   /** A slave gets its descriptor when its process is there. */
@@ -187,6 +201,8 @@ export class Planner {
     if (kind === undefined) throw new Error(`file ${file.id} is of no kind`)
     const task = this.#openers.has(file) ? this.#openers.get(file) : asker
     const entry = this.#add(task, kind.describe(file, this.situation), file, (context) => kind.open(context))
+    entry.role = 'file'
+    entry.kind = kind.name
     this.#files.set(file, entry)
     return entry
   }
@@ -204,7 +220,11 @@ export class Planner {
     this.advance()
     if (this.problems.length > 0) return false
     const stuck = this.nodes.filter(({ finished }) => !finished)
-    if (stuck.length > 0) this.problems.push(...circles(stuck))
+    if (stuck.length > 0) {
+      const circles = circlesOf(stuck)
+      this.circles.push(...circles)
+      this.problems.push(...circles.map(circleProblem))
+    }
     return stuck.length === 0
   }
 
@@ -259,6 +279,7 @@ export class Planner {
 
   #reach(entry: Entry, stage: Stage, begun: number): void {
     entry.reached = stage
+    if (entry.waitsFor !== undefined && entry.waitsFor.size > 0) noteMissed(entry, stage)
     const marks = this.#marksFrom(begun, entry.index)
     entry.marks[stage].push(...(stage === 'restored' ? entry.marks.open : []), ...marks)
     if (stage === 'restored' && entry.marks.open.length === 0) entry.marks.open.push(...marks)
@@ -292,16 +313,24 @@ export class Planner {
     this.#queue.push(entry)
   }
 
-  #addStep(definition: StepDefinition): Entry {
-    const { task, label } = definition
-    return this.#add(task, label, undefined, (context) => definition.run(context))
+  #addStep(definition: StepDefinition, role: Role): Entry {
+    const { task, label, about } = definition
+    const entry = this.#add(task, label, undefined, (context) => definition.run(context))
+    entry.role = role
+    entry.about = about
+    return entry
   }
 
   #add(task: Task | undefined, label: string, file: File | undefined, step: Entry['step']): Entry {
     const entry: Entry = {
       index: this.nodes.length,
+      role: 'step',
       task,
       file,
+      about: file,
+      kind: undefined,
+      takes: undefined,
+      makes: undefined,
       label,
       reached: 'none',
       slot: undefined,
@@ -331,7 +360,7 @@ export class Planner {
     entry.asked ??= new Set()
     if (!entry.asked.has(key)) {
       entry.asked.add(key)
-      entry.needs.push({ node, stage })
+      entry.needs.push({ node, stage, before: entry.reached === 'none' ? 'open' : 'restored' })
     }
     if (hasReached(node, stage)) return true
     entry.waitsFor ??= new Map()
@@ -387,7 +416,7 @@ export class Planner {
   #sharedEntry(name: string, make: () => StepDefinition): Entry {
     const known = this.#shared.get(name)
     if (known !== undefined) return known
-    const made = this.#addStep(make())
+    const made = this.#addStep(make(), 'step')
     this.#shared.set(name, made)
     return made
   }
@@ -415,6 +444,13 @@ export class Planner {
     if (entry === undefined) throw new Error(`process ${task.pid} is not in the plan`)
     return entry
   }
+}
+
+/** What a node has asked for and gone on without comes later, or was not waited for at all. */
+function noteMissed({ needs }: Entry, stage: Stage): void {
+  const missed = needs.filter((need) => !hasReached(need.node, need.stage))
+  if (stage === 'open') for (const need of missed) need.before = 'restored'
+  else needs.splice(0, needs.length, ...needs.filter((need) => !missed.includes(need)))
 }
 
 const stalled = (entry: Entry): Problem => ({

@@ -29,7 +29,7 @@ export type Value =
   | 'pair'
 
 export interface CallOptions {
-  /** This errno (positive) counts as success. */
+  /** This errno (positive), or any of them with ANY_ERROR, counts as success. */
   readonly tolerate?: number
   /** What the result, under the mask, has to be. */
   readonly expect?: number | bigint
@@ -43,6 +43,8 @@ export type NameChange =
   | { readonly kind: 'create' | 'createFolder'; readonly path: string }
   /** What has the name `path` is called `to`, for as long as that is not removed. */
   | { readonly kind: 'rename'; readonly path: string; readonly to: string }
+  /** What has been made under the name `path` is called `to` from now on. */
+  | { readonly kind: 'move'; readonly path: string; readonly to: string }
   /** A name that was made by one of the above goes again, or what was renamed has its old name back. */
   | { readonly kind: 'remove'; readonly path: string }
 
