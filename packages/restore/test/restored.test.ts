@@ -14,6 +14,7 @@ const impossible: Record<string, RegExp> = {
   // The files were unpacked anew, and have other inodes.
   inotify: otherInode,
   'legacy/inotify': otherInode,
+  mixed4: otherInode,
   fanotify: /: '(fanotify )ino:\w+( sdev:\w+ .*) f_handle:\w+' -> '\1ino:\w+\2 f_handle:\w+'$/,
   locks: /: '(.*) \w+:\w+:\d+ (.*)' -> '\1 \w+:\w+:\d+ \2'$/,
 }
@@ -44,9 +45,8 @@ const packages = [
   'inotify',
   'fanotify',
   'locks',
+  'mixed4',
   'legacy/pty',
-  'legacy/signalfd',
-  'legacy/timerfd',
   'legacy/inotify',
 ]
 
