@@ -282,7 +282,8 @@ Damage Program::DecodeAdopt(const Op& op) {
   const int64_t task = args[0];
   if ((op.flags & program::kOut) != 0) return Damage::kSlot;
   if (task < 0 || task >= header_->task_count || task == op.task) return Damage::kArgument;
-  if (args[2] < 0 || args[2] > header_->slot_count || !InBlobs(args[1], args[2] * 4)) return Damage::kArgument;
+  if (args[2] < 0 || args[2] > header_->slot_count || !InBlobs(args[1], args[2] * 4))
+    return Damage::kArgument;
   // It closes what is not listed: of a table that others use that is not its to say.
   if (op.task == 0 || tasks_[op.task].targets_count == kNoTargets) return Damage::kTargets;
   for (int64_t i = 0; i < args[2]; i++) {

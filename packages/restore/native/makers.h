@@ -10,8 +10,9 @@
 
 namespace restore {
 
-// Opens a multiplexer, /dev/ptmx, until the terminal has this index, EBUSY when it is taken. All who do that have one `lock`:
-// the kernel gives the lowest free index, and what is opened on the way would be in the way of another.
+// Opens a multiplexer, /dev/ptmx, until the terminal has this index, EBUSY when it is taken. All who do that
+// have one `lock`: the kernel gives the lowest free index, and what is opened on the way would be in the way
+// of another.
 Result OpenPtmx(const char* path, int64_t index, int flags, Word& lock, int& master);
 
 // A process that was made for this has ended. Its number is nobody else's until it has been waited for.

@@ -85,6 +85,8 @@ inline constexpr uint32_t kNoSlot = 0xffffffff;
 inline constexpr uint32_t kNoUndo = 0xffffffff;
 inline constexpr uint32_t kNever = 0xffffffff;
 inline constexpr int32_t kNoNumber = -1;
+// Every error is tolerated.
+inline constexpr uint32_t kAnyError = 0xffffffff;
 
 struct Op {
   Code code;

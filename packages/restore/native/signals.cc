@@ -53,7 +53,7 @@ void ResetSignals() {
   for (int signal = 1; signal < NSIG; signal++) SetAction(signal, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
-  (void)sigprocmask(SIG_SETMASK, &none, nullptr);
+  (void)pthread_sigmask(SIG_SETMASK, &none, nullptr);
 }
 
 void WatchChildren(const SharedState& state, uint32_t task_count) {

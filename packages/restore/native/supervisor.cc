@@ -37,6 +37,25 @@ void Tell(int control, char what) {
   }
 }
 
+// All that this process has, by /proc; where that does not tell, nothing.
+void KillChildren() {
+  const int file = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+  if (file < 0) return;
+  char text[4096];
+  pid_t pid = 0;
+  for (;;) {
+    const ssize_t size = read(file, text, sizeof text);
+    if (size < 0 && errno == EINTR) continue;
+    if (size <= 0) break;
+    for (ssize_t i = 0; i < size; i++) {
+      const bool digit = text[i] >= '0' && text[i] <= '9';
+      if (!digit && pid != 0) (void)kill(pid, SIGKILL);
+      pid = digit ? pid * 10 + (text[i] - '0') : 0;
+    }
+  }
+  (void)close(file);  // only read from
+}
+
 class Supervisor {
  public:
   Supervisor(const Program& program, const SharedState& state, const Files& files)
@@ -207,9 +226,12 @@ int Supervisor::RollBack() {
     const pid_t pid = state_.tasks[task].pid.load(std::memory_order_acquire);
     if (pid > 0 && state_.tasks[task].nested == 0) (void)kill(pid, SIGKILL);
   }
-  // The children of those that have died become this process's, one generation after the other.
-  while (waitpid(-1, nullptr, __WALL) > 0 || errno == EINTR) {
-  }
+  // The children of those that have died become this process's, one generation after the other. A task that
+  // has executed a program may have some that nobody here knows of.
+  const bool strangers = state_.header->decided.load(std::memory_order_acquire) != 0;
+  do {
+    if (strangers) KillChildren();
+  } while (waitpid(-1, nullptr, __WALL) > 0 || errno == EINTR);
   UndoAll(program_, state_);
   state_.header->outcome.store(static_cast<uint32_t>(Outcome::kRolledBack), std::memory_order_release);
   Tell(files_.control, kRolledBack);

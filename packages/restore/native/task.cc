@@ -116,7 +116,8 @@ void Task::Run() {
 }
 
 void Task::Fail(const Op& op, const Result& result) {
-  // What fails because of another task's death is not to blame. That death is told by the parent, and ends this task.
+  // What fails because of another task's death is not to blame. The parent of that one tells of it, and this
+  // task is killed.
   if (state_.header->decided.load(std::memory_order_relaxed) == 0) {
     for (uint32_t task = 0; task < program_->header().task_count; task++) {
       while ((state_.tasks[task].life.load(std::memory_order_relaxed) & FUTEX_OWNER_DIED) != 0) pause();

@@ -94,8 +94,8 @@ Result Task::Execute(const Op& op) {
       return SendMessage(op);
     case Code::kOpenPtmx: {
       int master = -1;
-      const Result result =
-          OpenPtmx(program_->blob(static_cast<uint64_t>(op.args[2])), op.args[0], static_cast<int>(op.args[1]), state_.header->pty_lock, master);
+      const Result result = OpenPtmx(program_->blob(static_cast<uint64_t>(op.args[2])), op.args[0],
+                                     static_cast<int>(op.args[1]), state_.header->pty_lock, master);
       return result.ok() ? Fill(op, master, true) : result;
     }
     case Code::kDeadPidfds:
@@ -176,7 +176,7 @@ Result Task::SystemCall(const Op& op) {
   const int error = value == -1 ? errno : 0;
   Fault(op, program::FaultMoment::kWithin);
   if (undo) error == 0 ? NoteDone(state_, op.undo) : NoteFailed(state_, op.undo);
-  if (error != 0 && op.tolerate != 0 && static_cast<uint32_t>(error) == op.tolerate) return {};
+  if (error != 0 && (op.tolerate == program::kAnyError || static_cast<uint32_t>(error) == op.tolerate)) return {};
   if (error != 0) return Result::Failed(op.call, error, op.number);
   if (ChangesCredentials(op.call)) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -187,7 +187,8 @@ Result Task::SystemCall(const Op& op) {
     return {.call = op.call, .detail = value, .unexpected = true};
   }
   if ((op.flags & program::kOut) == 0) return {};
-  return op.out2 != kNoSlot ? FillPair(op, locals.pair) : Fill(op, static_cast<int>(value), TakesCloexec(op.call));
+  return op.out2 != kNoSlot ? FillPair(op, locals.pair)
+                            : Fill(op, static_cast<int>(value), TakesCloexec(op.call));
 }
 
 Result Task::FillPair(const Op& op, int (&pair)[2]) {

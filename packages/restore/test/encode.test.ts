@@ -59,7 +59,7 @@ test('every index is checked', () => {
   const op = { code: CODE.syscall, task: 0, unit: 0, args: [] }
   const refused = [
     { ...program, tasks: [] },
-    { ...program, slots: 1 },
+    { ...program, slots: 99 },
     { ...program, ops: [{ ...op, task: 1 }] },
     { ...program, ops: [{ ...op, task: -1 }] },
     { ...program, ops: [{ ...op, code: 99 }] },
@@ -73,7 +73,8 @@ test('every index is checked', () => {
     { ...program, ops: [{ ...op, args: [{ kind: 9, value: 0 }] }] },
     { ...program, ops: [{ ...op, args: [{ kind: 0, value: 0.5 }] }] },
     { ...program, ops: [{ ...op, flags: FLAG.undo }] },
-    { ...program, ops: [op], undo: [{ op: 0, kind: 0, a: 0, b: 0 }] },
+    { ...program, ops: [op], undo: [{ op: 0, until: 0xffffffff, kind: 0, a: 0, b: 0 }] },
+    { ...program, ops: [{ ...op, flags: FLAG.undo }], undo: [{ op: 0, until: 0, kind: 0, a: 0, b: 0 }] },
     { ...program, reserved: [3, 3] },
     { ...program, tasks: [{ pid: 0, targets: [2, 1] }] },
   ]

@@ -22,7 +22,7 @@ import {
   type FileEntry,
   type ImageSet,
 } from '../src/images/index.ts'
-import { imagesAbsent, imagesOf, trees } from './fixtures/criu-images.ts'
+import { hasImages, imagesAbsent, imagesOf, legacyTrees, packages } from './fixtures/criu-images.ts'
 import { newFolder } from './fixtures/folders.ts'
 
 const content = ({ present, ...set }: ImageSet): object => set
@@ -66,24 +66,22 @@ const refusal = async (set: ImageSet): Promise<unknown> => {
 }
 
 describe.skipIf(imagesAbsent !== '')(`images of CRIU${imagesAbsent}`, () => {
-  test('what is read and written is what was there, byte for byte', async () => {
-    const folder = newFolder()
-    for (const name of trees().filter((name) => !name.startsWith('legacy/'))) {
-      const from = imagesOf(name)
-      const to = join(folder, name)
-      await writeImages(to, await readImages(from))
-      for (const image of readdirSync(to)) {
-        const paths = [join(to, image), join(from, image)] as const
-        // There fields that are not known stood between those that are.
-        const read = image.startsWith('core-') ? readImage : readFileSync
-        deepStrictEqual(await read(paths[0]), await read(paths[1]), `${name}/${image}`)
-      }
+  test.each(packages())('%s: what is read and written is what was there, byte for byte', async (name) => {
+    if (!hasImages(name)) return
+    const from = imagesOf(name)
+    const to = join(newFolder(), 'images')
+    await writeImages(to, await readImages(from))
+    for (const image of readdirSync(to)) {
+      const paths = [join(to, image), join(from, image)] as const
+      // There fields that are not known stood between those that are.
+      const read = image.startsWith('core-') ? readImage : readFileSync
+      deepStrictEqual(await read(paths[0]), await read(paths[1]), image)
     }
   })
 
   test('the older layout is written as the current one', async () => {
     const folder = newFolder()
-    for (const name of trees().filter((name) => name.startsWith('legacy/'))) {
+    for (const name of legacyTrees()) {
       const to = join(folder, name.slice('legacy/'.length))
       const set = await readImages(imagesOf(name), { inline: 2 ** 20 })
       await writeImages(to, set)

@@ -104,6 +104,42 @@ const waiting = (path: string): Builder => {
   return builder
 }
 
+test('programs that were executed before the helper died are ended, too', async () => {
+  const builder = new Builder()
+  const first = builder.fork(0)
+  const second = builder.fork(0)
+  for (const task of [0, first, second]) builder.barrier(task)
+  builder.exec(first, ['/bin/sleep', '1000'])
+  // Behind what lets all tasks stay: this one comes there when the other one may be another program already.
+  const op = builder.exec(second, ['/bin/sleep', '1000'])
+  const error = await failureOf(start(builder.program, { fault: { op, victim: 'helper' } }))
+  expect(error.problems[0]?.reason).toBe('helper-died')
+})
+
+test('a program that was executed before another failed is ended with its children', async () => {
+  const builder = new Builder()
+  const first = builder.fork(0)
+  const second = builder.fork(0)
+  for (const task of [0, first, second]) builder.barrier(task)
+  builder.exec(first, ['/bin/sh', '-c', 'sleep 1000 & sleep 1000'])
+  builder.exec(second, ['/nowhere'])
+  const error = await failureOf(start(builder.program))
+  expect(error).toMatchObject({ code: 'ENOENT', syscall: 'execve' })
+})
+
+test('a task that has become another user dies with the helper', async () => {
+  const builder = new Builder()
+  const task = builder.fork(0)
+  const NOBODY = 65_534
+  const child = builder.fork(task)
+  builder.call(task, 'setresuid', [NOBODY, NOBODY, NOBODY])
+  const own = builder.open(task, '/dev/null')
+  builder.fetch(child, task, own)
+  const op = builder.call(child, 'umask', [0])
+  const error = await failureOf(start(builder.program, { fault: { op, victim: 'helper' } }))
+  expect(error.problems[0]?.reason).toBe('helper-died')
+})
+
 test('a restore that takes longer than its deadline is rolled back', async () => {
   const path = folder()
   const error = await failureOf(start(waiting(path).program, { deadline: 50 }))

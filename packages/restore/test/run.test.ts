@@ -179,8 +179,7 @@ test('tasks share a table of descriptors, and a working directory', async () => 
   builder.move(second, opened, 5)
   const changed = builder.call(second, 'chdir', [blob(builder.text(path))])
   builder.wait(first, changed)
-  const own = builder.adopt(first, second, opened)
-  builder.copy(first, own, 6)
+  builder.fetch(first, second, opened, { number: 6 })
   builder.op(0, CODE.barrier, [])
   builder.sweep(first)
   const [, one = 0, two = 0] = await restore(builder.program)
@@ -189,21 +188,25 @@ test('tasks share a table of descriptors, and a working directory', async () => 
   expect([one, two].map(cwdOf)).toEqual([path, path])
 })
 
-test('a descriptor is inherited with the number that it had when the task was made', async () => {
+test('a task adopts what it inherits, with the numbers of the time when it was made, and closes the rest', async () => {
   const builder = new Builder()
-  const shared = builder.open(0, '/dev/zero')
+  const zero = builder.open(0, '/dev/zero', { number: 3 })
+  const full = builder.open(0, '/dev/full')
+  const other = builder.open(0, '/dev/null', { number: 4 })
   const parent = builder.fork(0)
-  const own = builder.adopt(parent, 0, shared, { number: 3 })
   const child = builder.fork(parent)
-  builder.open(parent, '/dev/null', { number: 4 })
-  const inherited = builder.adopt(child, parent, own)
-  builder.copy(child, inherited, 8, false)
-  builder.adopt(child, 0, shared, { number: 9 })
-  builder.op(0, CODE.drop, [slot(shared)])
+  for (const slots of [zero, full, other]) builder.op(0, CODE.drop, [slot(slots)])
+  const [own = 0] = builder.adopt(parent, 0, [zero])
+  // Its number is free.
+  builder.open(parent, '/dev/random', { number: 4 })
+  builder.copy(parent, own, 5)
+  const [one = 0, two = 0] = builder.adopt(child, 0, [other, full])
+  builder.copy(child, one, 8, false)
+  builder.copy(child, two, 9)
   for (const task of [parent, child]) builder.sweep(task)
-  const [, one = 0, two = 0] = await restore(builder.program)
-  expect(tableOf(one)).toEqual({ 3: '/dev/zero', 4: '/dev/null' })
-  expect(tableOf(two)).toEqual({ 8: '/dev/zero', 9: '/dev/zero' })
+  const [, first = 0, second = 0] = await restore(builder.program)
+  expect(tableOf(first)).toEqual({ 4: '/dev/random', 5: '/dev/zero' })
+  expect(tableOf(second)).toEqual({ 8: '/dev/null', 9: '/dev/full' })
 })
 
 test('a descriptor is fetched from another task, as often as is wanted', async () => {
@@ -312,12 +315,14 @@ test('a pseudoterminal gets the wanted index, and a pidfd is of a dead process',
   const task = builder.fork(0)
   const master = builder.slot()
   const index = freeTerminal()
-  builder.op(task, CODE.openPtmx, [index, constants.O_RDWR | constants.O_NOCTTY], {
+  builder.op(task, CODE.openPtmx, [index, constants.O_RDWR | constants.O_NOCTTY, blob(builder.text('/dev/ptmx'))], {
     flags: FLAG.out,
     out: master,
     number: 3,
   })
-  builder.op(task, CODE.deadPidfd, [0], { flags: FLAG.out, out: builder.slot(), number: 4 })
+  const dead = builder.slot()
+  builder.op(task, CODE.deadPidfds, [blob(builder.bytes([0, 0, 0, 0])), 1, dead])
+  builder.move(task, dead, 4)
   builder.sweep(task)
   const [, pid = 0] = await restore(builder.program)
   expect(numbersOf(pid)).toEqual([3, 4])
@@ -383,8 +388,7 @@ test('a task executes a program, which has exactly its descriptors', async () =>
   builder.sweep(task)
   builder.barrier(0)
   builder.barrier(task)
-  exec(
-    builder,
+  builder.exec(
     task,
     ['/bin/sh', '-c', 'echo "$GREETING" "$@"; exec sleep 1000', 'sh', 'an argument'],
     ['GREETING=hello'],
@@ -401,23 +405,12 @@ test('a program that cannot be executed is the end of all', async () => {
   builder.fork(0)
   builder.barrier(0)
   builder.barrier(task)
-  exec(builder, task, ['/nowhere'], [])
+  builder.exec(task, ['/nowhere'], [])
   const error: unknown = await start(builder.program)
     .commit()
     .catch((error: unknown) => error)
   expect(error).toMatchObject({ code: 'ENOENT', syscall: 'execve' })
 })
-
-/** The last operation of a task. */
-const exec = (builder: Builder, task: number, command: string[], environment: string[]): void => {
-  const list = (strings: string[]): number =>
-    builder.bytes(Buffer.from([...strings, ''].map((one) => `${one}\0`).join('')))
-  builder.op(task, CODE.exec, [
-    blob(builder.text(command[0] ?? '')),
-    blob(list(command)),
-    blob(list(environment)),
-  ])
-}
 
 test('a hundred tasks have a hundred descriptors each', async () => {
   const builder = new Builder()

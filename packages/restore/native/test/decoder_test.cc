@@ -34,7 +34,11 @@ Op& AddOut(ProgramBuilder& builder, Code code, uint32_t task, std::initializer_l
 void Fill(ProgramBuilder& builder) {
   builder.tasks = 3;
   builder.targets[1] = {3, 4, 9};
+  const uint32_t inherited = AddOut(builder, Code::kSyscall, 0).out;
   builder.Add(Code::kFork, 0, {1, 0, 77});
+  const auto list = static_cast<int64_t>(
+      builder.Blob(std::string(reinterpret_cast<const char*>(&inherited), sizeof inherited)));
+  builder.Add(Code::kAdopt, 1, {0, list, 1, builder.slots++});
   builder.Add(Code::kFork, 1, {2, program::kForkFiles, 0});
   Op& pipe = AddOut(builder, Code::kSyscall, 1);
   pipe.out2 = builder.slots++;
@@ -43,7 +47,6 @@ void Fill(ProgramBuilder& builder) {
   const uint32_t filled = pipe.index;
   builder.Add(Code::kWait, 2, {1, filled});
   AddOut(builder, Code::kFetch, 2, {1, end});
-  AddOut(builder, Code::kAdopt, 2, {1, end});
   builder.Add(Code::kMove, 1, {end, 9, 1});
   AddOut(builder, Code::kCopy, 1, {end, 3, 0});
   builder.Add(Code::kDrop, 1, {end + 1});
@@ -89,7 +92,8 @@ void TestRandomDamage() {
   ProgramBuilder builder;
   Fill(builder);
   const auto* bytes = static_cast<const char*>(builder.Bytes());
-  std::mt19937 random(20061127);  // the same programs every time
+  const uint32_t seed = 20061127;  // the same programs every time
+  std::mt19937 random(seed);
   const uint8_t special[] = {0, 1, 0x7f, 0x80, 0xfe, 0xff};
   for (int round = 0; round < 200'000; round++) {
     static std::vector<char> copy;

@@ -56,7 +56,8 @@ class ProgramBuilder {
     program::Op& op = Add(program::Code::kSyscall, 0);
     op.flags = program::kUndo;
     op.undo = static_cast<uint32_t>(undo_.size());
-    undo_.push_back({.op = op.index, .kind = kind, .a = Blob(a), .b = Blob(b)});
+    undo_.push_back(
+        {.op = op.index, .kind = kind, .a = Blob(a), .b = Blob(b), .until = program::kNever, .unused = 0});
   }
 
   // With a barrier for every task that has none. The bytes live until the next call.

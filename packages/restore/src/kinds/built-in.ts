@@ -6,12 +6,17 @@ import { fifoKind } from './fifo.ts'
 import { inetKind } from './inet/kind.ts'
 import { inotifyKind } from './inotify.ts'
 import { memfdKind } from './memfd.ts'
+import { namespaceKind } from './namespace.ts'
 import { netlinkKind } from './netlink.ts'
 import { packetKind } from './packet.ts'
+import { pidfdKind } from './pidfd.ts'
 import { pipeKind } from './pipe.ts'
 import { regularKind } from './regular.ts'
 import { signalfdKind } from './signalfd.ts'
 import { timerfdKind } from './timerfd.ts'
+import { ttyKind } from './tty/tty.ts'
+import { unsupportedKinds } from './unsupported.ts'
+import { unixKind } from './unix/kind.ts'
 
 /** The kinds of files that this package restores. A list of your own may begin with them. */
 export const builtInKinds: readonly FileKind[] = [
@@ -21,6 +26,7 @@ export const builtInKinds: readonly FileKind[] = [
   memfdKind,
   eventfdKind,
   epollKind,
+  unixKind,
   inetKind,
   packetKind,
   netlinkKind,
@@ -28,4 +34,8 @@ export const builtInKinds: readonly FileKind[] = [
   timerfdKind,
   inotifyKind,
   fanotifyKind,
+  ttyKind,
+  pidfdKind,
+  namespaceKind,
+  ...unsupportedKinds,
 ]

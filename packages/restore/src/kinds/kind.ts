@@ -85,6 +85,8 @@ export interface StepDefinition {
   readonly task: Task | undefined
   /** What it is, for people. */
   readonly label: string
+  /** The file that it is done for, whose place is told when something is wrong with it. */
+  readonly about?: File
   run(context: StepContext & { readonly slot: Slot | undefined }): OpenResult
 }
 

@@ -6,6 +6,7 @@ import type { Slot } from '../program/op.ts'
 import { checkDeleted, deletedFiles } from './deleted-files.ts'
 import { AT_FDCWD, O_CLOEXEC, O_NOFOLLOW, O_PATH, onlyAtCreation } from './flags.ts'
 import type { Situation, StepContext } from './kind.ts'
+import { terminals } from './tty/terminal.ts'
 import { openTemporary, temporaryFileOf } from './temporary-file.ts'
 
 /** What the image says of a file with a name. */
@@ -33,7 +34,7 @@ export function openNamed(
 
 /** Whether the file is there, and as it was. */
 export function* checkNamed(file: File, situation: Situation): Iterable<Problem> {
-  if (temporaryFileOf(file, situation) !== undefined) return
+  if (temporaryFileOf(file, situation) !== undefined || terminals(situation).isName(file)) return
   const deleted = deletedFiles(situation)
   if (deleted.has(file)) {
     yield* checkDeleted(file, situation)

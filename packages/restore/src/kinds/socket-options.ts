@@ -158,12 +158,12 @@ export function* checkSocketOptions(
     file,
   })
   const needs = needsNetAdmin(opts, freshBuffers(situation))
-  if (needs !== undefined && !hasCapability(CAP_NET_ADMIN))
+  if (needs !== undefined && !mayAdminister(situation))
     yield problem(
       'no-privilege',
       `socket ${file} has ${needs}, which only CAP_NET_ADMIN can set: run with it`,
     )
-  if (opts.soBoundDev !== '' && !hasCapability(CAP_NET_RAW) && !hasCapability(CAP_NET_ADMIN))
+  if (opts.soBoundDev !== '' && !hasCapability(CAP_NET_RAW) && !mayAdminister(situation))
     yield problem(
       'no-privilege',
       `socket ${file} is bound to the device ${opts.soBoundDev}, which needs CAP_NET_RAW: run with it`,
@@ -175,6 +175,11 @@ export function* checkSocketOptions(
       'bad-filter',
       `socket ${file} has a filter of ${opts.soFilter.length} instructions, and Linux takes ${LONGEST_FILTER}`,
     )
+}
+
+/** Whether buffers can be as large as they have to be. */
+export function mayAdminister({ once }: Situation): boolean {
+  return once('CAP_NET_ADMIN', () => hasCapability(CAP_NET_ADMIN))
 }
 
 function needsNetAdmin(

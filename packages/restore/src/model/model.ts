@@ -1,6 +1,7 @@
 import { has, type FdinfoEntry, type ImageSet, type TaskImages } from '../images/index.ts'
 import type { Problem } from '../errors.ts'
 import type { File, Fle } from './file.ts'
+import { checkPackets } from './packets.ts'
 import type { DescriptorTable, Surroundings, Task } from './task.ts'
 
 /** The processes of a set of images, their tables, and the files in these. */
@@ -32,6 +33,7 @@ export function buildModel(images: ImageSet): { model: Model; problems: Problem[
   }
   for (const table of tables.values())
     fillTable(table, images.tables.get(table.id) ?? [], { files, problems })
+  problems.push(...checkPackets(images, files))
   for (const file of files.values()) file.fles.sort(byMaster)
   const byPid = new Map(tasks.map((task) => [task.pid, task]))
   const model = { tasks, tables: [...tables.values()], files, taskOf: (pid: number) => byPid.get(pid) }

@@ -34,17 +34,17 @@ export function circleProblem(members: readonly Stuck[]): Problem {
     return `  ${placeOf(member)}${member.label} waits for ${wait?.node.label ?? 'itself'} ${what}`
   })
   const [first] = members
-  const fle = first?.file?.fles[0]
+  const fle = first?.about?.fles[0]
   return {
     reason: 'circle',
     message: `${members.length} wait for each other in a circle, so none of them can be first:\n${lines.join('\n')}`,
-    ...(first?.file === undefined ? {} : { file: first.file.id }),
+    ...(first?.about === undefined ? {} : { file: first.about.id }),
     ...(fle === undefined ? {} : { fd: fle.fd, pid: fle.table.owner.pid }),
   }
 }
 
-function placeOf({ file }: PlanNode): string {
-  const fle = file?.fles[0]
+function placeOf({ about }: PlanNode): string {
+  const fle = about?.fles[0]
   return fle === undefined ? '' : `process ${fle.table.owner.pid}, descriptor ${fle.fd}: `
 }
 

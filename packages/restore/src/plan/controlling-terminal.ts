@@ -1,89 +1,110 @@
-import { FdType } from '../images/index.ts'
-import type { Situation, StepContext, StepDefinition } from '../kinds/kind.ts'
-import type { File } from '../model/file.ts'
+import type { OpenResult, Situation, StepContext, StepDefinition } from '../kinds/kind.ts'
+import { slavePath, terminals, type Terminal } from '../kinds/tty/terminal.ts'
 import type { Task } from '../model/task.ts'
 import type { PlanNode } from './node.ts'
 import type { Planner } from './planner.ts'
 
 const TIOCSCTTY = 0x540e
 const TIOCSPGRP = 0x5410
+const AT_FDCWD = -100
+const O_RDWR = 0o2
+const O_NOCTTY = 0o400
+const O_NONBLOCK = 0o4000
+const O_CLOEXEC = 0o2000000
 
-/** The terminal of a session: a file that is it, and the leader that has to take it. */
-export interface ControllingTerminal {
-  readonly leader: Task
-  readonly file: File
-  /** Group in the foreground, 0 for none. */
-  readonly pgrp: number
-  node(planner: Planner): PlanNode
+/** Where the steps of a plan are found by their names. */
+interface Steps {
+  shared(name: string, make: () => StepDefinition): PlanNode
 }
 
-/** The controlling terminals of all sessions whose leader is in the images. */
-export class Terminals {
+/** The terminal of a session, and the leader that has to take it. */
+export interface ControllingTerminal {
+  readonly leader: Task
+  readonly terminal: Terminal
+  /** Group in the foreground, 0 for none. */
+  readonly pgrp: number
+  readonly node: (steps: Steps) => PlanNode
+}
+
+/**
+ * The controlling terminals of all sessions whose leader is in the images (tty_ioctl(4)). The leader opens the terminal
+ * by its name for that: a descriptor of it may be one of those who can only be forked when the leader has it.
+ */
+export class ControllingTerminals {
   readonly #bySession = new Map<number, ControllingTerminal>()
 
   constructor(situation: Situation) {
-    const { images, model } = situation
-    const infos = new Map(images.ttys.map(({ entry }) => [entry.id, entry]))
-    for (const file of model.files.values()) {
-      const { tty } = file.entry
-      const info = file.type === FdType.TTY && tty !== undefined ? infos.get(tty.ttyInfoId) : undefined
-      const leader = info === undefined || info.sid === 0 ? undefined : model.taskOf(info.sid)
-      // The other side of a pseudoterminal, with an odd number, controls nobody.
-      if (info === undefined || leader === undefined || info.id % 2 === 1) continue
-      if (this.#isBetter(file, leader)) this.#bySession.set(leader.pid, terminalOf(leader, file, info.pgrp))
+    for (const terminal of terminals(situation).all) {
+      const { master, slave, index } = terminal
+      const info = slave.tty?.entry ?? master?.tty?.entry
+      const leader = info === undefined || info.sid === 0 ? undefined : situation.model.taskOf(info.sid)
+      if (info === undefined || leader === undefined) continue
+      if (index === undefined || master !== undefined)
+        this.#bySession.set(leader.pid, terminalOf(leader, terminal, info.pgrp))
+      else {
+        const message = `session ${leader.pid} loses its terminal, pseudoterminal ${index}: what is on the other side of it is not in the images`
+        situation.warn({ reason: 'terminal-lost', message, pid: leader.pid })
+      }
     }
   }
 
-  /** That of the session of a process. */
-  of(task: Task): ControllingTerminal | undefined {
-    return this.#bySession.get(task.sid)
+  /** That of a session, by the process id of its leader. */
+  of(session: number): ControllingTerminal | undefined {
+    return this.#bySession.get(session)
   }
 
-  /** Brings groups into the foreground when they are there. */
+  /** Those that are this terminal. */
+  on(terminal: Terminal): ControllingTerminal[] {
+    return [...this.#bySession.values()].filter((each) => each.terminal === terminal)
+  }
+
+  /** Brings groups into the foreground when they are there. That of the leader is when it takes the terminal. */
   addForegrounds(planner: Planner, groupOf: (leader: Task) => PlanNode): void {
-    for (const terminal of this.#bySession.values()) {
-      const group = planner.situation.model.taskOf(terminal.pgrp)
-      if (group === undefined) continue
+    const { model, warn } = planner.situation
+    for (const { leader, pgrp, node } of this.#bySession.values()) {
+      const group = model.taskOf(pgrp)
+      if (pgrp === leader.pid || pgrp === 0) continue
+      if (group?.sid !== leader.pid) {
+        const message = `group ${pgrp}, in the foreground of session ${leader.pid}, has no leader in the images: the group of the session's leader is in the foreground`
+        warn({ reason: 'group-outside', message, pid: leader.pid })
+        continue
+      }
       const definition: StepDefinition = {
-        task: terminal.leader,
-        label: `foreground of session ${terminal.leader.pid}`,
-        run: (context) => {
-          if (!context.need(groupOf(group), 'restored')) return { status: 1 }
-          if (!context.need(terminal.node(planner), 'restored')) return { status: 1 }
-          setForeground(context, terminal, group)
+        task: leader,
+        label: `foreground of session ${leader.pid}`,
+        run: ({ ops, need }) => {
+          const taken = node(planner)
+          const isThere = need(groupOf(group), 'restored')
+          if (!need(taken, 'restored') || !isThere) return { status: 1 }
+          ops.call('ioctl', [{ slot: taken.slot ?? 0 }, TIOCSPGRP, ops.store({ pid: group })])
           return { status: 0 }
         },
       }
       planner.addStep(definition, 'process')
     }
   }
-
-  /** A descriptor of the leader's own is there without being sent. */
-  #isBetter(file: File, leader: Task): boolean {
-    const known = this.#bySession.get(leader.pid)
-    const isIn = ({ fles }: File): boolean => fles.some(({ table }) => table === leader.table)
-    return known === undefined || (isIn(file) && !isIn(known.file))
-  }
 }
 
-function terminalOf(leader: Task, file: File, pgrp: number): ControllingTerminal {
-  return {
-    leader,
-    file,
-    pgrp,
-    node: (planner) =>
-      planner.shared(`controlling terminal of session ${leader.pid}`, () => ({
-        task: leader,
-        label: `controlling terminal of session ${leader.pid}`,
-        run: (context) => {
-          if (!context.need(context.nodeOf(file), 'open')) return { status: 1 }
-          context.ops.call('ioctl', [{ slot: context.slotOf(file, context.ops) }, TIOCSCTTY, 1])
-          return { status: 0 }
-        },
-      })),
-  }
+/** Those of a plan. */
+export function controllingTerminals(situation: Situation): ControllingTerminals {
+  return situation.once('controlling terminals', () => new ControllingTerminals(situation))
 }
 
-function setForeground({ ops, slotOf }: StepContext, { file }: ControllingTerminal, group: Task): void {
-  ops.call('ioctl', [{ slot: slotOf(file, ops) }, TIOCSPGRP, ops.store({ pid: group })])
+function terminalOf(leader: Task, terminal: Terminal, pgrp: number): ControllingTerminal {
+  const label = `controlling terminal of session ${leader.pid}`
+  const node = (steps: Steps): PlanNode =>
+    steps.shared(label, () => ({ task: leader, label, run: (context) => take(context, terminal) }))
+  return { leader, terminal, pgrp, node }
+}
+
+/** The descriptor is closed with all that the table does not have. */
+function take(context: StepContext, terminal: Terminal): OpenResult {
+  const { ops, need, nodeOf } = context
+  const [master] = terminal.master?.files ?? []
+  if (master !== undefined && !need(nodeOf(master), 'open')) return { status: 1 }
+  const flags = O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC
+  const newFd = ops.open('openat', [AT_FDCWD, { text: slavePath(terminal, context) }, flags, 0])
+  // It is not taken away from a session that has it.
+  ops.call('ioctl', [{ slot: newFd }, TIOCSCTTY, 0])
+  return { status: 0, newFd }
 }

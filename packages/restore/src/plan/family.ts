@@ -2,16 +2,19 @@ import type { Problem } from '../errors.ts'
 import type { OpenResult, StepContext, StepDefinition } from '../kinds/kind.ts'
 import type { File } from '../model/file.ts'
 import type { DescriptorTable, Task } from '../model/task.ts'
-import type { Terminals } from './controlling-terminal.ts'
+import type { ControllingTerminals } from './controlling-terminal.ts'
+import type { Forkers } from './forkers.ts'
 import type { PlanNode } from './node.ts'
 import type { Planner } from './planner.ts'
+import type { Sharing } from './task-ops.ts'
 
 export interface FamilyOptions {
   /** Whether processes get the ids that the images say. */
   readonly keepPids: boolean
   /** What the helper opens before any process is there. */
   readonly inherited: readonly File[]
-  readonly terminals: Terminals
+  readonly terminals: ControllingTerminals
+  readonly forkers: Forkers
 }
 
 /**
@@ -29,6 +32,10 @@ export class Family {
   readonly #leading = new Map<Task, PlanNode>()
   readonly #groups = new Map<Task, PlanNode>()
   readonly #helper: PlanNode
+  /** By process: the session that it has to be forked in; none for a leader that nobody asks it of. */
+  readonly #birthSessions = new Map<Task, number>()
+  /** Those that are forked when tables are being filled. */
+  readonly #late = new Set<Task>()
   /** By table: what of the inheritance is in it. */
   readonly #heirlooms: ReadonlyMap<DescriptorTable, readonly File[]>
 
@@ -42,6 +49,9 @@ export class Family {
       run: (context) => waitFor(options.inherited, (file) => context.need(context.nodeOf(file), 'open')),
     }
     this.#helper = planner.addStep(definition, 'process')
+    // Who is forked comes behind who forks.
+    for (const task of tasks.toReversed()) this.#noteBirthSession(task)
+    for (const task of tasks) this.#noteLate(task)
     for (const task of tasks) this.#addFork(task)
     for (const task of tasks) this.#addSession(task)
     for (const task of tasks) planner.setReady(task, planner.addStep(this.#inheritance(task), 'process'))
@@ -59,49 +69,71 @@ export class Family {
   }
 
   #addFork(task: Task): void {
-    const { parent } = task
+    const forker = this.#options.forkers.of(task)
     const definition: StepDefinition = {
-      task: parent,
+      task: forker,
       label: `process ${task.pid}`,
       run: (context) => {
         const before =
-          parent === undefined
+          forker === undefined
             ? this.#helper
-            : this.#node(belongsAbove(task) ? this.#forked : this.#leading, parent)
+            : this.#node(this.#forkedAbove(forker).includes(task) ? this.#forked : this.#leading, forker)
         if (!context.need(before, 'restored')) return { status: 1 }
         const terminal = this.#terminalBefore(task)
         if (terminal !== undefined && !context.need(terminal, 'restored')) return { status: 1 }
-        const files = task.table === parent?.table
-        const fs = task.surroundings === parent?.surroundings
-        context.ops.fork(task, { files, fs }, this.#options.keepPids ? task.pid : 0)
+        context.ops.fork(task, this.#sharing(task, forker), this.#options.keepPids ? task.pid : 0)
         return { status: 0 }
       },
     }
     this.#forked.set(task, this.#planner.addEarlyStep(definition, task))
   }
 
-  /** What gives the session of the process its terminal, unless it is the one that has to get it. */
-  #terminalBefore(task: Task): PlanNode | undefined {
-    const terminal = this.#options.terminals.of(task)
-    return terminal?.leader === task ? undefined : terminal?.node(this.#planner)
+  /** A leader may have to be in another session before, for those that it has forked then. */
+  #noteBirthSession(task: Task): void {
+    const { pid, sid } = task
+    const above = this.#forkedAbove(task)[0]
+    const birth = sid === pid ? above && this.#birthSessions.get(above) : sid
+    if (birth !== undefined) this.#birthSessions.set(task, birth)
   }
 
-  /** Whether it is forked when tables are being filled. */
-  #isLate(task: Task): boolean {
-    if (task.parent === undefined) return false
-    return this.#terminalBefore(task) !== undefined || this.#isLate(task.parent)
+  #noteLate(task: Task): void {
+    const forker = this.#options.forkers.of(task)
+    if (forker === undefined) return
+    if (this.#terminalBefore(task) !== undefined || this.#late.has(forker)) this.#late.add(task)
+  }
+
+  /** Whom a leader forks before it leads its session, for they belong to the one before. */
+  #forkedAbove(task: Task): readonly Task[] {
+    if (task.sid !== task.pid) return []
+    return this.#options.forkers.forkedBy(task).filter((child) => {
+      const birth = this.#birthSessions.get(child)
+      return birth !== undefined && birth !== task.sid
+    })
+  }
+
+  #sharing(task: Task, forker: Task | undefined): Sharing {
+    return {
+      files: task.table === forker?.table,
+      fs: task.surroundings === forker?.surroundings,
+      sibling: forker !== task.parent,
+    }
+  }
+
+  /** What gives the session in which a process is forked its terminal. */
+  #terminalBefore(task: Task): PlanNode | undefined {
+    const birth = this.#birthSessions.get(task)
+    return birth === undefined ? undefined : this.#options.terminals.of(birth)?.node(this.#planner)
   }
 
   #addSession(task: Task): void {
-    const { pid, sid, children } = task
+    const { pid, sid } = task
+    const above = this.#forkedAbove(task)
     const node = this.#planner.addEarlyStep({
       task,
       label: `session of process ${pid}`,
       run: (context) => {
         if (!context.need(this.#node(this.#forked, task), 'restored')) return { status: 1 }
-        const waiting = waitFor(children.filter(belongsAbove), (child) =>
-          context.need(this.#node(this.#forked, child), 'restored'),
-        )
+        const waiting = waitFor(above, (child) => context.need(this.#node(this.#forked, child), 'restored'))
         if (waiting.status !== 0) return waiting
         if (sid === pid) context.ops.call('setsid', [])
         return { status: 0 }
@@ -118,14 +150,14 @@ export class Family {
     const { need, nodeOf, ops } = context
     if (!need(this.#node(this.#leading, task), 'restored')) return { status: 1 }
     const waiting = waitFor(
-      task.children.filter((child) => !this.#isLate(child)),
+      this.#options.forkers.forkedBy(task).filter((child) => !this.#late.has(child)),
       (child) => need(this.#node(this.#forked, child), 'restored'),
     )
     if (waiting.status !== 0) return waiting
     const { table } = task
     if (table.owner !== task) return { status: 0 }
     const heirs = this.#heirlooms.get(table) ?? []
-    if (this.#isLate(task)) {
+    if (this.#late.has(task)) {
       ops.adopt([])
       for (const file of heirs) context.slotOf(file, ops)
     } else this.#planner.adopt(task, heirs, ops)
@@ -170,11 +202,6 @@ function byTable(files: readonly File[]): Map<DescriptorTable, File[]> {
     }
   }
   return found
-}
-
-/** Whether it belongs to the session in which its parent was before that began its own. */
-function belongsAbove({ pid, sid, parent }: Task): boolean {
-  return parent !== undefined && sid !== pid && parent.sid === parent.pid && sid !== parent.sid
 }
 
 function groupIsOutside({ pid, pgid }: Task): Problem {

@@ -31,6 +31,8 @@ export interface PlanNode {
   readonly takes: PlanNode | undefined
   /** The process that is forked. */
   readonly makes: Task | undefined
+  /** The file that it is, or is done for. */
+  readonly about: File | undefined
   readonly label: string
   reached: 'none' | Stage
   slot: Slot | undefined

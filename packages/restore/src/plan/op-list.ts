@@ -44,7 +44,7 @@ export class OpDraft implements Op {
 /** A change of names that is to be taken back, unless another operation has done so. */
 interface Change {
   readonly op: number
-  readonly change: Exclude<NameChange, { readonly kind: 'remove' }>
+  readonly change: Exclude<NameChange, { readonly kind: 'remove' | 'move' }>
   until?: number
 }
 
@@ -114,15 +114,15 @@ export class OpList {
   }
 
   noteChange(op: number, change: NameChange): void {
-    if (change.kind === 'remove') {
+    if (change.kind === 'remove' || change.kind === 'move') {
       const made = this.#made.get(change.path)
       if (made !== undefined) made.until = op
       this.#made.delete(change.path)
-      return
     }
-    const made: Change = { op, change }
+    if (change.kind === 'remove') return
+    const made: Change = { op, change: change.kind === 'move' ? { kind: 'create', path: change.to } : change }
     this.#changes.push(made)
-    this.#made.set(change.kind === 'rename' ? change.to : change.path, made)
+    this.#made.set(change.kind === 'rename' ? change.to : made.change.path, made)
   }
 
   /** The next operation makes a task. */

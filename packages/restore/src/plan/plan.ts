@@ -9,9 +9,10 @@ import type { Task } from '../model/task.ts'
 import type { Program } from '../program/program.ts'
 import { checkMachine } from './machine.ts'
 import { checkNamespace, enterNamespace } from './network-namespace.ts'
-import { Terminals } from './controlling-terminal.ts'
+import { controllingTerminals } from './controlling-terminal.ts'
 import { addEnding, type Command } from './ending.ts'
 import { Family } from './family.ts'
+import { Forkers } from './forkers.ts'
 import { addLocks, checkLocks } from './locks.ts'
 import { FdType } from '../images/index.ts'
 import { OpList } from './op-list.ts'
@@ -104,10 +105,13 @@ function write(planner: Planner, openers: readonly Opener[], options: PlanOption
   const { keepPids = true, commands = new Map<number, Command>(), networkNamespace } = options
   enterNamespace(planner, networkNamespace)
   const inherited = openers.filter(({ task }) => task === undefined).map(({ file }) => file)
-  for (const file of inherited) planner.nodeOf(file)
-  const terminals = new Terminals(planner.situation)
-  new Family(planner, planner.situation.model.tasks, { keepPids, inherited, terminals })
   addLocks(planner)
+  for (const file of inherited) planner.nodeOf(file)
+  const { situation } = planner
+  const terminals = controllingTerminals(situation)
+  const forkers = forkersOf(situation)
+  forkers.warnings.forEach(situation.warn)
+  new Family(planner, situation.model.tasks, { keepPids, inherited, terminals, forkers })
   // First the processes, as far as they need no file of their own: then no file has to wait for them.
   planner.advance()
   for (const { file } of openers) planner.nodeOf(file)
@@ -130,7 +134,7 @@ function prepare(
     if (kind === undefined) problems.push(unknownKind(file))
     else problems.push(...(kind.check?.(file, situation) ?? []))
   }
-  problems.push(...checkLocks(situation))
+  problems.push(...checkLocks(situation), ...forkersOf(situation).problems)
   return chooseOpeners(situation, kindOf, problems)
 }
 
@@ -141,6 +145,10 @@ function filesInUse({ model, images }: Situation): Set<File> {
   const others = [...inFlight.map((id) => model.files.get(id)), ...places]
   const held = [...model.files.values()].filter(({ fles }) => fles.length > 0)
   return new Set([...held, ...others.filter((file) => file !== undefined)])
+}
+
+function forkersOf({ once, model }: Situation): Forkers {
+  return once('forkers', () => new Forkers(model))
 }
 
 function unknownKind(file: File): Problem {
@@ -178,7 +186,8 @@ function programOf(model: Model, list: OpList, planner: Planner): Program {
   }
 }
 
-function unitName({ label, file, task }: PlanNode): string {
+function unitName({ label, about, takes, task }: PlanNode): string {
+  const file = about ?? takes?.file
   const fle = file?.fles.find(({ table }) => table.owner === task) ?? file?.fles[0]
   return fle === undefined ? label : `${label}, descriptor ${fle.fd} of process ${fle.table.owner.pid}`
 }

@@ -18,6 +18,7 @@ interface Entry extends PlanNode {
   kind: string | undefined
   takes: PlanNode | undefined
   makes: Task | undefined
+  about: File | undefined
   reached: PlanNode['reached']
   slot: Slot | undefined
   readonly step: (context: OpenContext) => OpenResult
@@ -313,9 +314,10 @@ export class Planner {
   }
 
   #addStep(definition: StepDefinition, role: Role): Entry {
-    const { task, label } = definition
+    const { task, label, about } = definition
     const entry = this.#add(task, label, undefined, (context) => definition.run(context))
     entry.role = role
+    entry.about = about
     return entry
   }
 
@@ -328,6 +330,7 @@ export class Planner {
       kind: undefined,
       takes: undefined,
       makes: undefined,
+      about: file,
       label,
       reached: 'none',
       slot: undefined,

@@ -29,7 +29,7 @@ export type Value =
   | 'pair'
 
 export interface CallOptions {
-  /** This errno (positive) counts as success. */
+  /** This errno (positive), or any of them with ANY_ERROR, counts as success. */
   readonly tolerate?: number
   /** What the result, under the mask, has to be. */
   readonly expect?: number | bigint
@@ -43,6 +43,8 @@ export type NameChange =
   | { readonly kind: 'create' | 'createFolder'; readonly path: string }
   /** What has the name `path` is called `to`, for as long as that is not removed. */
   | { readonly kind: 'rename'; readonly path: string; readonly to: string }
+  /** What has been made under the name `path` is called `to` from now on. */
+  | { readonly kind: 'move'; readonly path: string; readonly to: string }
   /** A name that was made by one of the above goes again, or what was renamed has its old name back. */
   | { readonly kind: 'remove'; readonly path: string }
 
@@ -52,6 +54,14 @@ export interface Message {
   /** A struct sockaddr. */
   readonly to?: Uint8Array
   readonly flags?: number
+}
+
+/** What a new process shares with the one that forks it. */
+export interface Sharing {
+  readonly files: boolean
+  readonly fs: boolean
+  /** The parent. */
+  readonly sibling: boolean
 }
 
 /** Where store() puts them: the end of the memory. */
@@ -208,8 +218,8 @@ export class TaskOps {
     return { scratch: 0 }
   }
 
-  fork(child: Task, share: { files: boolean; fs: boolean }, pid: number): void {
-    const flags = (share.files ? FORK.files : 0) | (share.fs ? FORK.fs : 0)
+  fork(child: Task, { files, fs, sibling }: Sharing, pid: number): void {
+    const flags = (files ? FORK.files : 0) | (fs ? FORK.fs : 0) | (sibling ? FORK.sibling : 0)
     this.#list.noteFork(child.index, this.task)
     this.#add(CODE.fork, [value(child.index), value(flags), value(pid)])
   }

@@ -21,6 +21,7 @@ export interface EncodeOptions {
 const MAGIC = 0x70723178
 const VERSION = 1
 const NONE = -1
+const NEVER = 0xffff_ffff
 const HEADER_SIZE = 88
 const TASK_SIZE = 16
 const OP_SIZE = 112
@@ -197,6 +198,9 @@ function encodeUndo(
     }
     if (!(entry.kind >= 0 && entry.kind <= LAST_UNDO) || !isIn(blobs, entry.a) || !isIn(blobs, entry.b)) {
       throw bad(`the undoing of operation ${entry.op} has no path`)
+    }
+    if (entry.until !== NEVER && !(entry.until > entry.op && entry.until < ops.length)) {
+      throw bad(`operation ${entry.op} is taken back by operation ${entry.until}, which is none behind it`)
     }
     before = entry.op
     const at = (layout.undoAt + index * UNDO_SIZE) / 4

@@ -39,6 +39,9 @@ export const ARGUMENT = {
 /** Bytes of memory that a task has for what system calls write. */
 export const SCRATCH_SIZE: number = 64 * 1024
 
+/** Of an operation that may fail, whatever the reason. */
+export const ANY_ERROR = 0xffff_ffff
+
 export const CODE = {
   /** A system call, `call` its number, with up to six arguments. */
   syscall: 0,
@@ -128,7 +131,7 @@ export interface Op {
   /** What is in `out` is placed at this number at once. */
   readonly number?: number | undefined
   readonly number2?: number | undefined
-  /** This errno (positive) counts as success, with the result 0. */
+  /** This errno (positive), or any of them with ANY_ERROR, counts as success, with the result 0. */
   readonly tolerate?: number | undefined
   readonly expect?: bigint | undefined
   readonly mask?: bigint | undefined

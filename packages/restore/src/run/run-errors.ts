@@ -7,10 +7,12 @@ import type { Failure, RunState } from './run-state.ts'
 
 const EBADF = 9
 const EPERM = 1
+const ENOENT = 2
 const EAGAIN = 11
 const EACCES = 13
 const EBUSY = 16
 const EEXIST = 17
+const EINVAL = 22
 const EMFILE = 24
 const EPROTO = 71
 const ENODATA = 61
@@ -23,6 +25,7 @@ const EINTR = -4
 const codeOf = (errno: number): string => getSystemErrorMap().get(-errno)?.[0] ?? `E${errno}`
 
 const sentences = new Map([
+  [ENOENT, 'bring back what it names, as it was when the image was made'],
   [EAGAIN, 'it is full, and nobody reads while a restore runs: raise its size'],
   [EACCES, 'run this with the rights of the processes that are restored, or as root'],
   [EPERM, 'run this with more rights: as root, or with the capability that its man page names'],
@@ -38,6 +41,12 @@ function remedy(op: Op | undefined, { call, errno, detail }: Failure): string {
   }
   if (op?.code === CODE.fork && errno === EPERM && detail !== 0) {
     return `a process id can be chosen with CAP_CHECKPOINT_RESTORE only: run this as root, or let the kernel choose the ids`
+  }
+  if (op?.code === CODE.fork && errno === EINVAL && detail !== 0) {
+    return `the process id ${detail} is not below /proc/sys/kernel/pid_max: raise that`
+  }
+  if (op?.code === CODE.fork && errno === EAGAIN) {
+    return 'there are too many processes: raise RLIMIT_NPROC, and pids.max of the control group'
   }
   if (op?.code === CODE.fetch && errno === EPERM) {
     return 'a task may not take a descriptor of another: run this as root, and with ptrace_scope of Yama below 2'

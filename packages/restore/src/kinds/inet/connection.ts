@@ -9,7 +9,7 @@ import {
 } from '../../images/index.ts'
 import type { File } from '../../model/file.ts'
 import type { TaskOps } from '../../plan/task-ops.ts'
-import type { Slot } from '../../program/op.ts'
+import { ANY_ERROR, type Slot } from '../../program/op.ts'
 import { changeable, F_SETFL, O_CLOEXEC, O_NONBLOCK } from '../flags.ts'
 import type { OpenContext, Situation } from '../kind.ts'
 import {
@@ -30,7 +30,6 @@ import { packetFamily, packetOf, TH_ACK, TH_FIN, TH_RST } from './segment.ts'
 import { bindSocket, bindToDevice, newSocket, shutDown } from './socket.ts'
 
 const SO_ERROR = 4
-const EINPROGRESS = 115
 const SHUT_WR = 1
 const EPOLL_CTL_ADD = 1
 const EPOLLHUP = 0x10
@@ -157,9 +156,9 @@ export function releaseConnection(
   if (opts.reuseaddr) setOption(ops, slot, [SOL_SOCKET, SO_REUSEADDR], 1)
   if (stream.unsqLen > 0 && !hasCork(entry, stream)) pushUnsent(ops, slot)
   if (state !== STATE.synSent) return
-  // Now it asks for its connection again, with the same number.
+  // Now it asks for its connection again, with the same number. That it is refused at once is for its owner to know.
   const address = socketAddress(destinationOf(entry))
-  ops.call('connect', [{ slot }, { bytes: address }, address.length], { tolerate: EINPROGRESS })
+  ops.call('connect', [{ slot }, { bytes: address }, address.length], { tolerate: ANY_ERROR })
   if ((flags & O_NONBLOCK) === 0) ops.call('fcntl', [{ slot }, F_SETFL, flags & changeable])
 }
 

@@ -1,0 +1,128 @@
+import type { QueuedPacket } from '../../images/index.ts'
+import type { Situation } from '../kind.ts'
+import { describe, isStreamLike, type UnixSocket } from './socket.ts'
+import { unixSockets, type UnixSockets } from './sockets.ts'
+
+/** Messages that follow each other in a queue and come from the same socket. */
+export interface QueuePart {
+  readonly receiver: UnixSocket
+  /** Place among the parts of the queue. */
+  readonly place: number
+  /** Undefined when that is closed. */
+  readonly sender: UnixSocket | undefined
+  readonly messages: QueuedPacket[]
+}
+
+/** A small struct sk_buff with its struct skb_shared_info: what a message takes of a buffer besides its bytes. */
+const HEADER = 256
+const SHARED_INFO = 320
+const SMALLEST_BLOCK = 512
+
+/**
+ * Who has sent what is in the queues. The image does not say it. On a connection it is the peer; what is in the queue of
+ * a datagram socket may be of anyone. But the image has of each socket how much memory is taken by what it has sent and
+ * nobody has read yet ("backlog" where nobody listens): so those who have sent nothing are known.
+ */
+export class Senders {
+  readonly #parts = new Map<UnixSocket, QueuePart[]>()
+  readonly #bySender = new Map<UnixSocket, QueuePart[]>()
+  /** What each datagram socket has sent that is not given to a receiver yet. */
+  readonly #unread = new Map<UnixSocket, number>()
+  readonly #unconnected: readonly UnixSocket[]
+  readonly #situation: Situation
+
+  constructor(situation: Situation) {
+    this.#situation = situation
+    const { all }: UnixSockets = unixSockets(situation)
+    const datagrams = all.filter((socket) => !isStreamLike(socket) && socket.origin.kind === 'alone')
+    for (const socket of datagrams)
+      if (socket.entry.backlog > 0) this.#unread.set(socket, socket.entry.backlog)
+    this.#unconnected = datagrams.filter((socket) => socket.peer === undefined && this.#unread.has(socket))
+    for (const receiver of all) if (receiver.messages.length > 0) this.#divide(receiver)
+  }
+
+  /** The queue of a socket. */
+  partsOf(receiver: UnixSocket): readonly QueuePart[] {
+    return this.#parts.get(receiver) ?? []
+  }
+
+  /** The last part of each queue that a socket sends something to. */
+  partsBy(sender: UnixSocket): readonly QueuePart[] {
+    return this.#bySender.get(sender) ?? []
+  }
+
+  #divide(receiver: UnixSocket): void {
+    const senders = this.#sendersOf(receiver)
+    const parts: QueuePart[] = []
+    for (const [place, message] of receiver.messages.entries()) {
+      const sender = senders[place]
+      const last = parts.at(-1)
+      // One with descriptors has a part of its own: it waits for these alone.
+      const joins = last?.sender === sender && message.entry.scm.length === 0
+      if (last !== undefined && joins) last.messages.push(message)
+      else parts.push({ receiver, place: parts.length, sender, messages: [message] })
+    }
+    this.#parts.set(receiver, parts)
+    const last = new Map(parts.map((part) => [part.sender, part]))
+    for (const [sender, part] of last) {
+      if (sender === undefined) continue
+      const known = this.#bySender.get(sender)
+      if (known === undefined) this.#bySender.set(sender, [part])
+      else known.push(part)
+    }
+  }
+
+  #sendersOf(receiver: UnixSocket): (UnixSocket | undefined)[] {
+    const { messages, origin, peer } = receiver
+    if (origin.kind === 'pair') {
+      const { maker, other } = origin.pair
+      return messages.map(() => (maker === receiver ? other : maker))
+    }
+    if (isStreamLike(receiver)) return messages.map(() => peer)
+    if (this.#unread.size === 0) return guess(receiver)
+    return this.#byMemory(receiver)
+  }
+
+  /** By what each of those that may have been it has sent. */
+  #byMemory(receiver: UnixSocket): (UnixSocket | undefined)[] {
+    const mayBe = [...receiver.clients, ...this.#unconnected].filter((socket) => this.#leftOf(socket) > 0)
+    if (mayBe.length > 1 && mayBe.some(({ address }) => address !== undefined)) this.#warn(receiver)
+    return receiver.messages.map((message) => {
+      const size = memoryOf(message)
+      const sender =
+        mayBe.find((socket) => this.#leftOf(socket) >= size) ??
+        mayBe.find((socket) => this.#leftOf(socket) > 0)
+      if (sender !== undefined) this.#unread.set(sender, this.#leftOf(sender) - size)
+      return sender
+    })
+  }
+
+  #leftOf(socket: UnixSocket): number {
+    return this.#unread.get(socket) ?? 0
+  }
+
+  #warn(receiver: UnixSocket): void {
+    const message = `the image does not say who sent what to the ${describe(receiver)}: its messages are sent by those that had sent something, in the order of the image`
+    this.#situation.warn({ reason: 'sender-unknown', message, file: receiver.file.id })
+  }
+}
+
+/** Without what they have sent: the only client, or each client one, or nobody. */
+function guess({ messages, clients }: UnixSocket): (UnixSocket | undefined)[] {
+  if (clients.length === 1) return messages.map(() => clients[0])
+  if (clients.length === messages.length) return [...clients]
+  return messages.map(() => undefined)
+}
+
+/** What a message takes of the buffer of its sender, as the kernel allocates it: blocks are powers of two. */
+function memoryOf({ entry: { length } }: QueuedPacket): number {
+  const wanted = Math.ceil(length / 64) * 64 + SHARED_INFO
+  let block = SMALLEST_BLOCK
+  while (block < wanted) block *= 2
+  return block + HEADER
+}
+
+/** Those of a plan. */
+export function unixSenders(situation: Situation): Senders {
+  return situation.once('senders of Unix sockets', () => new Senders(situation))
+}
