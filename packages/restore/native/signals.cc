@@ -24,8 +24,8 @@ uint32_t TaskOf(pid_t pid) {
   return 0;
 }
 
-// It does not return when a child has died that the restore still needs; so no system call of an operation ever
-// sees EINTR for it.
+// It does not return when a child has died that the restore still needs; so no system call of an operation
+// ever sees EINTR for it.
 void OnChild(int signal) {
   (void)signal;
   const int saved = errno;
