@@ -15,13 +15,14 @@ import {
   MemfdInodeEntrySchema,
   PipeDataEntrySchema,
   PstreeEntrySchema,
+  readImage,
   readImages,
   TaskKobjIdsEntrySchema,
   writeImages,
   type FileEntry,
   type ImageSet,
 } from '../src/images/index.ts'
-import { imagesAbsent, imagesOf, trees } from './fixtures/criu-images.ts'
+import { hasImages, imagesAbsent, imagesOf, legacyTrees, packages } from './fixtures/criu-images.ts'
 import { newFolder } from './fixtures/folders.ts'
 
 const content = ({ present, ...set }: ImageSet): object => set
@@ -65,19 +66,26 @@ const refusal = async (set: ImageSet): Promise<unknown> => {
 }
 
 describe.skipIf(imagesAbsent !== '')(`images of CRIU${imagesAbsent}`, () => {
-  test('what is read and written is what was there, byte for byte', async () => {
+  test.each(packages())('%s: what is read and written is what was there, byte for byte', async (name) => {
+    if (!hasImages(name)) return
+    const from = imagesOf(name)
+    const to = join(newFolder(), 'images')
+    await writeImages(to, await readImages(from))
+    for (const image of readdirSync(to)) {
+      const paths = [join(to, image), join(from, image)] as const
+      // There fields that are not known stood between those that are.
+      const read = image.startsWith('core-') ? readImage : readFileSync
+      deepStrictEqual(await read(paths[0]), await read(paths[1]), image)
+    }
+  })
+
+  test('the older layout is written as the current one', async () => {
     const folder = newFolder()
-    for (const name of trees()) {
-      const from = imagesOf(name)
-      const to = join(folder, name.replace('/', '-'))
-      const set = await readImages(from, { inline: 2 ** 24 })
+    for (const name of legacyTrees()) {
+      const to = join(folder, name.slice('legacy/'.length))
+      const set = await readImages(imagesOf(name), { inline: 2 ** 20 })
       await writeImages(to, set)
-      deepStrictEqual(content(await readImages(to, { inline: 2 ** 24 })), content(set), name)
-      for (const image of readdirSync(to)) {
-        // In these images fields that are not known stood between those that are.
-        if (image.startsWith('core-') || (name.startsWith('legacy/') && image === 'files.img')) continue
-        deepStrictEqual(readFileSync(join(to, image)), readFileSync(join(from, image)), `${name}/${image}`)
-      }
+      deepStrictEqual(content(await readImages(to, { inline: 2 ** 20 })), content(set), name)
     }
   })
 

@@ -1,6 +1,6 @@
 import type { DescMessage, MessageValidType } from '@bufbuild/protobuf'
 import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { RestoreError } from '../errors.ts'
 import type { Format } from './format.ts'
 import { ImageFile } from './image-file.ts'
@@ -29,7 +29,7 @@ export class Folder {
   readonly #refusals: RestoreError[] = []
 
   constructor(path: string, allowance: Allowance) {
-    this.#path = path
+    this.#path = resolve(path)
     this.allowance = allowance
     try {
       this.names = new Set(readdirSync(path))

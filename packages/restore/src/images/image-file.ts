@@ -1,4 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { cursorOf, type Cursor } from './decode.ts'
 import { COMMON_MAGIC, SERVICE_MAGIC } from './format.ts'
 import type { Payload } from './payload.ts'
 import { fileError, refuse } from './refusal.ts'
@@ -33,7 +34,7 @@ export class ImageFile implements Disposable {
   readonly #path: string
   readonly #fd: number
   readonly #size: number
-  #window: Uint8Array = new Uint8Array(0)
+  #window: Cursor = cursorOf(new Uint8Array(0))
   /** Offset of the window, and of what is next, in the file. */
   #start = 0
   #at = 0
@@ -69,35 +70,31 @@ export class ImageFile implements Disposable {
     return this.#size - this.#at
   }
 
-  /** The next `length` bytes, of which there must be as many left. */
-  take(length: number): Uint8Array {
-    if (this.#at + length > this.#start + this.#window.length) this.#load(length)
-    const from = this.#at - this.#start
+  /** A cursor over the next `length` bytes, of which there must be as many left; good until the next call. */
+  next(length: number): Cursor {
+    if (this.#at + length > this.#start + this.#window.view.length) this.#load(length)
+    this.#window.at = this.#at - this.#start
+    this.#window.end = this.#window.at + length
     this.#at += length
-    return this.#window.subarray(from, from + length)
+    return this.#window
   }
 
   /** A number of four bytes, the lowest first. */
   u32(): number {
-    const bytes = this.take(4)
-    return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true)
+    const { bytes, at } = this.next(4)
+    return bytes.readUInt32LE(at)
   }
 
   /** The next `length` bytes as a payload, of which there must be as many left. */
   payload(length: number, inline: Inline): Payload {
     if (length <= inline.each && length <= inline.all) {
       inline.all -= length
-      return this.take(length)
+      const { view, at, end } = this.next(length)
+      return view.subarray(at, end)
     }
     const payload = { path: this.#path, offset: this.#at, length }
     this.#at += length
     return payload
-  }
-
-  /** Moves to an offset that is not beyond the end. */
-  seek(offset: number): void {
-    if (offset < this.#start) this.#window = this.#window.subarray(0, 0)
-    this.#at = offset
   }
 
   /** Reads the magic numbers at the start, and gives the image's own. `version` is img_version; without it both do. */
@@ -120,19 +117,19 @@ export class ImageFile implements Disposable {
   }
 
   #load(length: number): void {
-    this.#window = new Uint8Array(Math.min(this.left, Math.max(length, WINDOW)))
-    this.#start = this.#at
-    let filled = 0
-    while (filled < this.#window.length) {
-      const count = this.#read(filled)
+    const view = new Uint8Array(Math.min(this.left, Math.max(length, WINDOW)))
+    for (let filled = 0; filled < view.length;) {
+      const count = this.#read(view, filled)
       if (count === 0) refuse('truncated-record', this.name, 'it became shorter while it was read')
       filled += count
     }
+    this.#window = cursorOf(view)
+    this.#start = this.#at
   }
 
-  #read(filled: number): number {
+  #read(view: Uint8Array, filled: number): number {
     try {
-      return readSync(this.#fd, this.#window, filled, this.#window.length - filled, this.#start + filled)
+      return readSync(this.#fd, view, filled, view.length - filled, this.#at + filled)
     } catch (error) {
       throw fileError(error, 'unreadable', this.name, this.#path)
     }

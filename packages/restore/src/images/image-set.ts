@@ -70,7 +70,10 @@ export interface TcpStream {
   readonly outq: Payload
 }
 
-/** A terminal. Its control characters, 32 of them, are here; those in `entry` (`cCc`) are not looked at. */
+/**
+ * A terminal, with its control characters, 32 of them, as bytes. They are written in place of those in `entry` (`cCc`);
+ * without them those are written as they are.
+ */
 export interface Tty {
   readonly entry: TtyInfoEntry
   /** Control characters of `entry.termios`, indexed by VINTR and so on; there when that is. */

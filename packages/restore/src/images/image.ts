@@ -1,5 +1,5 @@
 import type { DescMessage } from '@bufbuild/protobuf'
-import { basename } from 'node:path'
+import { basename, resolve } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { FORMATS, type Format } from './format.ts'
 import { hex, ImageFile } from './image-file.ts'
@@ -20,7 +20,7 @@ export interface Image {
  */
 export async function readImage(path: string, options: ReadOptions = {}): Promise<Image> {
   const allowance = allowanceOf(options)
-  const file = new ImageFile(path, basename(path))
+  const file = new ImageFile(resolve(path), basename(path))
   try {
     const format = formatOf(file)
     const records: ImageRecord[] = []
@@ -37,7 +37,7 @@ export async function* imageRecords(
   options: ReadOptions = {},
 ): AsyncGenerator<ImageRecord, void> {
   const allowance = allowanceOf(options)
-  const file = new ImageFile(path, basename(path))
+  const file = new ImageFile(resolve(path), basename(path))
   try {
     yield* spread(file, formatOf(file), allowance, options.signal)
   } finally {

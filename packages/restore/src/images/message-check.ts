@@ -1,7 +1,7 @@
 import type { DescField, DescMessage, Message } from '@bufbuild/protobuf'
 import { FeatureSet_FieldPresence, FieldDescriptorProto_Type } from '@bufbuild/protobuf/wkt'
 
-/** What is wrong with a message whose bytes could be read. */
+/** What is wrong with a message. */
 export interface Fault {
   readonly reason: 'missing-field' | 'unknown-type' | 'not-text'
   /** `PipeEntry.pipe_id is missing`. */
@@ -16,6 +16,9 @@ interface Member {
   readonly text: boolean
   readonly child: readonly Member[] | undefined
 }
+
+/** Half of a character, which has no UTF-8. */
+const surrogate = /\p{Surrogate}/u
 
 const known = new Map<string, readonly Member[]>()
 
@@ -37,11 +40,7 @@ function memberOf(field: DescField): Member | undefined {
   return { name: field.localName, field, required, list: field.fieldKind === 'list', text, child }
 }
 
-function faultIn(
-  members: readonly Member[],
-  message: Message,
-  isText: (text: string) => boolean,
-): Fault | undefined {
+function faultIn(members: readonly Member[], message: Message): Fault | undefined {
   for (const member of members) {
     const value = Object.hasOwn(message, member.name)
       ? (message as unknown as Record<string, unknown>)[member.name]
@@ -50,58 +49,37 @@ function faultIn(
       if (member.required) return absence(member.field, message)
       continue
     }
-    const fault = faultOf(member, value, isText)
+    const fault = faultOf(member, value)
     if (fault !== undefined) return fault
   }
   return undefined
 }
 
-function faultOf(member: Member, value: unknown, isText: (text: string) => boolean): Fault | undefined {
+function faultOf(member: Member, value: unknown): Fault | undefined {
   if (member.text) {
     for (const text of member.list ? (value as string[]) : [value as string]) {
-      if (!isText(text)) return { reason: 'not-text', message: `${nameOf(member.field)} is not UTF-8` }
+      if (surrogate.test(text)) return { reason: 'not-text', message: `${nameOf(member.field)} is not UTF-8` }
     }
   }
   if (member.child === undefined) return undefined
-  if (!member.list) return faultIn(member.child, value as Message, isText)
+  if (!member.list) return faultIn(member.child, value as Message)
   for (const child of value as Message[]) {
-    const fault = faultIn(member.child, child, isText)
+    const fault = faultIn(member.child, child)
     if (fault !== undefined) return fault
   }
   return undefined
 }
 
-const nameOf = (field: DescField): string => `${field.parent.name}.${field.name}`
+export const nameOf = (field: DescField): string => `${field.parent.name}.${field.name}`
 
-// A value that an enum does not have is kept beside the fields that are known.
-function absence(field: DescField, message: Message): Fault {
+/** Why a required field is not there. A value that an enum does not have is kept beside the fields that are known. */
+export function absence(field: DescField, message: Message): Fault {
   return message.$unknown?.some(({ no }) => no === field.number)
     ? { reason: 'unknown-type', message: `${nameOf(field)} has a value that is not known` }
     : { reason: 'missing-field', message: `${nameOf(field)} is missing` }
 }
 
-const surrogate = /\p{Surrogate}/u
-
 /** What keeps a message from being written: a required field that is absent, or a text that has no UTF-8. */
 export function findFault(desc: DescMessage, message: Message): Fault | undefined {
-  return faultIn(membersOf(desc), message, (text) => !surrogate.test(text))
-}
-
-/** The same of a message that was read from `bytes`, where what is no UTF-8 has become U+FFFD. */
-export function findFaultIn(desc: DescMessage, message: Message, bytes: Uint8Array): Fault | undefined {
-  let replaced = 0
-  const isText = (text: string): boolean => {
-    for (let at = text.indexOf('\ufffd'); at >= 0; at = text.indexOf('\ufffd', at + 1)) replaced++
-    return replaced === 0 || replaced <= countOfReplacements(bytes)
-  }
-  return faultIn(membersOf(desc), message, isText)
-}
-
-// A name may well have U+FFFD of its own: then its three bytes are there.
-function countOfReplacements(bytes: Uint8Array): number {
-  let count = 0
-  for (let at = bytes.indexOf(0xef); at >= 0; at = bytes.indexOf(0xef, at + 1)) {
-    if (bytes[at + 1] === 0xbf && bytes[at + 2] === 0xbd) count++
-  }
-  return count
+  return faultIn(membersOf(desc), message)
 }

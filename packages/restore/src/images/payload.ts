@@ -9,7 +9,7 @@ export type Payload = Uint8Array | FilePart
 
 /** Bytes of a file, from `offset` on. */
 export interface FilePart {
-  /** As it was given to the reader, or joined to the folder that was. */
+  /** Absolute, where a reader made it. */
   readonly path: string
   readonly offset: number
   readonly length: number

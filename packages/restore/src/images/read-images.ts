@@ -41,7 +41,7 @@ import {
   type TtyInfoEntry,
 } from './messages.ts'
 import type { Payload } from './payload.ts'
-import { allowanceOf, type ReadOptions } from './read-options.ts'
+import { allowanceOf, type Allowance, type ReadOptions } from './read-options.ts'
 import { refuse } from './refusal.ts'
 import { inSlices, type Work } from './slices.ts'
 
@@ -66,11 +66,12 @@ import { inSlices, type Work } from './slices.ts'
  * - `bad-option`: options are wrong.
  */
 export async function readImages(folder: string, options: ReadOptions = {}): Promise<ImageSet> {
-  return await inSlices(readSet(folder, options), options.signal)
+  const allowance = allowanceOf(options)
+  return await inSlices(readSet(folder, allowance), options.signal)
 }
 
-function* readSet(path: string, options: ReadOptions): Work<ImageSet> {
-  const folder = new Folder(path, allowanceOf(options))
+function* readSet(path: string, allowance: Allowance): Work<ImageSet> {
+  const folder = new Folder(path, allowance)
   const inventory = yield* readInventory(folder)
   const tasks = yield* readTasks(folder, inventory)
   const ghosts = yield* readGhosts(folder)

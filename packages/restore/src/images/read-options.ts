@@ -24,6 +24,7 @@ const INLINE = { each: 2 ** 16, all: 2 ** 24 }
 /** Checks options. Throws RestoreError `bad-option`. */
 export function allowanceOf(options: ReadOptions): Allowance {
   checkFields(options, ['limits', 'inline', 'signal'])
+  checkSignal(options.signal)
   const { limits = {}, inline = INLINE.each } = options
   checkFields(limits, Object.keys(DEFAULT_LIMITS))
   const chosen = { ...DEFAULT_LIMITS }
@@ -38,6 +39,10 @@ export function checkFields(options: object, known: readonly string[]): void {
   for (const name of Object.keys(options)) {
     if (!known.includes(name)) refuseOption(`there is no option ${name}; there are ${known.join(', ')}`)
   }
+}
+
+export function checkSignal(signal: AbortSignal | undefined): void {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) refuseOption('signal is an AbortSignal')
 }
 
 function checkCount(value: number, name: string): number {

@@ -1,13 +1,7 @@
-import {
-  fromBinary,
-  isMessage,
-  type DescMessage,
-  type Message,
-  type MessageValidType,
-} from '@bufbuild/protobuf'
+import { isMessage, type DescMessage, type Message, type MessageValidType } from '@bufbuild/protobuf'
+import { decode, DecodeFault } from './decode.ts'
 import type { Format } from './format.ts'
 import { hex, type ImageFile, type Inline } from './image-file.ts'
-import { findFaultIn } from './message-check.ts'
 import {
   GhostChunkEntrySchema,
   GhostFileEntrySchema,
@@ -31,7 +25,7 @@ type Either<Head extends DescMessage, Rest extends DescMessage> = ImageRecord<
 >
 
 /** The records of an image, whose magic number comes next. */
-export function* recordsOf<Head extends DescMessage, Rest extends DescMessage>(
+export function recordsOf<Head extends DescMessage, Rest extends DescMessage>(
   file: ImageFile,
   format: Format<Head, Rest>,
   version: 1 | 2 | undefined,
@@ -45,7 +39,7 @@ export function* recordsOf<Head extends DescMessage, Rest extends DescMessage>(
       `its magic number is ${hex(magic)}; that of ${format.name} is ${hex(format.magic)}`,
     )
   }
-  yield* recordsFrom(file, format, allowance)
+  return recordsFrom(file, format, allowance)
 }
 
 /** The records of an image whose magic number has been read. */
@@ -54,13 +48,14 @@ export function* recordsFrom<Head extends DescMessage, Rest extends DescMessage>
   format: Format<Head, Rest>,
   { limits, inline }: Allowance,
 ): Generator<Either<Head, Rest>, void> {
+  const followed = FOLLOWED.has(format.rest.typeName)
   for (let count = 0; file.left > 0; count++) {
     if (count === limits.records) {
       refuse('too-many-records', file.name, `it has more than the ${limits.records} records that are allowed`)
     }
     const schema: Head | Rest = count === 0 ? format.head : format.rest
     const message = readMessage(file, schema, count, limits.record)
-    const payloads = readPayloads(file, message, count, limits.payload, inline)
+    const payloads = followed ? readPayloads(file, message, count, limits.payload, inline) : none
     yield { message, payloads }
   }
 }
@@ -90,27 +85,22 @@ function readMessage<Schema extends DescMessage>(
       `${place()} says that it has ${length} bytes, and ${file.left} follow`,
     )
   }
-  const bytes = file.take(length)
-  const message = decode(file, schema, bytes, place)
-  const fault = findFaultIn(schema, message, bytes)
-  if (fault !== undefined) refuse(fault.reason, file.name, `${place()} is damaged: ${fault.message}`)
-  return message as unknown as MessageValidType<Schema>
-}
-
-function decode(file: ImageFile, schema: DescMessage, bytes: Uint8Array, place: () => string): Message {
   try {
-    return fromBinary(schema, bytes)
+    return decode(schema, file.next(length)) as unknown as MessageValidType<Schema>
   } catch (error) {
-    // Whatever it says, the bytes are the reason.
-    return refuse(
-      'malformed-record',
-      file.name,
-      `${place()} is no ${schema.name}: ${(error as Error).message}`,
-    )
+    if (!(error instanceof DecodeFault)) throw error
+    return refuse(error.reason, file.name, `${place()} is no ${schema.name}: ${error.message}`)
   }
 }
 
 const none: readonly Payload[] = []
+
+/** Messages that payloads follow. */
+const FOLLOWED: ReadonlySet<string> = new Set(
+  [GhostChunkEntrySchema, PipeDataEntrySchema, SkPacketEntrySchema, TcpStreamEntrySchema].map(
+    (schema) => schema.typeName,
+  ),
+)
 
 function readPayloads(
   file: ImageFile,

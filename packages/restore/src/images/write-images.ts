@@ -4,7 +4,7 @@ import { encodeSet } from './encode-set.ts'
 import type { ImageBytes } from './image-bytes.ts'
 import type { ImageSet } from './image-set.ts'
 import { payloadChunks, type Payload } from './payload.ts'
-import { checkFields } from './read-options.ts'
+import { checkFields, checkSignal } from './read-options.ts'
 import { fileError, refuse } from './refusal.ts'
 import { inSlices, type Work } from './slices.ts'
 
@@ -35,6 +35,7 @@ export interface WriteOptions {
  */
 export async function writeImages(folder: string, set: ImageSet, options: WriteOptions = {}): Promise<void> {
   checkFields(options, ['signal'])
+  checkSignal(options.signal)
   await inSlices(writeSet(resolve(folder), set), options.signal)
 }
 
