@@ -158,6 +158,13 @@ test.skipIf(network !== '')(`TCP, UDP and netlink; the connections go on${networ
   ])
 })
 
+test.skipIf(network !== '')(`a TCP connection is not read while its process runs${network}`, async () => {
+  const target = await Target.of('inet')
+  const places = [51, 52, 57, 58, 63, 64].map((fd) => ({ reason: 'not-stopped', fd }))
+  await expect(collect([target.pid], { stop: 'none' })).rejects.toMatchObject({ problems: places })
+  expect(await target.flow()).toContain('52=to the server')
+})
+
 test.skipIf(network !== '')(`datagrams and pending connections are refused, or lost${network}`, async () => {
   const target = await Target.of('datagram')
   await expect(collect([target.pid])).rejects.toMatchObject({

@@ -112,18 +112,22 @@ export class Terminals {
   readonly #findings: Findings
   readonly #regular: RegularFiles
   readonly #processes: ReadonlyMap<number, ProcessStatus>
+  /** Whether the processes stand: what is read out and put back must not meet what they read and type. */
+  readonly #stands: boolean
   readonly #seen = new Map<number, { place: Place; file: OpenFile }>()
 
-  constructor(
-    files: FileList,
-    findings: Findings,
-    regular: RegularFiles,
-    processes: ReadonlyMap<number, ProcessStatus>,
-  ) {
-    this.#files = files
-    this.#findings = findings
-    this.#regular = regular
-    this.#processes = processes
+  constructor(parts: {
+    files: FileList
+    findings: Findings
+    regular: RegularFiles
+    processes: ReadonlyMap<number, ProcessStatus>
+    stands: boolean
+  }) {
+    this.#files = parts.files
+    this.#findings = parts.findings
+    this.#regular = parts.regular
+    this.#processes = parts.processes
+    this.#stands = parts.stands
   }
 
   add(file: OpenFile): void {
@@ -166,7 +170,7 @@ export class Terminals {
       if (place.index === undefined || isHungUp) continue
       const isPair = this.#seen.has(place.isMaster ? place.id - 1 : place.id + 1)
       open(file, (number) => {
-        if (isPair) this.#readInput(file, place, number)
+        if (isPair && this.#stands) this.#readInput(file, place, number)
         else if ((numberFrom(number, FIONREAD) ?? 0) > 0) this.#loseInput(file)
       })
     }
@@ -233,7 +237,8 @@ export class Terminals {
   }
 
   #loseInput(file: OpenFile): void {
-    const message = `something has been typed into ${titleOf(file)}, whose other end is in no process of the tree`
+    const why = this.#stands ? 'whose other end is in no process of the tree' : 'and its processes run'
+    const message = `something has been typed into ${titleOf(file)}, ${why}`
     this.#findings.lose({ reason: 'queue', ...placeOf(file), message })
   }
 }
