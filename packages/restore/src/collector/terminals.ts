@@ -153,7 +153,11 @@ export class Terminals {
       place: placeOf(file),
     })
     this.#files.add({ type: FdType.TTY, id, tty: { id, ttyInfoId: place.id, flags, fown, regfId } })
-    if (this.#seen.has(place.id)) return
+    const other = this.#seen.get(place.id)
+    if (other !== undefined) {
+      this.#checkSame(file, other.file, place)
+      return
+    }
     this.#seen.set(place.id, { place, file })
     this.ttys.push(this.#describe(file, place))
   }
@@ -174,6 +178,13 @@ export class Terminals {
         else if ((numberFrom(number, FIONREAD) ?? 0) > 0) this.#loseInput(file)
       })
     }
+  }
+
+  // Each devpts has a pty 0; images tell them apart by their numbers alone.
+  #checkSame(file: OpenFile, other: OpenFile, { isMaster }: Place): void {
+    if (isMaster || file.stats.dev === other.stats.dev) return
+    const message = `${titleOf(file)} and ${titleOf(other)} are ptys of the same number, of two mounts of devpts`
+    this.#findings.refuse({ reason: 'unsupported-kind', ...placeOf(file), message })
   }
 
   #describe({ number, stats }: OpenFile, { type, id, index, isMaster, device }: Place): Tty {
