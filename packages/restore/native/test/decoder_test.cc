@@ -94,7 +94,7 @@ void TestRandomDamage(uint32_t seed) {
   const auto* bytes = static_cast<const char*>(builder.Bytes());
   std::mt19937 random(seed);
   const uint8_t special[] = {0, 1, 0x7f, 0x80, 0xfe, 0xff};
-  for (int round = 0; round < 200'000; round++) {
+  for (int round = 0; round < 30'000; round++) {
     static std::vector<char> copy;
     copy.assign(bytes, bytes + builder.size());
     for (uint32_t changes = random() % 4 + 1; changes > 0; changes--) {
