@@ -51,9 +51,8 @@ export class Planner {
   readonly problems: Problem[] = []
   /** The members of each circle. */
   readonly circles: (readonly PlanNode[])[] = []
-  readonly late: Record<'afterOpens' | 'afterTables' | 'beforeCommit' | 'afterCommit' | 'atLast', Late[]> = {
+  readonly late: Record<'afterOpens' | 'beforeCommit' | 'afterCommit' | 'atLast', Late[]> = {
     afterOpens: [],
-    afterTables: [],
     beforeCommit: [],
     afterCommit: [],
     atLast: [],
@@ -418,7 +417,6 @@ export class Planner {
       shared: (name, make) => this.#sharedEntry(name, make),
       slotOf: (file, ops) => this.#slotOf(file, ops),
       afterOpens: late('afterOpens'),
-      afterTables: late('afterTables'),
       beforeCommit: late('beforeCommit'),
       afterCommit: late('afterCommit'),
       atLast: late('atLast'),
