@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { checkSymbols } from '@x/native-build/symbols.js'
 import { readJson } from './workspace.js'
 import { run } from './run.js'
@@ -93,7 +93,15 @@ const wrongPrebuilds = (content, files) => {
   if (!files.includes('native/binding.gyp')) return []
   const folder = `prebuilds/linux-${process.arch}`
   const binaries = files.filter((path) => path.endsWith('.node'))
-  const wrong = binaries.some((path) => path.startsWith(`${folder}/`)) ? [] : [`no addon in ${folder}`]
+  const built = files.filter((path) => path.startsWith(`${folder}/`))
+  const wrong = []
+  if (files.includes('native/addon.cc') && !built.some((path) => path.endsWith('.node'))) {
+    wrong.push(`no addon in ${folder}`)
+  }
+  // A program has no ending.
+  if (files.includes('native/helper.cc') && !built.some((path) => !basename(path).includes('.'))) {
+    wrong.push(`no helper in ${folder}`)
+  }
   for (const path of binaries) {
     try {
       checkSymbols(join(content, path))

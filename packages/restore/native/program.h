@@ -23,7 +23,7 @@ struct Header {
   uint32_t slot_count;
   uint32_t undo_count;
   uint32_t reserved_count;  // 32-bit words of the set of numbers that no temporary descriptor may have
-  uint32_t deadline;        // milliseconds for the whole run up to the commit; 0 for none
+  uint32_t deadline;  // milliseconds up to the barrier, and again from the commit to the end; 0 for none
   uint64_t tasks_at;
   uint64_t ops_at;
   uint64_t undo_at;

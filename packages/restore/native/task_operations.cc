@@ -176,7 +176,8 @@ Result Task::SystemCall(const Op& op) {
   const int error = value == -1 ? errno : 0;
   Fault(op, program::FaultMoment::kWithin);
   if (undo) error == 0 ? NoteDone(state_, op.undo) : NoteFailed(state_, op.undo);
-  if (error != 0 && (op.tolerate == program::kAnyError || static_cast<uint32_t>(error) == op.tolerate)) return {};
+  if (error != 0 && (op.tolerate == program::kAnyError || static_cast<uint32_t>(error) == op.tolerate))
+    return {};
   if (error != 0) return Result::Failed(op.call, error, op.number);
   if (ChangesCredentials(op.call)) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);

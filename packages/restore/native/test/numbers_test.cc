@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <vector>
@@ -93,8 +94,6 @@ void TestExactNumbers() {
 
 // Both ends of a pipe, each at the number that the other one wants.
 void TestCrossedPair() {
-  std::vector<bool> before;
-  for (int number = 0; number < kMost; number++) before.push_back(IsOpen(number));
   int ends[2];
   CHECK(pipe2(ends, O_CLOEXEC) == 0);
   const int low = ends[0];
@@ -107,15 +106,15 @@ void TestCrossedPair() {
   CHECK(ends[0] == high && ends[1] == low);
   CHECK(fcntl(high, F_GETFD) == FD_CLOEXEC && fcntl(low, F_GETFD) == 0);
   CHECK((fcntl(high, F_GETFL) & O_ACCMODE) == O_RDONLY && (fcntl(low, F_GETFL) & O_ACCMODE) == O_WRONLY);
-  for (int number = 0; number < kMost; number++) {
-    CHECK(IsOpen(number) == (before[number] || number == low || number == high));
-  }
+  for (int number = 3; number < kMost; number++) CHECK(IsOpen(number) == (number == low || number == high));
   CHECK(table.Drop(low).ok() && table.Drop(high).ok());
 }
 
 }  // namespace
 
 int main() {
+  // What the test inherits is not at numbers that it looks at.
+  CHECK(syscall(SYS_close_range, 3, ~0U, 0) == 0);
   rlimit limit{};
   CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
   limit.rlim_cur = kMost;

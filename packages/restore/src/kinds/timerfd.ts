@@ -88,7 +88,7 @@ function arm(ops: TaskOps, slot: Slot, entry: TimerfdEntry): void {
   const hasExpired = !isRunning && isPeriodic && ticks > 0n
   if (isRunning || isPeriodic || flags !== 0) {
     const bytes = itimerspec([isec, insec], hasExpired ? [0n, 1n] : [vsec, vnsec])
-    const isAbsolute = isRunning && (flags & TFD_TIMER_ABSTIME) !== 0
+    const isAbsolute = (isRunning || hasExpired) && (flags & TFD_TIMER_ABSTIME) !== 0
     const times = isAbsolute ? ops.fromNow(clockOf(clockid), bytes) : { bytes }
     ops.call('timerfd_settime', [{ slot }, flags, times, 0])
   }

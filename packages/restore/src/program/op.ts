@@ -89,7 +89,10 @@ export const CODE = {
 } as const
 
 export const FORK = {
-  /** The child shares the table of descriptors with the task that forks. */
+  /**
+   * The child shares the table of descriptors with the task that forks. Of tasks that share one only one may make
+   * descriptors at a time: the kernel may give it a number, for a moment, that is another's target.
+   */
   files: 1,
   /** It shares working directory, root and umask. */
   fs: 2,

@@ -28,6 +28,7 @@ export interface Held {
 }
 
 const DEADLINE = 30_000
+const LONGEST_DEADLINE = 0x7fff_ffff
 const OPTIONS = ['deadline', 'signal', 'onProgress', 'fault']
 const CONTROL = 3
 // As in native/supervisor.h.
@@ -42,7 +43,7 @@ const EALREADY = -114
  * killed, the deadline, the helper's death, and this process's. Then there is no process and no name in the file system
  * that was not there before.
  *
- * Throws RestoreError: EINVAL for an unknown option and for a malformed program (`bad-program`); ENOENT when the package
+ * Throws RestoreError: EINVAL for a bad option (`bad-option`) and for a malformed program (`bad-program`); ENOENT when the package
  * has no helper for this machine (`no-helper`). An aborted signal throws its reason.
  */
 export function run(program: Program, options: RunOptions = {}): Run {
@@ -51,7 +52,12 @@ export function run(program: Program, options: RunOptions = {}): Run {
     const message = `there is no option ${unknown}; there are deadline, signal and onProgress`
     throw new RestoreError([{ reason: 'bad-option', message }])
   }
-  options.signal?.throwIfAborted()
+  const { deadline = DEADLINE, signal } = options
+  if (!Number.isInteger(deadline) || deadline < 0 || deadline > LONGEST_DEADLINE) {
+    const message = `deadline is a whole number of milliseconds from 0 to ${LONGEST_DEADLINE}, not ${deadline}`
+    throw new RestoreError([{ reason: 'bad-option', message }])
+  }
+  signal?.throwIfAborted()
   return new Run(program, options)
 }
 
