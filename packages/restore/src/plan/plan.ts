@@ -110,7 +110,7 @@ function write(planner: Planner, openers: readonly Opener[], options: PlanOption
   const { situation } = planner
   const terminals = controllingTerminals(situation)
   const forkers = forkersOf(situation)
-  forkers.warnings.forEach(situation.warn)
+  for (const warning of forkers.warnings) situation.warn(warning)
   new Family(planner, situation.model.tasks, { keepPids, inherited, terminals, forkers })
   // First the processes, as far as they need no file of their own: then no file has to wait for them.
   planner.advance()
