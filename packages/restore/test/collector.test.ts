@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { deepStrictEqual } from 'node:assert/strict'
 import { afterEach, describe, expect, test } from 'vitest'
-import { collect, RestoreError } from '../src/index.ts'
+import { collect, RestoreError, type Problem } from '../src/index.ts'
 import { readImages, writeImages, type ImageSet } from '../src/images/index.ts'
 import { newFolder } from './fixtures/folders.ts'
 import { View } from './fixtures/sets.ts'
@@ -132,6 +132,50 @@ describe.skipIf(alone !== '')(`the processes${alone}`, () => {
     const view = new View(await collect([target.pid]))
     expect(view.table()).toHaveLength(2005)
     expect(new Set(view.table().map(({ id }) => id)).size).toBe(2005)
+  })
+})
+
+describe.skipIf(alone !== '')(`what is missing${alone}`, () => {
+  test('is named where it gets lost', async () => {
+    const target = await Target.of('lossy')
+    const places = [
+      { reason: 'packet-pipe', fd: 20 },
+      { reason: 'lost-watch', fd: 76 },
+    ]
+    await expect(collect([target.pid])).rejects.toMatchObject({ problems: places })
+    const warnings: Problem[] = []
+    const view = new View(
+      await collect([target.pid], { lossy: true, onWarning: (one) => warnings.push(one) }),
+    )
+    expect(warnings).toMatchObject(places)
+    expect(view.file('epfd', 76).tfd).toMatchObject([{ tfd: 30, data: 2n }])
+    expect(view.set.pipes).toMatchObject([{ entry: { bytes: 6 } }])
+  })
+
+  test('a name that is not UTF-8', async () => {
+    const target = await Target.of('bad-name')
+    await expect(collect([target.pid])).rejects.toMatchObject({ problems: [{ reason: 'not-text', fd: 3 }] })
+  })
+
+  test('room for the content of a file', async () => {
+    const target = await Target.of('files')
+    const error: unknown = await collect([target.pid], { contentLimit: 20 }).catch((error: unknown) => error)
+    expect(error).toMatchObject({ problems: [{ reason: 'too-large' }, { reason: 'too-large' }] })
+  })
+
+  const root = process.getuid?.() === 0 ? '' : ' (left out: it needs root)'
+  test.skipIf(root !== '')(`the right to look${root}`, async () => {
+    const target = await Target.of('sharing')
+    const script = `import(${JSON.stringify(new URL('../dist/index.js', import.meta.url).href)})
+      .then(({ collect }) => collect([${target.pid}], { stop: 'none' }))
+      .catch(({ problems }) => console.log(problems.map(({ reason }) => reason).join()))`
+    const { stdout, stderr } = spawnSync(process.execPath, ['-e', script], {
+      uid: 65534,
+      gid: 65534,
+      encoding: 'utf8',
+    })
+    expect(stderr).toBe('')
+    expect(stdout).toMatch(/^not-permitted(,not-permitted)*\n$/)
   })
 })
 

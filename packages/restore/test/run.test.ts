@@ -315,11 +315,16 @@ test('a pseudoterminal gets the wanted index, and a pidfd is of a dead process',
   const task = builder.fork(0)
   const master = builder.slot()
   const index = freeTerminal()
-  builder.op(task, CODE.openPtmx, [index, constants.O_RDWR | constants.O_NOCTTY, blob(builder.text('/dev/ptmx'))], {
-    flags: FLAG.out,
-    out: master,
-    number: 3,
-  })
+  builder.op(
+    task,
+    CODE.openPtmx,
+    [index, constants.O_RDWR | constants.O_NOCTTY, blob(builder.text('/dev/ptmx'))],
+    {
+      flags: FLAG.out,
+      out: master,
+      number: 3,
+    },
+  )
   const dead = builder.slot()
   builder.op(task, CODE.deadPidfds, [blob(builder.bytes([0, 0, 0, 0])), 1, dead])
   builder.move(task, dead, 4)

@@ -3,11 +3,12 @@ import type { Problem } from '../errors.ts'
 import type { File } from '../model/file.ts'
 import type { TaskOps } from '../plan/task-ops.ts'
 import type { Slot } from '../program/op.ts'
-import { changeable, F_SETFL, O_CLOEXEC, O_NONBLOCK } from './flags.ts'
+import { O_CLOEXEC, O_NONBLOCK } from './flags.ts'
 import type { FileKind, OpenContext, Situation } from './kind.ts'
 import { isElsewhere, networkOf } from './network.ts'
 import { hasOwner, restoreOwner } from './owner.ts'
 import { checkSocketOptions, freshBuffers, restoreSocketOptions, setOption } from './socket-options.ts'
+import { setStatusFlags } from './status-flags.ts'
 
 const AF_NETLINK = 16
 const SOCK_RAW = 3
@@ -78,7 +79,7 @@ function openNetlink(context: OpenContext, entry: NetlinkSkEntry): Slot {
   const { flags, protocol, portid, groups, state, dstPortid, dstGroup, opts } = entry
   const type = SOCK_RAW | (flags & O_NONBLOCK) | (cloexec ? O_CLOEXEC : 0)
   const slot = ops.open('socket', [AF_NETLINK, type, protocol])
-  if ((flags & changeable & ~O_NONBLOCK) !== 0) ops.call('fcntl', [{ slot }, F_SETFL, flags & changeable])
+  setStatusFlags(ops, slot, flags, flags & O_NONBLOCK)
   if (portid !== 0) {
     const address = addressOf(isTaken(entry, context) ? 0 : portid, groups[0] ?? 0)
     ops.call('bind', [{ slot }, { bytes: address }, address.length])

@@ -4,11 +4,12 @@ import type { File } from '../model/file.ts'
 import { hasCapability } from '../plan/machine.ts'
 import type { TaskOps } from '../plan/task-ops.ts'
 import type { Slot } from '../program/op.ts'
-import { changeable, F_SETFL, O_CLOEXEC, O_NONBLOCK } from './flags.ts'
+import { O_CLOEXEC, O_NONBLOCK } from './flags.ts'
 import type { FileKind, OpenContext, Situation } from './kind.ts'
 import { isElsewhere } from './network.ts'
 import { hasOwner, restoreOwner } from './owner.ts'
 import { checkSocketOptions, freshBuffers, restoreSocketOptions, setOption } from './socket-options.ts'
+import { setStatusFlags } from './status-flags.ts'
 
 const AF_PACKET = 17
 const SOCK_DGRAM = 2
@@ -104,7 +105,7 @@ function openPacket(context: OpenContext, entry: PacketSockEntry): Slot {
     type | (flags & O_NONBLOCK) | (cloexec ? O_CLOEXEC : 0),
     atFirst,
   ])
-  if ((flags & changeable & ~O_NONBLOCK) !== 0) ops.call('fcntl', [{ slot }, F_SETFL, flags & changeable])
+  setStatusFlags(ops, slot, flags, flags & O_NONBLOCK)
   if (isOld) {
     if (ifindex !== 0) bindToName(ops, slot, ifindex)
   } else restorePacketOptions(ops, slot, entry)

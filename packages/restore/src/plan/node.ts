@@ -25,14 +25,14 @@ export interface PlanNode {
   /** The task that runs it first; undefined for the helper. */
   readonly task: Task | undefined
   readonly file: File | undefined
-  /** The file that it is, or is done for. */
-  readonly about: File | undefined
   /** Name of the file's kind. */
   readonly kind: string | undefined
   /** The node whose file is taken. */
   readonly takes: PlanNode | undefined
   /** The process that is forked. */
   readonly makes: Task | undefined
+  /** The file that it is, or is done for. */
+  readonly about: File | undefined
   readonly label: string
   reached: 'none' | Stage
   slot: Slot | undefined

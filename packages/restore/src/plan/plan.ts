@@ -110,7 +110,7 @@ function write(planner: Planner, openers: readonly Opener[], options: PlanOption
   const { situation } = planner
   const terminals = controllingTerminals(situation)
   const forkers = forkersOf(situation)
-  for (const warning of forkers.warnings) situation.warn(warning)
+  forkers.warnings.forEach(situation.warn)
   new Family(planner, situation.model.tasks, { keepPids, inherited, terminals, forkers })
   // First the processes, as far as they need no file of their own: then no file has to wait for them.
   planner.advance()
@@ -186,7 +186,8 @@ function programOf(model: Model, list: OpList, planner: Planner): Program {
   }
 }
 
-function unitName({ label, file, task }: PlanNode): string {
+function unitName({ label, about, takes, task }: PlanNode): string {
+  const file = about ?? takes?.file
   const fle = file?.fles.find(({ table }) => table.owner === task) ?? file?.fles[0]
   return fle === undefined ? label : `${label}, descriptor ${fle.fd} of process ${fle.table.owner.pid}`
 }

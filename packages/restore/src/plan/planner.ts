@@ -14,11 +14,11 @@ const FD_CLOEXEC = 1
 
 /** A node with what runs it. */
 interface Entry extends PlanNode {
-  about: File | undefined
   role: Role
   kind: string | undefined
   takes: PlanNode | undefined
   makes: Task | undefined
+  about: File | undefined
   reached: PlanNode['reached']
   slot: Slot | undefined
   readonly step: (context: OpenContext) => OpenResult
@@ -327,10 +327,10 @@ export class Planner {
       role: 'step',
       task,
       file,
-      about: file,
       kind: undefined,
       takes: undefined,
       makes: undefined,
+      about: file,
       label,
       reached: 'none',
       slot: undefined,

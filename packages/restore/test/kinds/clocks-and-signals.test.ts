@@ -26,7 +26,7 @@ const timer = (set: ProcessSet, given: Partial<TimerfdEntry>): number =>
       isec: 0n,
       insec: 0n,
       ...given,
-    } as TimerfdEntry),
+    }),
   }))
 
 /** Blocks until the timer has expired. */

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { Dumped, Known } from '../fixtures/namespace.ts'
 import {
   ask,
@@ -8,7 +8,7 @@ import {
   refusals,
   restore,
   taken,
-  useNamespace,
+  describeInNamespace,
 } from '../fixtures/restored-sockets.ts'
 import { SocketSet } from '../fixtures/socket-set.ts'
 
@@ -34,14 +34,12 @@ const LOOPBACK = 0x0100007f
 const EADDRINUSE = -98
 const EPIPE = -32
 
-useNamespace()
-
 const reuse = async (socket: Known): Promise<number[]> => [
   await ask<number>('option', socket, SOL_SOCKET, SO_REUSEADDR),
   await ask<number>('option', socket, SOL_SOCKET, SO_REUSEPORT),
 ]
 
-describe('listeners', () => {
+describeInNamespace('listeners', () => {
   test('several at one port, in several processes', async () => {
     const set = new SocketSet()
     for (const pid of [100, 101, 102]) {
@@ -66,6 +64,19 @@ describe('listeners', () => {
     expect(await look(await taken(0, 3))).toMatchObject({ state: LISTEN })
     expect(await look(await taken(0, 4))).toMatchObject({ local: ['127.0.0.1', 8000], state: 7 })
     expect(await reuse(await taken(1, 3))).toEqual([1, 0])
+  })
+
+  test('that several processes share, with a socket at the same port', async () => {
+    const set = new SocketSet()
+    const shared = set.inet({ state: LISTEN, srcPort: 8003, backlog: 5 })
+    set.hold(100, 3, shared).hold(101, 7, shared).hold(102, 3, shared)
+    set.hold(102, 4, set.inet({ srcPort: 8003, srcAddr: [word(127, 0, 0, 2)] }))
+    await restore(set)
+    const client = await ask<Known>('make', 2, 1)
+    await ask('connect', client, '127.0.0.1', 8003)
+    await ask('accept', await taken(1, 7))
+    expect(await reuse(await taken(2, 3))).toEqual([0, 0])
+    expect(await reuse(await taken(2, 4))).toEqual([0, 0])
   })
 
   test('whose connections do not have SO_REUSEADDR, and itself neither', async () => {
@@ -134,7 +145,7 @@ describe('listeners', () => {
   })
 })
 
-describe('UDP', () => {
+describeInNamespace('UDP', () => {
   const udp = { type: 2, proto: 17 }
   const peer = { ...udp, state: 1, srcPort: 8010, dstPort: 8011, dstAddr: [LOOPBACK] }
 
@@ -187,7 +198,7 @@ describe('UDP', () => {
   })
 })
 
-describe('raw and ping sockets', () => {
+describeInNamespace('raw and ping sockets', () => {
   test('with headers and a filter, bound and connected', async () => {
     const set = new SocketSet()
     const raw = { hdrincl: true, icmpvFilter: [0xfffffffe] }
@@ -227,7 +238,7 @@ describe('raw and ping sockets', () => {
   })
 })
 
-describe('what is refused before anything is made', () => {
+describeInNamespace('what is refused before anything is made', () => {
   test('a port that is in use, by a listener, by UDP, by the same connection', async () => {
     const [, client = 0] = await ask<Known[]>('pair', '127.0.0.1', 8020)
     await ask('bind', await ask('make', 2, 2), '127.0.0.1', 8021)

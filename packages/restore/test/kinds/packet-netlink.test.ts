@@ -1,5 +1,5 @@
-import { describe, expect, test } from 'vitest'
-import { ask, look, refusals, restore, taken, useNamespace } from '../fixtures/restored-sockets.ts'
+import { expect, test } from 'vitest'
+import { ask, look, refusals, restore, taken, describeInNamespace } from '../fixtures/restored-sockets.ts'
 import { SocketSet } from '../fixtures/socket-set.ts'
 
 const SOL_PACKET = 263
@@ -14,9 +14,7 @@ const ALL = 0x0300
 /** Of the loopback device. */
 const LO = 1
 
-useNamespace()
-
-describe('packet sockets', () => {
+describeInNamespace('packet sockets', () => {
   test('with a ring, of a group, receiving for an address', async () => {
     const set = new SocketSet()
     const page = 4096
@@ -62,7 +60,7 @@ describe('packet sockets', () => {
   })
 })
 
-describe('netlink sockets', () => {
+describeInNamespace('netlink sockets', () => {
   test('with a port and groups, the later ones too', async () => {
     const set = new SocketSet()
     set.hold(100, 3, set.netlink({ state: 7, portid: 12345, groups: [1, 1 << 2] }))

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import {
   ask,
   connect,
@@ -11,13 +11,11 @@ import {
   start,
   states,
   taken,
-  useNamespace,
+  describeInNamespace,
 } from '../fixtures/restored-sockets.ts'
 import { SocketSet } from '../fixtures/socket-set.ts'
 
-useNamespace()
-
-describe('connections', () => {
+describeInNamespace('connections', () => {
   for (const host of ['127.0.0.1', '::1', '::ffff:127.0.0.1']) {
     test(`with data that was received, at ${host}`, async () => {
       const connection = await connect(host)
@@ -59,7 +57,7 @@ describe('connections', () => {
     expect(await ask('receive', accepted, 100)).toBe('aaaaa')
     await ask('send', accepted, 7, 'b')
     await ask('close', accepted)
-    endLast()
+    await endLast()
     expect(await ask('receive', client, 100)).toBe('bbbbbbb')
   })
 
@@ -169,6 +167,18 @@ describe('connections', () => {
     expect(await ask('receive', moved, 5)).toBe('aaaaa')
     await ask('send', moved, 5, 'b')
     expect(await ask('receive', accepted, 5)).toBe('bbbbb')
+  })
+
+  test('that two processes share', async () => {
+    const { client, accepted } = await connect()
+    const [dumped] = await dump(client)
+    const set = new SocketSet()
+    if (dumped === undefined) throw new Error('nothing was dumped')
+    const shared = set.connection(dumped)
+    await restore(set.hold(100, 5, shared).hold(101, 6, shared))
+    await ask('send', await taken(0, 5), 3, 'a')
+    await ask('send', await taken(1, 6), 3, 'b')
+    expect(await ask('receive', accepted, 6)).toBe('aaabbb')
   })
 
   test('that was closed by the dump', async () => {

@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from 'node:fs'
 import type { Problem } from '../../errors.ts'
 import { has, type InetSkEntry, type TcpStream } from '../../images/index.ts'
 import type { File } from '../../model/file.ts'
@@ -30,6 +31,7 @@ import {
   stateText,
 } from './protocol.ts'
 
+const CAP_NET_BIND_SERVICE = 10n
 const CAP_NET_ADMIN = 12n
 const CAP_NET_RAW = 13n
 /** The largest shift of a window (RFC 7323). */
@@ -49,6 +51,7 @@ export function* checkInetSocket(file: File, situation: Situation): Iterable<Pro
   yield* checkPrivilege(file, situation)
   yield* checkSocketOptions(entry.opts, file.id, situation)
   yield* checkPlace(file, situation)
+  warnOfBacklog(file, situation)
   if (isConnection(entry) && !situation.images.inventory.tcpClose) yield* checkConnection(file, situation)
 }
 
@@ -97,12 +100,21 @@ function* checkEntry(file: File): Iterable<Problem> {
     )
 }
 
-function* checkPrivilege(file: File, { once }: Situation): Iterable<Problem> {
+function* checkPrivilege(file: File, situation: Situation): Iterable<Problem> {
   const entry = entryOf(file)
+  const { once } = situation
   const may = once('network capabilities', () => ({
     admin: hasCapability(CAP_NET_ADMIN),
     raw: hasCapability(CAP_NET_RAW),
+    lowPorts: hasCapability(CAP_NET_BIND_SERVICE),
   }))
+  const firstFree = settingOf('ipv4/ip_unprivileged_port_start', situation) ?? 0
+  if (entry.type !== SOCK_RAW && entry.srcPort !== 0 && entry.srcPort < firstFree && !may.lowPorts)
+    yield problem(
+      file,
+      'no-privilege',
+      `${text(entry)} has a port below ${firstFree}, which only CAP_NET_BIND_SERVICE can give: run with it`,
+    )
   if (isConnection(entry) && !may.admin)
     yield problem(
       file,
@@ -117,6 +129,21 @@ function* checkPrivilege(file: File, { once }: Situation): Iterable<Problem> {
       'no-privilege',
       `a TCP connection that is ${stateText(entry.state)} cannot be restored without CAP_NET_RAW: run with it`,
     )
+}
+
+/** A setting of the network, where it can be seen: in the namespace of this process. */
+function settingOf(name: string, { once, networkNamespace }: Situation): number | undefined {
+  if (networkNamespace !== undefined) return undefined
+  const path = `/proc/sys/net/${name}`
+  return once(path, () => (existsSync(path) ? Number(readFileSync(path, 'utf8')) : undefined))
+}
+
+function warnOfBacklog(file: File, situation: Situation): void {
+  const { state, backlog } = entryOf(file)
+  const most = settingOf('core/somaxconn', situation)
+  if (state !== STATE.listen || most === undefined || backlog <= most) return
+  const message = `${text(entryOf(file))} had ${backlog} connections at most that wait, and ${most} are the most here: raise net.core.somaxconn`
+  situation.warn(problem(file, 'backlog-limit', message))
 }
 
 /** Where it would be: its namespace, its device, its port. */

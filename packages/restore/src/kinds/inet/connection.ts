@@ -10,7 +10,7 @@ import {
 import type { File } from '../../model/file.ts'
 import type { TaskOps } from '../../plan/task-ops.ts'
 import { ANY_ERROR, type Slot } from '../../program/op.ts'
-import { changeable, F_SETFL, O_CLOEXEC, O_NONBLOCK } from '../flags.ts'
+import { O_CLOEXEC, O_NONBLOCK } from '../flags.ts'
 import type { OpenContext, Situation } from '../kind.ts'
 import {
   restoreSocketOptions,
@@ -22,6 +22,7 @@ import {
   SO_SNDBUFFORCE,
   SOL_SOCKET,
 } from '../socket-options.ts'
+import { setStatusFlags } from '../status-flags.ts'
 import { AF_INET, destinationOf, endpointText, socketAddress, sourceOf, type Endpoint } from './address.ts'
 import { hasCork, pushUnsent, restoreIpOptions, restoreTcpOptions, SOL_TCP } from './options.ts'
 import { IPPROTO_RAW, isConnection, SOCK_RAW, STATE } from './protocol.ts'
@@ -159,7 +160,7 @@ export function releaseConnection(
   // Now it asks for its connection again, with the same number. That it is refused at once is for its owner to know.
   const address = socketAddress(destinationOf(entry))
   ops.call('connect', [{ slot }, { bytes: address }, address.length], { tolerate: ANY_ERROR })
-  if ((flags & O_NONBLOCK) === 0) ops.call('fcntl', [{ slot }, F_SETFL, flags & changeable])
+  setStatusFlags(ops, slot, flags, flags | O_NONBLOCK)
 }
 
 /** The filling of one connection. */

@@ -1,9 +1,10 @@
 import { SkShutdown, type InetSkEntry } from '../../images/index.ts'
 import type { TaskOps } from '../../plan/task-ops.ts'
 import type { Slot } from '../../program/op.ts'
-import { changeable, F_SETFL, O_CLOEXEC, O_NONBLOCK } from '../flags.ts'
+import { O_CLOEXEC, O_NONBLOCK } from '../flags.ts'
 import type { OpenContext } from '../kind.ts'
-import { SO_BINDTODEVICE, SOL_SOCKET, setOption } from '../socket-options.ts'
+import { SO_BINDTODEVICE, SO_DONTROUTE, SO_MARK, SOL_SOCKET, setOption } from '../socket-options.ts'
+import { setStatusFlags } from '../status-flags.ts'
 import { AF_INET6, isAny, socketAddress, sourceOf } from './address.ts'
 import { IPV6_V6ONLY, setFreebind, SOL_IPV6 } from './options.ts'
 import { SOCK_RAW } from './protocol.ts'
@@ -13,18 +14,21 @@ export const ENOTCONN = 107
 /** A socket with what has to be set before it gets an address. */
 export function newSocket({ ops, cloexec }: OpenContext, entry: InetSkEntry, nonblock: boolean): Slot {
   const { family, type, proto, flags, v6only, ifname, opts } = entry
+  const told = nonblock ? O_NONBLOCK : 0
   const slot = ops.open('socket', [
     family,
     // SOCK_NONBLOCK and SOCK_CLOEXEC are these flags.
-    type | (nonblock ? O_NONBLOCK : 0) | (cloexec ? O_CLOEXEC : 0),
+    type | told | (cloexec ? O_CLOEXEC : 0),
     proto,
   ])
-  const others = flags & changeable & ~O_NONBLOCK
-  if (others !== 0) ops.call('fcntl', [{ slot }, F_SETFL, flags & changeable])
+  setStatusFlags(ops, slot, flags | told, told)
   if (family === AF_INET6 && v6only) setOption(ops, slot, [SOL_IPV6, IPV6_V6ONLY], 1)
   // The device is a part of the address. It is also the scope of a link-local one (ipv6(7)).
   const device = ifname === '' ? opts.soBoundDev : ifname
   if (device !== '') bindToDevice(ops, slot, device)
+  // On these depends which way leads to a peer, and whether there is any.
+  if (opts.soMark !== 0) setOption(ops, slot, [SOL_SOCKET, SO_MARK], opts.soMark)
+  if (opts.soDontroute) setOption(ops, slot, [SOL_SOCKET, SO_DONTROUTE], 1)
   return slot
 }
 

@@ -3,14 +3,14 @@ import type { Slot } from '../../program/op.ts'
 import { O_CLOEXEC } from '../flags.ts'
 import type { OpenContext, StepContext } from '../kind.ts'
 import { AHEAD, bound, closed, create, opened } from './listeners.ts'
-import { actorOf, connect, reachOf, unixNames, type Binding } from './names.ts'
-import { describe, type Arrival, type Rendezvous } from './socket.ts'
+import { actorOf, connect, reachOf } from './names.ts'
+import { describe, type Arrival, type Binding, type Rendezvous } from './socket.ts'
 
 /** The step by which a connection has come in, after those before it. */
 export function arrived(context: StepContext, arrival: Arrival): PlanNode {
   const { rendezvous, place, client, maker } = arrival
   return context.shared(`connection ${place} of Unix listener ${rendezvous.index}`, () => {
-    const binding = bindingOf(context, rendezvous)
+    const binding = bindingOf(rendezvous)
     const { folder } = reachOf(binding)
     const { task } = context.nodeOf(maker.file)
     return {
@@ -40,11 +40,9 @@ export function arrived(context: StepContext, arrival: Arrival): PlanNode {
   })
 }
 
-/** The binding of who listens. */
-function bindingOf(context: StepContext, rendezvous: Rendezvous): Binding {
-  const names = unixNames(context)
-  const { listener } = rendezvous
-  return (listener === undefined ? names.ofRendezvous(rendezvous) : names.of(listener)) as Binding
+/** The name of who listens; a listener without one is refused by the check. */
+function bindingOf({ binding }: Rendezvous): Binding {
+  return binding as Binding
 }
 
 /** Takes a connection that has come in; undefined when it has not yet, or others have to be taken before. */
@@ -59,7 +57,7 @@ export function accept(context: OpenContext, arrival: Arrival, flags: number): S
   const slot = { slot: slotOfListener(context, rendezvous) }
   const socket = context.ops.open('accept4', [slot, 0, 0, flags])
   if (rendezvous.listener === undefined && place === rendezvous.arrivals.length - 1)
-    closed(context, rendezvous, bindingOf(context, rendezvous))
+    closed(context, rendezvous, bindingOf(rendezvous))
   return socket
 }
 
@@ -67,7 +65,7 @@ function slotOfListener(context: OpenContext, rendezvous: Rendezvous): Slot {
   const { ops } = context
   const { listener, slots } = rendezvous
   if (listener !== undefined) return context.slotOf(listener.file, ops)
-  const { task, slot } = opened(context, rendezvous, bindingOf(context, rendezvous))
+  const { task, slot } = opened(context, rendezvous, bindingOf(rendezvous))
   const opener = task?.index ?? 0
   if (opener === ops.task) return slot as Slot
   const fetched = slots.get(ops.task) ?? ops.fetch(opener, slot as Slot)

@@ -5,9 +5,8 @@ import type { File } from '../../model/file.ts'
 import type { Situation } from '../kind.ts'
 import { checkSocketOptions, freshBuffers, mayAdminister } from '../socket-options.ts'
 import { faultOf, LONGEST_NAME } from './address.ts'
-import { unixNames, type Binding, type Names } from './names.ts'
+import type { Names } from './names.ts'
 import { abstractNames } from './occupant.ts'
-import { unixSenders } from './senders.ts'
 import {
   areMutual,
   CLOSE,
@@ -19,18 +18,21 @@ import {
   SOCK_DGRAM,
   SOCK_SEQPACKET,
   SOCK_STREAM,
+  type Binding,
   type Pair,
   type UnixSocket,
 } from './socket.ts'
-import { unixSockets } from './sockets.ts'
+import { unixOf } from './unix.ts'
 
 /** SCM_MAX_FD. */
 const MOST_RIGHTS = 253
 const SCM_RIGHTS = 1
+const types = new Set([SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET])
+const states = new Set([ESTABLISHED, CLOSE, LISTEN])
 
 /** What is wrong with a Unix socket: with what the image says of it, with its name here, with its peer, with its queue. */
 export function* checkUnixSocket(file: File, situation: Situation): Iterable<Problem> {
-  const socket = unixSockets(situation).of(file)
+  const socket = unixOf(situation).sockets.of(file)
   for (const [reason, message] of faultsOf(socket, situation))
     yield { reason, message: `${describe(socket)}: ${message}`, image: 'files.img', ...placeIn(file) }
   yield* checkSocketOptions(socket.entry.opts, file.id, situation)
@@ -46,7 +48,7 @@ type Fault = readonly [string, string]
 
 function* faultsOf(socket: UnixSocket, situation: Situation): Iterable<Fault> {
   yield* entryFaults(socket)
-  if (socket.origin.kind === 'outside') yield* outsideFaults(socket, unixNames(situation))
+  if (socket.origin.kind === 'outside') yield* outsideFaults(socket, unixOf(situation).names)
   else {
     yield* peerFaults(socket)
     yield* nameFaults(socket, situation)
@@ -58,10 +60,8 @@ function* entryFaults({ entry }: UnixSocket): Iterable<Fault> {
   const { type, state, name, uflags } = entry
   const fault = faultOf(entry)
   if (fault !== undefined) yield ['bad-name', `its name ${fault}`]
-  if (![SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET].includes(type))
-    yield ['unknown-type', `${type} is no type of Unix sockets`]
-  if (![ESTABLISHED, CLOSE, LISTEN].includes(state))
-    yield ['bad-state', `${state} is no state of Unix sockets`]
+  if (!types.has(type)) yield ['unknown-type', `${type} is no type of Unix sockets`]
+  if (!states.has(state)) yield ['bad-state', `${state} is no state of Unix sockets`]
   if (state === LISTEN && type === SOCK_DGRAM) yield ['bad-state', 'a datagram socket cannot listen']
   if (state === LISTEN && name.length === 0) yield ['bad-name', 'it listens, and has no name']
   if ((uflags & ~OUTSIDE) !== 0)
@@ -114,8 +114,8 @@ function pairOf({ origin }: UnixSocket): Pair | undefined {
 }
 
 function* nameFaults(socket: UnixSocket, situation: Situation): Iterable<Fault> {
-  const names = unixNames(situation)
-  const binding = bindingOf(socket, names)
+  const { names } = unixOf(situation)
+  const binding = bindingOf(socket)
   if (binding === undefined) return
   const { place, address } = binding
   // Said once of each name.
@@ -130,10 +130,10 @@ function* nameFaults(socket: UnixSocket, situation: Situation): Iterable<Fault> 
 }
 
 /** How a socket has its name: by bind(2), or, the first one that is accepted, from a listener that is gone. */
-function bindingOf(socket: UnixSocket, names: Names): Binding | undefined {
-  const { origin } = socket
-  if (origin.kind !== 'accepted') return names.of(socket)
-  return origin.arrival.place === 0 ? names.ofRendezvous(origin.arrival.rendezvous) : undefined
+function bindingOf({ origin, binding }: UnixSocket): Binding | undefined {
+  if (origin.kind !== 'accepted') return binding
+  const { place, rendezvous } = origin.arrival
+  return place === 0 && rendezvous.listener === undefined ? rendezvous.binding : undefined
 }
 
 function* abstractFaults({ entry, address }: UnixSocket, situation: Situation): Iterable<Fault> {
@@ -187,9 +187,7 @@ function* lengthFaults(socket: UnixSocket, situation: Situation): Iterable<Fault
   const setting = '/proc/sys/net/unix/max_dgram_qlen'
   if (situation.networkNamespace !== undefined || !existsSync(setting)) return
   const most = Number(readFileSync(setting, 'utf8')) + 1
-  const isLimited = unixSenders(situation)
-    .partsOf(socket)
-    .some(({ sender }) => sender === undefined || socket.peer !== sender)
+  const isLimited = socket.parts.some(({ sender }) => sender === undefined || socket.peer !== sender)
   if (isLimited && socket.messages.length > most)
     yield [
       'queue-limit',

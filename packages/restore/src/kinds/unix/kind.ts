@@ -1,7 +1,6 @@
-import { has, SkShutdown, FdType } from '../../images/index.ts'
+import { FdType, SkShutdown } from '../../images/index.ts'
 import type { File } from '../../model/file.ts'
 import type { PlanNode } from '../../plan/node.ts'
-import type { TaskOps } from '../../plan/task-ops.ts'
 import type { Slot } from '../../program/op.ts'
 import { changeable, F_SETFL, O_CLOEXEC, O_NONBLOCK } from '../flags.ts'
 import type { FileKind, OpenContext, OpenResult } from '../kind.ts'
@@ -17,9 +16,8 @@ import {
 import { accept, arrived } from './arrivals.ts'
 import { checkUnixSocket } from './check.ts'
 import { bound, create, listen, roomFor } from './listeners.ts'
-import { connect, unixNames } from './names.ts'
+import { connect } from './names.ts'
 import { connected, disconnect, isByName, isLeaver, left, queued, sentAll } from './queues.ts'
-import { unixSenders } from './senders.ts'
 import {
   CLOSE,
   describe,
@@ -29,7 +27,7 @@ import {
   type Pair,
   type UnixSocket,
 } from './socket.ts'
-import { unixSockets } from './sockets.ts'
+import { unixOf } from './unix.ts'
 
 const AF_UNIX = 1
 
@@ -41,15 +39,17 @@ const AF_UNIX = 1
 export const unixKind: FileKind = {
   name: 'Unix socket',
   types: [FdType.UNIXSK],
-  describe: (file, situation) => describe(unixSockets(situation).of(file)),
+  describe: (file, situation) => describe(unixOf(situation).sockets.of(file)),
   check: checkUnixSocket,
   open(context) {
-    const socket = unixSockets(context).of(context.file)
-    if (context.slot !== undefined) return finish(context, socket)
+    const socket = unixOf(context).sockets.of(context.file)
+    if (context.slot !== undefined) return finish(context, socket, context.slot)
     const newFd = make(context, socket)
     if (newFd === undefined) return { status: 1 }
-    if (hasEarlyCredentials(context, socket)) setOption(context.ops, newFd, [SOL_SOCKET, SO_PASSCRED], 1)
-    return { status: 1, newFd }
+    if (hasEarlyCredentials(socket)) setOption(context.ops, newFd, [SOL_SOCKET, SO_PASSCRED], 1)
+    if (!isUntouched(socket)) return { status: 1, newFd }
+    finishState(context, socket, newFd)
+    return { status: hasOwner(socket.entry.fown) ? 1 : 0, newFd }
   },
 }
 
@@ -107,41 +107,48 @@ function commonFlags({ entry }: UnixSocket, other: UnixSocket | undefined): numb
  * Whether a socket asks for credentials before its queue is filled, so that they are with the messages. One without a
  * name would be given one when it connects or sends a datagram (unix_autobind).
  */
-function hasEarlyCredentials(context: OpenContext, socket: UnixSocket): boolean {
-  const { entry, origin, messages } = socket
+function hasEarlyCredentials(socket: UnixSocket): boolean {
+  const { entry, origin, messages, sends } = socket
   if (!entry.opts.soPasscred || messages.length === 0 || origin.kind === 'alone') return false
-  return isStreamLike(socket) || (!isLeaver(socket) && unixSenders(context).partsBy(socket).length === 0)
+  return isStreamLike(socket) || (!isLeaver(socket) && sends.length === 0)
 }
 
 /** Everything but its making, when all that is done with it is done. */
-function finish(context: OpenContext, socket: UnixSocket): OpenResult {
-  const { fown } = socket.entry
+function finish(context: OpenContext, socket: UnixSocket, slot: Slot): OpenResult {
   if (!socket.isFinished) {
-    const waits = [
-      ...stepsOf(context, socket).map((node) => context.need(node, 'restored')),
-      // What is accepted gets the options of the listener.
-      ...acceptedBy(context, socket).map((file) => context.need(context.nodeOf(file), 'open')),
-    ]
-    if (waits.includes(false)) return { status: 1 }
-    finishState(context, socket)
-    finishOptions(context, socket)
-    socket.isFinished = true
+    if (!isDone(context, socket)) return { status: 1 }
+    finishState(context, socket, slot)
   }
-  return hasOwner(fown) ? restoreOwner(context, fown) : { status: 0 }
+  return restoreOwner(context, socket.entry.fown)
+}
+
+/** Whether nothing is done with a socket but that it is made: of most of them, and of many. */
+function isUntouched({ origin, binding, parts, sends }: UnixSocket): boolean {
+  const isPair = origin.kind === 'pair' && origin.pair.leaver === undefined
+  return isPair && binding === undefined && parts.length === 0 && sends.length === 0
+}
+
+function isDone(context: OpenContext, socket: UnixSocket): boolean {
+  const waits = [
+    ...stepsOf(context, socket).map((node) => context.need(node, 'restored')),
+    // What is accepted gets the options of the listener.
+    ...acceptedBy(socket).map((file) => context.need(context.nodeOf(file), 'open')),
+  ]
+  return !waits.includes(false)
 }
 
 /** The last one that a listener has accepted, for it comes after the others. */
-function acceptedBy(context: OpenContext, socket: UnixSocket): File[] {
-  const arrivals = unixSockets(context).rendezvousOf(socket)?.arrivals
+function acceptedBy({ rendezvous }: UnixSocket): File[] {
+  const arrivals = rendezvous?.arrivals
   const last = arrivals?.findLast(({ accepted }) => accepted !== undefined)?.accepted
   return last === undefined ? [] : [last.file]
 }
 
 /** All steps that use a socket. */
 function stepsOf(context: OpenContext, socket: UnixSocket): PlanNode[] {
-  const binding = unixNames(context).of(socket)
+  const { binding } = socket
   const queue = queued(context, socket)
-  const last = unixSockets(context).rendezvousOf(socket)?.arrivals.at(-1)
+  const last = socket.rendezvous?.arrivals.at(-1)
   return [
     ...(binding === undefined ? [] : [bound(context, binding)]),
     ...(socket.arrival === undefined ? [] : [arrived(context, socket.arrival)]),
@@ -157,14 +164,18 @@ function stepsOf(context: OpenContext, socket: UnixSocket): PlanNode[] {
   ]
 }
 
-function finishState(context: OpenContext, socket: UnixSocket): void {
+function finishState(context: OpenContext, socket: UnixSocket, slot: Slot): void {
   const { ops } = context
-  const slot = context.slot as Slot
-  if (socket.ghost !== undefined) ops.drop(socket.ghost)
-  const rendezvous = unixSockets(context).rendezvousOf(socket)
-  if (rendezvous !== undefined && roomFor(rendezvous) !== socket.entry.backlog)
-    listen(ops, slot, socket.entry.backlog)
+  const { rendezvous, entry, ghost } = socket
+  if (ghost !== undefined) ops.drop(ghost)
+  if (rendezvous !== undefined && roomFor(rendezvous) !== entry.backlog) listen(ops, slot, entry.backlog)
   if (!isStreamLike(socket)) finishDatagramState(context, socket)
+  restoreSocketOptions(ops, slot, entry.opts, socket.hasRoom ? undefined : freshBuffers(context))
+  if (entry.opts.reuseaddr) setOption(ops, slot, [SOL_SOCKET, SO_REUSEADDR], 1)
+  if (entry.shutdown !== SkShutdown.NONE) ops.call('shutdown', [{ slot }, entry.shutdown - 1])
+  const flags = entry.flags & changeable
+  if (flags !== flagsFromMaking(socket)) ops.call('fcntl', [{ slot }, F_SETFL, flags])
+  socket.isFinished = true
 }
 
 /**
@@ -172,8 +183,7 @@ function finishState(context: OpenContext, socket: UnixSocket): void {
  * left it. Where those who did so are gone, somebody does it for them.
  */
 function finishDatagramState(context: OpenContext, socket: UnixSocket): void {
-  const { entry, peer, origin, clients } = socket
-  const binding = unixNames(context).of(socket)
+  const { entry, peer, origin, clients, binding } = socket
   if (peer !== undefined || origin.kind !== 'alone' || binding === undefined) return
   const isWrong = entry.state === ESTABLISHED ? clients.length === 0 : clients.length > 0
   if (!isWrong) return
@@ -182,21 +192,6 @@ function finishDatagramState(context: OpenContext, socket: UnixSocket): void {
   connect(ops, visitor, binding, context.task)
   if (entry.state === CLOSE) disconnect(ops, visitor)
   ops.drop(visitor)
-}
-
-function finishOptions(context: OpenContext, socket: UnixSocket): void {
-  const { ops } = context
-  const slot = context.slot as Slot
-  const { opts, shutdown, flags } = socket.entry
-  restoreSocketOptions(ops, slot, opts, socket.hasRoom ? undefined : freshBuffers(context))
-  if (opts.reuseaddr) setOption(ops, slot, [SOL_SOCKET, SO_REUSEADDR], 1)
-  if (has(socket.entry, 'shutdown') && shutdown !== SkShutdown.NONE)
-    ops.call('shutdown', [{ slot }, shutdown - 1])
-  finishFlags(ops, slot, flags & changeable, flagsFromMaking(socket))
-}
-
-function finishFlags(ops: TaskOps, slot: Slot, wanted: number, has: number): void {
-  if (wanted !== has) ops.call('fcntl', [{ slot }, F_SETFL, wanted])
 }
 
 /** What it was made with. */

@@ -4,9 +4,9 @@ import type { Slot } from '../../program/op.ts'
 import { O_CLOEXEC, O_NONBLOCK } from '../flags.ts'
 import type { StepContext } from '../kind.ts'
 import { setOption, SO_PASSCRED, SOL_SOCKET } from '../socket-options.ts'
-import { actorOf, bind, isFree, type Binding } from './names.ts'
-import { describe, type Rendezvous, type UnixSocket } from './socket.ts'
-import { unixSockets } from './sockets.ts'
+import { actorOf, bind } from './names.ts'
+import { isFree } from './places.ts'
+import { describe, type Binding, type Rendezvous, type UnixSocket } from './socket.ts'
 
 const AF_UNIX = 1
 
@@ -34,7 +34,7 @@ export function bound(context: StepContext, binding: Binding): PlanNode {
             if (!isFree(step, binding, predecessors(step, binding)) || !isThere) return { status: 1 }
             const slot = step.slotOf(socket.file, step.ops)
             bind(step.ops, slot, binding, task)
-            const meeting = unixSockets(step).rendezvousOf(socket)
+            const meeting = socket.rendezvous
             if (meeting !== undefined) listen(step.ops, slot, roomFor(meeting))
             // So that credentials are with what is going to be in its queue.
             else if (socket.entry.opts.soPasscred) setOption(step.ops, slot, [SOL_SOCKET, SO_PASSCRED], 1)

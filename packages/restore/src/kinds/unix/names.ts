@@ -1,42 +1,15 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import type { FilePermsEntry } from '../../images/index.ts'
 import type { Task } from '../../model/task.ts'
-import type { PlanNode } from '../../plan/node.ts'
 import type { TaskOps } from '../../plan/task-ops.ts'
 import type { Slot } from '../../program/op.ts'
 import { AT_FDCWD } from '../flags.ts'
-import type { Situation, StepContext } from '../kind.ts'
 import { reach, type UnixAddress } from './address.ts'
 import { occupantOf, type Occupant } from './occupant.ts'
-import type { Rendezvous, UnixSocket } from './socket.ts'
-import { unixSockets } from './sockets.ts'
+import type { Binding, Place, Rendezvous, UnixSocket } from './socket.ts'
+import type { UnixSockets } from './sockets.ts'
 
 const RENAME_NOREPLACE = 1
-const AT_REMOVEDIR = 0x200
-
-/** A name that sockets have, or had: those that had a path one after another take it one after another. */
-export interface Place {
-  /** Undefined for an abstract name. */
-  readonly path: string | undefined
-  /** In the order in which they take it. Those whose path was deleted come first. */
-  readonly bindings: Binding[]
-}
-
-/** That a socket has a name. */
-export interface Binding {
-  readonly place: Place
-  readonly address: UnixAddress
-  readonly perms: FilePermsEntry | undefined
-  /** Whether the path was deleted since, or is another socket's. */
-  readonly isDeleted: boolean
-  /** Undefined for a listener that is there only while its connections are made. */
-  readonly socket: UnixSocket | undefined
-  readonly rendezvous: Rendezvous | undefined
-  /** What the path is called until everything is open. */
-  readonly hidden: string | undefined
-}
 
 /**
  * The names of all sockets. While a restore runs, a path is called otherwise: so nobody else connects, or sends
@@ -44,17 +17,13 @@ export interface Binding {
  * connected to.
  */
 export class Names {
-  readonly places: Place[] = []
-  readonly #bySocket = new Map<UnixSocket, Binding>()
-  readonly #byRendezvous = new Map<Rendezvous, Binding>()
   readonly #byName = new Map<string, Place>()
   readonly #occupants = new Map<string, Occupant>()
   /** Nobody can guess it, so nobody waits for a name with it. */
   readonly #token = randomBytes(9).toString('base64url')
   #count = 0
 
-  constructor(situation: Situation) {
-    const { all, rendezvous } = unixSockets(situation)
+  constructor({ all, rendezvous }: UnixSockets) {
     const bindings = [
       ...rendezvous.flatMap((each) => this.#ofRendezvous(each)),
       ...all.filter(isBound).map((socket) => this.#ofSocket(socket)),
@@ -62,17 +31,9 @@ export class Names {
     // A sort keeps the order of equals: what is there only for the moment goes before what stays.
     for (const binding of bindings.sort(byDeletion)) {
       binding.place.bindings.push(binding)
-      if (binding.socket !== undefined) this.#bySocket.set(binding.socket, binding)
-      if (binding.rendezvous !== undefined) this.#byRendezvous.set(binding.rendezvous, binding)
+      if (binding.socket !== undefined) binding.socket.binding = binding
     }
-  }
-
-  of(socket: UnixSocket): Binding | undefined {
-    return this.#bySocket.get(socket)
-  }
-
-  ofRendezvous(rendezvous: Rendezvous): Binding | undefined {
-    return this.#byRendezvous.get(rendezvous)
+    for (const each of rendezvous) if (each.listener !== undefined) each.binding = each.listener.binding
   }
 
   /** Who has a path now. */
@@ -86,7 +47,8 @@ export class Names {
     if (rendezvous.listener !== undefined) return []
     const [first] = rendezvous.arrivals
     const entry = first?.accepted?.entry
-    return [this.#make(rendezvous.address, { entry, socket: undefined, rendezvous })]
+    rendezvous.binding = this.#make(rendezvous.address, { entry, socket: undefined, rendezvous })
+    return [rendezvous.binding]
   }
 
   #ofSocket(socket: UnixSocket): Binding {
@@ -117,7 +79,6 @@ export class Names {
     if (known !== undefined) return known
     const made: Place = { path, bindings: [] }
     this.#byName.set(name, made)
-    this.places.push(made)
     return made
   }
 
@@ -125,11 +86,6 @@ export class Names {
   besides(path: string): string {
     return `${dirname(path)}/.${this.#token}${(this.#count++).toString(36)}`.replace(/^\/\//, '/')
   }
-}
-
-/** Those of a plan. */
-export function unixNames(situation: Situation): Names {
-  return situation.once('names of Unix sockets', () => new Names(situation))
 }
 
 /** Whether a socket has its name by bind(2). An accepted one has that of the listener. */
@@ -141,68 +97,14 @@ function byDeletion(one: Binding, other: Binding): number {
   return Number(other.isDeleted) - Number(one.isDeleted)
 }
 
-/** The step after which a path can be taken. */
-function freed(context: StepContext, place: Place, path: string): PlanNode {
-  return context.shared(`path of sockets ${path}`, () => ({
-    task: undefined,
-    label: `place at ${path}`,
-    run: (step) => {
-      const names = unixNames(step)
-      const folders = missingFolders(dirname(path))
-      const aside = names.occupantAt(path) === 'dead' ? names.besides(path) : undefined
-      for (const folder of folders)
-        step.ops.call('mkdirat', [AT_FDCWD, { text: folder }, 0o755], {
-          changes: { kind: 'createFolder', path: folder },
-        })
-      if (aside !== undefined) rename(step.ops, path, aside, { changes: { kind: 'rename', path, to: aside } })
-      step.afterOpens(undefined, (ops) => {
-        settle(ops, place, path)
-        if (aside !== undefined && !place.bindings.some(hasPath))
-          rename(ops, aside, path, { changes: { kind: 'remove', path: aside } })
-        for (const folder of folders.toReversed()) remove(ops, folder, AT_REMOVEDIR)
-      })
-      if (aside !== undefined && place.bindings.some(hasPath))
-        step.afterCommit(undefined, (ops) => {
-          ops.call('unlinkat', [AT_FDCWD, { text: aside }, 0])
-        })
-      return { status: 0 }
-    },
-  }))
-}
-
-function hasPath({ isDeleted }: Binding): boolean {
-  return !isDeleted
-}
-
-/** Every path has its name for good; one that was deleted looks so again, with the name that it had. */
-function settle(ops: TaskOps, { bindings }: Place, path: string): void {
-  for (const { hidden, isDeleted } of bindings) {
-    if (hidden === undefined) continue
-    rename(ops, hidden, path, { changes: { kind: 'move', path: hidden, to: path } })
-    if (isDeleted) remove(ops, path, 0)
-  }
-}
-
-function missingFolders(folder: string): string[] {
-  const missing: string[] = []
-  for (let at = folder; !existsSync(at); at = dirname(at)) missing.unshift(at)
-  return missing
-}
-
-function rename(ops: TaskOps, from: string, to: string, options: Parameters<TaskOps['call']>[2]): void {
+/** Never over a name that somebody has. */
+export function rename(
+  ops: TaskOps,
+  from: string,
+  to: string,
+  options: Parameters<TaskOps['call']>[2],
+): void {
   ops.call('renameat2', [AT_FDCWD, { text: from }, AT_FDCWD, { text: to }, RENAME_NOREPLACE], options)
-}
-
-function remove(ops: TaskOps, path: string, flags: number): void {
-  ops.call('unlinkat', [AT_FDCWD, { text: path }, flags], { changes: { kind: 'remove', path } })
-}
-
-/** Waits until a name can be taken: by those that had it before, and by what is in the way. */
-export function isFree(context: StepContext, binding: Binding, before: readonly PlanNode[]): boolean {
-  const { place } = binding
-  const nodes = place.path === undefined ? before : [...before, freed(context, place, place.path)]
-  // Each is asked, so that this waits for all of them at once.
-  return nodes.filter((node) => !context.need(node, 'restored')).length === 0
 }
 
 /** Gives a socket its name, in a process whose working directory is its own to change. */

@@ -8,9 +8,8 @@ import { freshBuffers, makeRoom } from '../socket-options.ts'
 import { arrived } from './arrivals.ts'
 import { O_CLOEXEC } from '../flags.ts'
 import { bound, create } from './listeners.ts'
-import { actorOf, connect, inFolder, reachOf, unixNames } from './names.ts'
-import { unixSenders, type QueuePart } from './senders.ts'
-import { describe, isStreamLike, SOCK_DGRAM, type UnixSocket } from './socket.ts'
+import { actorOf, connect, inFolder, reachOf } from './names.ts'
+import { describe, isStreamLike, type QueuePart, SOCK_DGRAM, type UnixSocket } from './socket.ts'
 
 const AF_UNSPEC = 0
 const SOL_SOCKET = 1
@@ -23,15 +22,13 @@ const MOST_FACTOR = 2
 
 /** The step by which everything that a socket has not read is in its queue again; undefined when there is nothing. */
 export function queued(context: StepContext, receiver: UnixSocket): PlanNode | undefined {
-  const last = unixSenders(context).partsOf(receiver).at(-1)
+  const last = receiver.parts.at(-1)
   return last === undefined ? undefined : sent(context, last)
 }
 
 /** The steps by which a socket has sent everything. */
 export function sentAll(context: StepContext, sender: UnixSocket): PlanNode[] {
-  return unixSenders(context)
-    .partsBy(sender)
-    .map((part) => sent(context, part))
+  return sender.sends.map((part) => sent(context, part))
 }
 
 /** The step by which a part of a queue has been sent, after those before it. */
@@ -40,7 +37,7 @@ function sent(context: StepContext, part: QueuePart): PlanNode {
   return context.shared(`queue of Unix socket ${receiver.file.id}, ${place}`, () => {
     const actor = context.nodeOf((sender ?? receiver).file).task
     return {
-      task: actorOf(actor, addressee(context, part)?.folder),
+      task: actorOf(actor, addressee(part)?.folder),
       label: `queue of ${describe(receiver)}`,
       about: receiver.file,
       run: (step) => {
@@ -58,8 +55,8 @@ function sent(context: StepContext, part: QueuePart): PlanNode {
 
 /** Steps that have to have been before something can be sent. */
 function preconditions(step: StepContext, { receiver, place, sender }: QueuePart): PlanNode[] {
-  const before = unixSenders(step).partsOf(receiver)[place - 1]
-  const binding = receiver.origin.kind === 'alone' ? unixNames(step).of(receiver) : undefined
+  const before = receiver.parts[place - 1]
+  const binding = receiver.origin.kind === 'alone' ? receiver.binding : undefined
   return [
     ...(before === undefined ? [] : [sent(step, before)]),
     ...(sender?.arrival === undefined ? [] : [arrived(step, sender.arrival)]),
@@ -72,19 +69,16 @@ function preconditions(step: StepContext, { receiver, place, sender }: QueuePart
 }
 
 /** Where messages have to be sent to by name, because their sender is connected to nobody, or closed. */
-function addressee(
-  context: StepContext,
-  { receiver, sender }: QueuePart,
-): ReturnType<typeof reachOf> | undefined {
+function addressee({ receiver, sender }: QueuePart): ReturnType<typeof reachOf> | undefined {
   if (receiver.origin.kind !== 'alone' || sender?.peer === receiver) return undefined
-  const binding = unixNames(context).of(receiver)
+  const { binding } = receiver
   return binding === undefined ? undefined : reachOf(binding)
 }
 
 function send(step: StepContext, part: QueuePart): void {
   const { sender, receiver, messages } = part
   const { ops, slotOf } = step
-  const to = addressee(step, part)
+  const to = addressee(part)
   const isNobody = sender === undefined && receiver.origin.kind === 'alone'
   const slot =
     sender !== undefined
@@ -135,7 +129,7 @@ function needsRoom(step: StepContext, sender: UnixSocket, messages: readonly Que
 export function connected(context: StepContext, socket: UnixSocket): PlanNode {
   return context.shared(`peer of Unix socket ${socket.file.id}`, () => {
     const peer = socket.peer as UnixSocket
-    const binding = unixNames(context).of(peer)
+    const { binding } = peer
     const { task } = context.nodeOf(socket.file)
     return {
       task: actorOf(task, binding === undefined ? undefined : reachOf(binding).folder),
@@ -164,8 +158,7 @@ function connectOutside(ops: TaskOps, slot: Slot, { address }: UnixSocket): void
 /** What a socket does, and what is done to it, while it has no peer. */
 function beforePeer(step: StepContext, socket: UnixSocket): PlanNode[] {
   const { clients, peer } = socket
-  const parts = unixSenders(step).partsOf(socket)
-  const queue = parts.some(({ sender }) => sender !== peer) ? queued(step, socket) : undefined
+  const queue = socket.parts.some(({ sender }) => sender !== peer) ? queued(step, socket) : undefined
   return [
     ...clients
       .filter((client) => client !== peer && isByName(client))

@@ -1,54 +1,27 @@
 import type { QueuedPacket } from '../../images/index.ts'
 import type { Situation } from '../kind.ts'
-import { describe, isStreamLike, type UnixSocket } from './socket.ts'
-import { unixSockets, type UnixSockets } from './sockets.ts'
-
-/** Messages that follow each other in a queue and come from the same socket. */
-export interface QueuePart {
-  readonly receiver: UnixSocket
-  /** Place among the parts of the queue. */
-  readonly place: number
-  /** Undefined when that is closed. */
-  readonly sender: UnixSocket | undefined
-  readonly messages: QueuedPacket[]
-}
+import { describe, isStreamLike, type QueuePart, type UnixSocket } from './socket.ts'
 
 /** A small struct sk_buff with its struct skb_shared_info: what a message takes of a buffer besides its bytes. */
 const HEADER = 256
 const SHARED_INFO = 320
 const SMALLEST_BLOCK = 512
 
-/**
- * Who has sent what is in the queues. The image does not say it. On a connection it is the peer; what is in the queue of
- * a datagram socket may be of anyone. But the image has of each socket how much memory is taken by what it has sent and
- * nobody has read yet ("backlog" where nobody listens): so those who have sent nothing are known.
- */
-export class Senders {
-  readonly #parts = new Map<UnixSocket, QueuePart[]>()
+class Senders {
   readonly #bySender = new Map<UnixSocket, QueuePart[]>()
   /** What each datagram socket has sent that is not given to a receiver yet. */
   readonly #unread = new Map<UnixSocket, number>()
   readonly #unconnected: readonly UnixSocket[]
-  readonly #situation: Situation
+  readonly #warn: Situation['warn']
 
-  constructor(situation: Situation) {
-    this.#situation = situation
-    const { all }: UnixSockets = unixSockets(situation)
+  constructor(all: readonly UnixSocket[], warn: Situation['warn']) {
+    this.#warn = warn
     const datagrams = all.filter((socket) => !isStreamLike(socket) && socket.origin.kind === 'alone')
     for (const socket of datagrams)
       if (socket.entry.backlog > 0) this.#unread.set(socket, socket.entry.backlog)
     this.#unconnected = datagrams.filter((socket) => socket.peer === undefined && this.#unread.has(socket))
     for (const receiver of all) if (receiver.messages.length > 0) this.#divide(receiver)
-  }
-
-  /** The queue of a socket. */
-  partsOf(receiver: UnixSocket): readonly QueuePart[] {
-    return this.#parts.get(receiver) ?? []
-  }
-
-  /** The last part of each queue that a socket sends something to. */
-  partsBy(sender: UnixSocket): readonly QueuePart[] {
-    return this.#bySender.get(sender) ?? []
+    for (const [sender, parts] of this.#bySender) sender.sends = parts
   }
 
   #divide(receiver: UnixSocket): void {
@@ -62,7 +35,7 @@ export class Senders {
       if (last !== undefined && joins) last.messages.push(message)
       else parts.push({ receiver, place: parts.length, sender, messages: [message] })
     }
-    this.#parts.set(receiver, parts)
+    receiver.parts = parts
     const last = new Map(parts.map((part) => [part.sender, part]))
     for (const [sender, part] of last) {
       if (sender === undefined) continue
@@ -85,8 +58,12 @@ export class Senders {
 
   /** By what each of those that may have been it has sent. */
   #byMemory(receiver: UnixSocket): (UnixSocket | undefined)[] {
-    const mayBe = [...receiver.clients, ...this.#unconnected].filter((socket) => this.#leftOf(socket) > 0)
-    if (mayBe.length > 1 && mayBe.some(({ address }) => address !== undefined)) this.#warn(receiver)
+    const { clients, peer } = receiver
+    // Nobody but its peer can send anything to it since it has one.
+    const others = clients.filter((client) => client !== peer)
+    const all = [...others, ...this.#unconnected, ...clients.filter((client) => client === peer)]
+    const mayBe = all.filter((socket) => this.#leftOf(socket) > 0)
+    if (mayBe.length > 1 && mayBe.some(({ address }) => address !== undefined)) this.#tell(receiver)
     return receiver.messages.map((message) => {
       const size = memoryOf(message)
       const sender =
@@ -101,9 +78,9 @@ export class Senders {
     return this.#unread.get(socket) ?? 0
   }
 
-  #warn(receiver: UnixSocket): void {
+  #tell(receiver: UnixSocket): void {
     const message = `the image does not say who sent what to the ${describe(receiver)}: its messages are sent by those that had sent something, in the order of the image`
-    this.#situation.warn({ reason: 'sender-unknown', message, file: receiver.file.id })
+    this.#warn({ reason: 'sender-unknown', message, file: receiver.file.id })
   }
 }
 
@@ -122,7 +99,11 @@ function memoryOf({ entry: { length } }: QueuedPacket): number {
   return block + HEADER
 }
 
-/** Those of a plan. */
-export function unixSenders(situation: Situation): Senders {
-  return situation.once('senders of Unix sockets', () => new Senders(situation))
+/**
+ * Who has sent what is in the queues. The image does not say it. On a connection it is the peer; what is in the queue of
+ * a datagram socket may be of anyone. But the image has of each socket how much memory is taken by what it has sent and
+ * nobody has read yet ("backlog" where nobody listens): so those who have sent nothing are known.
+ */
+export function divideQueues(all: readonly UnixSocket[], warn: Situation['warn']): void {
+  new Senders(all, warn)
 }

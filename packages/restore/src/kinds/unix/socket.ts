@@ -1,4 +1,4 @@
-import type { QueuedPacket, UnixSkEntry } from '../../images/index.ts'
+import type { FilePermsEntry, QueuedPacket, UnixSkEntry } from '../../images/index.ts'
 import type { File } from '../../model/file.ts'
 import type { Slot } from '../../program/op.ts'
 import type { UnixAddress } from './address.ts'
@@ -25,8 +25,16 @@ export interface UnixSocket {
   /** Datagram sockets that are connected to it. */
   readonly clients: UnixSocket[]
   /** What it has not read, in order. */
-  readonly messages: QueuedPacket[]
+  readonly messages: readonly QueuedPacket[]
+  /** The same, by who has sent it. */
+  parts: readonly QueuePart[]
+  /** The last part of each queue that it sends something to. */
+  sends: readonly QueuePart[]
   origin: Origin
+  /** Its name, where it has that by bind(2). */
+  binding: Binding | undefined
+  /** Where its connections come in, when it listens. */
+  rendezvous: Rendezvous | undefined
   /** How its connection comes in, when it is the client of a listener. */
   arrival: Arrival | undefined
   /** While it is being made: the descriptor of its peer, of which only the closing is left. */
@@ -71,6 +79,8 @@ export interface Rendezvous {
   readonly address: UnixAddress
   readonly type: number
   readonly listener: UnixSocket | undefined
+  /** The name of who listens. */
+  binding: Binding | undefined
   /** In the order in which they come in: those that are accepted before those that wait. */
   readonly arrivals: Arrival[]
   /** By task: its descriptor of a listener that is made for the moment, where another one has made that. */
@@ -87,6 +97,39 @@ export interface Arrival {
   readonly accepted: UnixSocket | undefined
   /** In whose process it is made: the client, or the one that accepts it. */
   readonly maker: UnixSocket
+}
+
+/** A name that sockets have, or had: those that had a path one after another take it one after another. */
+export interface Place {
+  /** Undefined for an abstract name. */
+  readonly path: string | undefined
+  /** In the order in which they take it. Those whose path was deleted come first. */
+  readonly bindings: Binding[]
+}
+
+/** That a socket has a name. */
+export interface Binding {
+  readonly place: Place
+  readonly address: UnixAddress
+  readonly perms: FilePermsEntry | undefined
+  /** Whether the path was deleted since, or is another socket's. */
+  readonly isDeleted: boolean
+  /** Undefined for a listener that is there only while its connections are made. */
+  readonly socket: UnixSocket | undefined
+  /** Of such a listener. */
+  readonly rendezvous: Rendezvous | undefined
+  /** What the path is called until everything is open. */
+  readonly hidden: string | undefined
+}
+
+/** Messages that follow each other in a queue and come from the same socket. */
+export interface QueuePart {
+  readonly receiver: UnixSocket
+  /** Place among the parts of the queue. */
+  readonly place: number
+  /** Undefined when that is closed. */
+  readonly sender: UnixSocket | undefined
+  readonly messages: QueuedPacket[]
 }
 
 export function isStreamLike({ entry: { type } }: UnixSocket): boolean {

@@ -1,7 +1,7 @@
-import { FdType, type UnixSkEntry } from '../../images/index.ts'
+import { FdType, type ImageSet, type QueuedPacket, type UnixSkEntry } from '../../images/index.ts'
 import type { File } from '../../model/file.ts'
 import type { Situation } from '../kind.ts'
-import { addressOf, type UnixAddress } from './address.ts'
+import { addressOf } from './address.ts'
 import {
   areMutual,
   ESTABLISHED,
@@ -14,6 +14,8 @@ import {
   type UnixSocket,
 } from './socket.ts'
 
+const none: readonly never[] = []
+
 /** The Unix sockets of a set of images, and how each of them comes into being. */
 export class UnixSockets {
   /** In the order of the image. */
@@ -23,21 +25,20 @@ export class UnixSockets {
   readonly #byInode = new Map<number, UnixSocket>()
   /** By name: where accepted sockets of that name come from. */
   readonly #byName = new Map<string, Rendezvous>()
-  readonly #byListener = new Map<UnixSocket, Rendezvous>()
 
   constructor({ model, images, path }: Situation) {
     const all: UnixSocket[] = []
+    const queues = queuesOf(images)
     for (const file of model.files.values()) {
       const { usk: entry } = file.entry
       if (file.type !== FdType.UNIXSK || entry === undefined) continue
       const address = addressOf(entry, path)
-      const socket = newSocket(file, entry, address)
+      const socket = newSocket(file, entry, { address, messages: queues.get(file.id) ?? none })
       all.push(socket)
       this.#byFile.set(file.id, socket)
       this.#byInode.set(entry.ino, socket)
     }
     this.all = all
-    for (const packet of images.packets) this.#byFile.get(packet.entry.idFor)?.messages.push(packet)
     for (const socket of all) this.#connect(socket)
     for (const socket of all) if (!isStreamLike(socket)) pairDatagrams(socket)
     this.#meet(all.filter(isStreamLike))
@@ -62,8 +63,8 @@ export class UnixSockets {
     const waiting: Arrival[] = []
     for (const socket of sockets) {
       const { peer, entry, origin } = socket
-      if (entry.state !== ESTABLISHED || origin.kind !== 'alone') continue
-      const rendezvous = peer === undefined ? undefined : this.#byListener.get(peer)
+      if (entry.state !== ESTABLISHED || origin.kind !== 'alone' || socket.arrival !== undefined) continue
+      const rendezvous = peer?.rendezvous
       if (rendezvous !== undefined) waiting.push(arrivalOf(rendezvous, socket))
       else if (entry.peer === 0) this.#meetNobody(socket)
       else if (peer !== undefined && areMutual(socket, peer)) this.#meetPeer(socket, peer, users)
@@ -74,7 +75,7 @@ export class UnixSockets {
 
   #addListener(listener: UnixSocket): void {
     const made = this.#makeRendezvous(listener, listener)
-    this.#byListener.set(listener, made)
+    listener.rendezvous = made
     // Of several that had the same name, one after another, nobody can tell who accepted what.
     if (!this.#byName.has(nameOf(listener))) this.#byName.set(nameOf(listener), made)
   }
@@ -113,27 +114,42 @@ export class UnixSockets {
       address: address ?? { bytes: new Uint8Array(), text: '', path: undefined, folder: undefined },
       type: entry.type,
       listener,
+      binding: undefined,
       arrivals: [],
       slots: new Map(),
     }
     this.rendezvous.push(made)
     return made
   }
-
-  /** Where the connections of a listener come in. */
-  rendezvousOf(listener: UnixSocket): Rendezvous | undefined {
-    return this.#byListener.get(listener)
-  }
 }
 
-function newSocket(file: File, entry: UnixSkEntry, address: UnixAddress | undefined): UnixSocket {
+/** By file: what has not been read. */
+function queuesOf({ packets }: ImageSet): Map<number, QueuedPacket[]> {
+  const queues = new Map<number, QueuedPacket[]>()
+  for (const packet of packets) {
+    const queue = queues.get(packet.entry.idFor)
+    if (queue === undefined) queues.set(packet.entry.idFor, [packet])
+    else queue.push(packet)
+  }
+  return queues
+}
+
+function newSocket(
+  file: File,
+  entry: UnixSkEntry,
+  { address, messages }: Pick<UnixSocket, 'address' | 'messages'>,
+): UnixSocket {
   return {
     file,
     entry,
     address,
     peer: undefined,
     clients: [],
-    messages: [],
+    messages,
+    parts: none,
+    sends: none,
+    binding: undefined,
+    rendezvous: undefined,
     origin: { kind: (entry.uflags & OUTSIDE) === 0 ? 'alone' : 'outside' },
     arrival: undefined,
     ghost: undefined,
@@ -142,11 +158,6 @@ function newSocket(file: File, entry: UnixSkEntry, address: UnixAddress | undefi
     hasRoom: false,
     isFinished: false,
   }
-}
-
-/** Those of a plan. */
-export function unixSockets(situation: Situation): UnixSockets {
-  return situation.once('Unix sockets', () => new UnixSockets(situation))
 }
 
 function isListener({ entry, origin }: UnixSocket): boolean {
