@@ -101,6 +101,8 @@ export interface FileKind {
   isShareable?(file: File): boolean
   /** Whether the owner of this table, which has the file, can be the one that opens it. By default each can. */
   mayOpen?(file: File, table: DescriptorTable, situation: Situation): boolean
+  /** Numbers of descriptors that open() uses for a moment: nothing else is there meanwhile. */
+  numbers?(file: File): Iterable<number>
   /** What is wrong with it, looked for before anything is planned. */
   check?(file: File, situation: Situation): Iterable<Problem>
   open(context: OpenContext): OpenResult
