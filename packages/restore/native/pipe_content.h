@@ -8,7 +8,7 @@ namespace restore {
 
 struct PipeContent {
   std::vector<char> bytes;
-  // Lengths of what one read(2) each takes: of a pipe in packet mode (O_DIRECT), where they matter.
+  // Lengths of what one read(2) each takes; more than one where it was written in packet mode (O_DIRECT).
   std::vector<int> packets;
 };
 

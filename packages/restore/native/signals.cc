@@ -24,7 +24,8 @@ uint32_t TaskOf(pid_t pid) {
   return 0;
 }
 
-// It does not return when a child has died; so no system call of a task ever sees EINTR for it.
+// It does not return when a child has died that the restore still needs; so no system call of an operation
+// ever sees EINTR for it.
 void OnChild(int signal) {
   (void)signal;
   const int saved = errno;
@@ -34,8 +35,14 @@ void OnChild(int signal) {
     errno = saved;
     return;
   }
+  const uint32_t task = TaskOf(info.si_pid);
+  // The program that it has executed has ended already.
+  if (task != 0 && watched.tasks[task].released.load(std::memory_order_acquire) != 0) {
+    errno = saved;
+    return;
+  }
   const int detail = info.si_code == CLD_EXITED ? 256 + info.si_status : info.si_status;
-  watched.Fail(FailureKind::kDied, TaskOf(info.si_pid), 0, 0, 0, detail);
+  watched.Fail(FailureKind::kDied, task, 0, 0, 0, detail);
   _exit(kFailureStatus);
 }
 

@@ -70,6 +70,7 @@ struct alignas(64) SharedTask {
   Word life;
   uint64_t start_time;  // of a task that will execute a program, from /proc; 0 when it is not known
   uint32_t nested;      // 1: pid is a number in another namespace than the helper's
+  Word released;        // 1: it no longer depends on the helper, and its end is its own
 };
 static_assert(sizeof(SharedTask) == 64);
 

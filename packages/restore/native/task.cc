@@ -216,6 +216,8 @@ void Task::Release() {
   UnwatchChildren();
   prctl(PR_SET_PDEATHSIG, 0);
   if (program_->facts(index_).fetched_from) prctl(PR_SET_PTRACER, 0);
+  // Pairs with OnChild's: who sees its end sees this.
+  shared().released.store(1, std::memory_order_release);
   CountTo(state_.header->released, program_->header().task_count - 1);
 }
 

@@ -1,11 +1,16 @@
 import { EVFILT_PROC, EV_ADD, KQueue, NOTE_EXIT } from '@x/kevent'
+import type { Interruption } from '../interruption.ts'
 import type { Report, RestoredProcess } from './report.ts'
 
 /** Milliseconds that processes have to end when they are told to. */
 const GRACE = 5000
 
-/** Waits until all processes have ended. SIGINT and SIGTERM end them, by SIGTERM, and after a while by SIGKILL. */
-export async function stayUntilEnd(processes: readonly RestoredProcess[], report: Report): Promise<void> {
+/** Waits until all processes have ended. An interruption ends them: by SIGTERM, and after a while by SIGKILL. */
+export async function stayUntilEnd(
+  processes: readonly RestoredProcess[],
+  report: Report,
+  interruption: Interruption,
+): Promise<void> {
   const queue = new KQueue()
   const living = new Map<number, RestoredProcess>()
   let timer: NodeJS.Timeout | undefined
@@ -15,12 +20,12 @@ export async function stayUntilEnd(processes: readonly RestoredProcess[], report
       killAll(living, 'SIGKILL')
     }, GRACE)
   }
-  process.on('SIGINT', end).on('SIGTERM', end)
   try {
     for (const each of processes) {
       if (watch(queue, each.pid)) living.set(each.pid, each)
       else report.ended(each)
     }
+    interruption.passOn(end)
     while (living.size > 0) {
       for (const { ident } of await queue.wait({ max: processes.length })) {
         const ended = living.get(ident)
@@ -30,7 +35,6 @@ export async function stayUntilEnd(processes: readonly RestoredProcess[], report
     }
   } finally {
     clearTimeout(timer)
-    process.off('SIGINT', end).off('SIGTERM', end)
     queue.close()
   }
 }

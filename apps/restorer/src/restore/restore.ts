@@ -1,9 +1,10 @@
 import { RestoreError, run, type Command, type Examination, type Plan } from '@x/restore'
 import type { RestoreCommand } from '../command-line/command-line.ts'
 import { programPath } from '../command-line/program-path.ts'
-import { Interrupted, UsageError } from '../errors.ts'
+import { UsageError } from '../errors.ts'
 import { examineImages } from '../examine-images.ts'
 import { EXIT } from '../exit-code.ts'
+import { Interruption } from '../interruption.ts'
 import { Report, type RestoredProcess } from './report.ts'
 import { failureOf } from './failure.ts'
 
@@ -22,13 +23,14 @@ export async function runRestore(command: RestoreCommand): Promise<number> {
   }
   checkPrograms(command, plan)
   report.planned(plan)
+  using interruption = new Interruption()
   try {
-    const processes = await restore(plan, command, report)
+    const processes = await restore(plan, command, { report, signal: interruption.signal })
     report.restored(processes)
     if (command.foreground) {
       // Loaded only here: what returns at once needs no queue.
       const { stayUntilEnd } = await import('./foreground.ts')
-      await stayUntilEnd(processes, report)
+      await stayUntilEnd(processes, report, interruption)
     }
     return EXIT.done
   } catch (error) {
@@ -66,24 +68,15 @@ function checkPrograms({ programs, hold }: RestoreCommand, { model }: Plan): voi
 async function restore(
   plan: Plan,
   { timeout }: RestoreCommand,
-  report: Report,
+  { report, signal }: { report: Report; signal: AbortSignal },
 ): Promise<readonly RestoredProcess[]> {
-  const interruption = new AbortController()
-  const interrupt = (signal: 'SIGINT' | 'SIGTERM'): void => {
-    interruption.abort(new Interrupted(signal))
-  }
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt)
-  try {
-    await using running = run(plan.program, {
-      deadline: timeout,
-      signal: interruption.signal,
-      onProgress: (tasks) => {
-        report.progress(tasks)
-      },
-    })
-    const { pids } = await running.commit()
-    return plan.model.tasks.map(({ index, pid }) => ({ image: pid, pid: pids[index] ?? 0 }))
-  } finally {
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt)
-  }
+  await using running = run(plan.program, {
+    deadline: timeout,
+    signal,
+    onProgress: (tasks) => {
+      report.progress(tasks)
+    },
+  })
+  const { pids } = await running.commit()
+  return plan.model.tasks.map(({ index, pid }) => ({ image: pid, pid: pids[index] ?? 0 }))
 }

@@ -11,7 +11,7 @@ import type { RegularFiles } from './regular-files.ts'
 
 const F_GETPIPE_SZ = 1032
 const FIONREAD = 0x541b
-const { O_WRONLY, O_RDONLY, O_NONBLOCK, O_DIRECT } = constants
+const { O_WRONLY, O_RDONLY, O_NONBLOCK } = constants
 const O_ACCMODE = 3
 
 const isReadable = ({ info }: OpenFile): boolean => (info.flags & O_ACCMODE) !== O_WRONLY
@@ -83,7 +83,8 @@ export class Pipes {
       this.#findings.refuse({ reason: 'unreadable', ...placeOf(file), message })
       return undefined
     }
-    if ((file.info.flags & O_DIRECT) !== 0 && content.packets.length > 1) {
+    // The end to read does not say that the other writes packets (O_DIRECT).
+    if (content.packets.length > 1) {
       const message = `${titleOf(file)} is a pipe in packet mode with ${content.packets.length} packets, whose bounds are lost`
       this.#findings.lose({ reason: 'packet-pipe', ...placeOf(file), message })
     }

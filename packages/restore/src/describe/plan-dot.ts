@@ -18,6 +18,9 @@ const colours = {
   line: '#8a8a8a',
 } as const
 
+const LEGEND =
+  'An arrow leads to what is waited for; a dashed one only until that is open. Blue: opened here; grey: inherited from the helper; green: taken from another process; yellow: what files need.'
+
 /**
  * A plan as a graph in Graphviz's language: a column for each process, a box for each file with its descriptors, in the
  * order of the stages from above; an arrow leads to what is waited for, dashed when it only has to be open. What is
@@ -32,7 +35,7 @@ export function planDot(planned: Planned, { most }: DotOptions = {}): string {
   const titles = columns.map(({ task }) => titleOf(task))
   return [
     'digraph plan {',
-    '  graph [newrank=true, nodesep=0.15, ranksep=0.25, fontname="Arial"]',
+    `  graph [newrank=true, nodesep=0.15, ranksep=0.25, fontname="Arial", fontsize=9, labelloc=b, label=${quoted(LEGEND)}]`,
     `  node [shape=box, style="filled,rounded", fontname="Arial", fontsize=10, height=0.28, margin="0.18,0.04", color="${colours.line}"]`,
     `  edge [color="${colours.line}", arrowsize=0.6, dir=back]`,
     ...columns.map((column) => columnText(column, names)),
@@ -64,7 +67,7 @@ function columnText({ task, boxes }: Column, names: ReadonlyMap<Group, string>):
   const chain = [title, ...boxes.map((group) => names.get(group) ?? '')].join(' -> ')
   return [
     `  subgraph cluster_${title} {`,
-    '    color="#c8c8c8"; style=rounded',
+    '    color="#c8c8c8"; style=rounded; label=""',
     `    ${title} [label=${quoted(processName(task))}, fillcolor="${colours.make}", fontcolor=white, penwidth=0]`,
     ...boxes.map((group) => `    ${names.get(group) ?? ''} [${attributes(group)}]`),
     ...(boxes.length > 0 ? [`    ${chain} [style=invis, weight=10]`] : []),

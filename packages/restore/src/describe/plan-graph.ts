@@ -91,7 +91,7 @@ class Builder {
     else if (box.action !== 'make') {
       const making = box.task && this.#making.get(box.task)
       yield making === undefined ? { to: undefined, length } : { to: stateOf(making, 'restored'), length }
-    } else if (box.task?.parent === undefined) {
+    } else if (!box.waits.some(({ on }) => on.action === 'make')) {
       for (const other of this.boxes)
         if (other.task === undefined) yield { to: stateOf(other, 'open'), length }
     }
@@ -100,11 +100,7 @@ class Builder {
   }
 
   #addMaking(task: Task): Box {
-    const { pid, parent } = task
-    const box = this.#add({ task, action: 'make', kind: 'process', label: `process ${pid}` })
-    const above = parent && this.#making.get(parent)
-    if (above !== undefined) box.waits.push({ on: above, stage: 'restored', before: 'open' })
-    return box
+    return this.#add({ task, action: 'make', kind: 'process', label: `process ${task.pid}` })
   }
 
   #addNode(node: PlanNode): void {
@@ -126,6 +122,8 @@ class Builder {
     const subject = node.makes ?? node.task
     const box = node.role === 'process' ? subject && this.#making.get(subject) : this.#byNode.get(node)
     if (box === undefined) return
+    const forker = node.makes && node.task && this.#making.get(node.task)
+    if (forker !== undefined) box.waits.push({ on: forker, stage: 'restored', before: 'open' })
     for (const { node: other, stage, before } of node.needs) {
       const of = other.makes ?? other.task
       const on = other.role === 'process' ? of && this.#making.get(of) : this.#byNode.get(other)

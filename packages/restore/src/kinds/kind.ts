@@ -56,8 +56,6 @@ export interface StepContext extends Situation {
   readonly slotOf: (file: File, ops: TaskOps) => Slot
   /** Runs when every process has opened everything, before anything is closed. */
   readonly afterOpens: (task: Task | undefined, add: (ops: TaskOps) => void) => void
-  /** Runs when the tables are as they will be, before the commit: for what a close in the same process would undo. */
-  readonly afterTables: (task: Task, add: (ops: TaskOps) => void) => void
   /**
    * Runs when all tables are as they will be, in every process, before the commit: for what would see that they were
    * made, as a watch, or would be told of it, as an owner. Processes are in their root folders by then.

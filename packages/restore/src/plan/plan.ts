@@ -186,7 +186,8 @@ function programOf(model: Model, list: OpList, planner: Planner): Program {
   }
 }
 
-function unitName({ label, file, task }: PlanNode): string {
+function unitName({ label, about, takes, task }: PlanNode): string {
+  const file = about ?? takes?.file
   const fle = file?.fles.find(({ table }) => table.owner === task) ?? file?.fles[0]
   return fle === undefined ? label : `${label}, descriptor ${fle.fd} of process ${fle.table.owner.pid}`
 }
