@@ -292,6 +292,9 @@ export class Planner {
     entry.reached = stage
     if (entry.waitsFor !== undefined && entry.waitsFor.size > 0) noteMissed(entry, stage)
     const marks = this.#marksFrom(begun, entry.index)
+    // One that does nothing itself stands for what it has waited for.
+    if (stage === 'restored' && marks.length === 0 && entry.marks.open.length === 0)
+      marks.push(...lastOfEach(entry.needs.flatMap((need) => need.node.marks[need.stage])))
     entry.marks[stage].push(...(stage === 'restored' ? entry.marks.open : []), ...marks)
     if (stage === 'restored' && entry.marks.open.length === 0) entry.marks.open.push(...marks)
     this.#wake(entry, 'open')
@@ -461,6 +464,13 @@ function noteMissed({ needs }: Entry, stage: Stage): void {
   const missed = needs.filter((need) => !hasReached(need.node, need.stage))
   if (stage === 'open') for (const need of missed) need.before = 'restored'
   else needs.splice(0, needs.length, ...needs.filter((need) => !missed.includes(need)))
+}
+
+/** The last operation of each task. */
+function lastOfEach(marks: readonly Mark[]): Mark[] {
+  const last = new Map<number, number>()
+  for (const { task, op } of marks) last.set(task, Math.max(op, last.get(task) ?? op))
+  return [...last].map(([task, op]) => ({ task, op }))
 }
 
 const stalled = (entry: Entry): Problem => ({

@@ -1,6 +1,6 @@
 import { Fd, FdListener, FdSocket, listen, pidfdGetfd, pidfdOpen } from '@x/fdpass'
 import { randomUUID } from 'node:crypto'
-import { existsSync, lstatSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { RestoreError } from '../../src/errors.ts'
@@ -213,6 +213,45 @@ describe('connections', () => {
   })
 })
 
+describe('paths', () => {
+  test('32: a deleted socket, and a file that has its path now', async () => {
+    const work = folder()
+    const path = join(work, 'srv')
+    writeFileSync(path, 'content')
+    const set = new SocketSet()
+    const [accepted, client] = set.unixPair({ name: path, deleted: true })
+    set.hold(ROOT, 3, accepted).hold(CHILD, 4, client).hold(OTHER, 5, set.regular(path))
+    const before = treeOf(work)
+    const fd = await restored(set)
+    expect(socketOf(fd(1, 4)).peerName).toBe(path)
+    expect(readFileSync(fd(2, 5).fd, 'utf8')).toBe('content')
+    expect(treeOf(work)).toEqual(before)
+  })
+
+  test('146: relative ones of processes that share a working directory', async () => {
+    const work = folder()
+    const folders = ['a', 'b', 'c'].map((name) => join(work, name))
+    const set = new SocketSet().shareFolder()
+    for (const [place, nameDir] of folders.entries()) {
+      mkdirSync(nameDir)
+      for (let fd = 3; fd < 20; fd++)
+        set.hold(ROOT + place, fd, set.unix({ type: DGRAM, state: CLOSE, name: `s${fd}`, nameDir }))
+    }
+    await restored(set)
+    for (const nameDir of folders) expect(readdirSync(nameDir).length).toBe(17)
+  })
+
+  test('149: two in a folder that is gone', async () => {
+    const work = folder()
+    const set = new SocketSet()
+    for (const fd of [3, 4])
+      set.hold(ROOT, fd, set.unix({ name: join(work, `a/b/${fd}`), deleted: true, state: CLOSE }))
+    const fd = await restored(set)
+    expect(socketOf(fd(0, 4)).localName).toBe(join(work, 'a/b/4'))
+    expect(readdirSync(work)).toEqual([])
+  })
+})
+
 describe('datagrams', () => {
   test('219: messages come from the only ones that have sent anything', async () => {
     const work = folder()
@@ -275,6 +314,37 @@ describe('datagrams', () => {
     const socket = socketOf(fd(0, 4))
     expect(socket.peerName).toBe(name)
     expect(read(socket)).toBe('before')
+  })
+})
+
+describe('options', () => {
+  test('155: credentials are asked for before the queue is there, and nobody gets a name by that', async () => {
+    const set = new SocketSet()
+    const [one, other] = set.unixPair({}, { opts: { soPasscred: true } })
+    const path = join(folder(), 'srv')
+    const listener = set.unix({ name: path, state: LISTEN, backlog: 1, opts: { soPasscred: true } })
+    const [accepted, client] = set.unixPair({ name: path }, { opts: { soPasscred: true } })
+    set.hold(ROOT, 3, one).hold(CHILD, 4, other).message(other, 'who')
+    set.hold(ROOT, 5, listener).hold(ROOT, 6, accepted).hold(ROOT, 7, client)
+    const pids = await restore(planned(set).program)
+    using pidfd = pidfdOpen(pids[2] ?? 0)
+    using root = pidfdOpen(pids[1] ?? 0)
+    using socket = FdSocket.from(pidfdGetfd(pidfd, 4), { framed: false, credentials: true })
+    expect(socket.recvSync({ timeout: 1000 })?.credentials?.pid).toBe(pids[1])
+    using connected = FdSocket.from(pidfdGetfd(root, 7), { framed: false })
+    expect([connected.localName, connected.peerName]).toEqual([undefined, path])
+  })
+
+  test('a filter is an array of instructions that lies elsewhere', async () => {
+    const set = new SocketSet()
+    // BPF_RET | BPF_K with 4: the first four bytes of each message are let through.
+    const soFilter = [(0x06n << 48n) | 4n]
+    const [one, other] = set.unixPair({ type: DGRAM }, { type: DGRAM, opts: { soFilter } })
+    set.hold(ROOT, 3, one).hold(ROOT, 4, other).message(other, 'before')
+    const fd = await restored(set)
+    const [sender, receiver] = [socketOf(fd(0, 3)), socketOf(fd(0, 4))]
+    sender.sendSync('shortened')
+    expect([read(receiver), read(receiver)]).toEqual(['before', 'shor'])
   })
 })
 
