@@ -9,6 +9,7 @@ import { AT_FDCWD } from './flags.ts'
 import { isFolderGhost, makeGhost } from './ghost.ts'
 import type { Situation, StepContext } from './kind.ts'
 import { temporaryFileOf } from './temporary-file.ts'
+import { bindingNamed } from './unix/socket-name.ts'
 
 /** A name that a deleted file had, and what is called so now. */
 interface Name {
@@ -48,8 +49,7 @@ export class DeletedFiles {
     for (const remap of images.remaps) {
       const file = model.files.get(remap.origId)
       const entry = file?.entry.reg
-      if (file === undefined || entry === undefined || temporaryFileOf(file, situation) !== undefined)
-        continue
+      if (file === undefined || entry === undefined || comesOtherwise(file, situation)) continue
       const name = nameOf(names, path(entry.name))
       const inode = `${remap.remapType} ${remap.remapId}`
       const known = name.layers.find((layer) => layer.inode === inode)
@@ -213,6 +213,11 @@ export function* checkDeleted(file: File, situation: Situation): Iterable<Proble
         `${name} belongs to process ${remap.remapId}, which had ended: that cannot be restored`,
       )
   }
+}
+
+/** Whether somebody else makes it again. */
+function comesOtherwise(file: File, situation: Situation): boolean {
+  return temporaryFileOf(file, situation) !== undefined || bindingNamed(file, situation) !== undefined
 }
 
 function nameOf(names: Map<string, Name>, path: string): Name {
