@@ -3,6 +3,9 @@ import type { File } from '../model/file.ts'
 import type { FileKind } from './kind.ts'
 import { O_CLOEXEC, O_NONBLOCK } from './flags.ts'
 import { hasOwner, restoreOwner } from './owner.ts'
+import { setStatusFlags } from './status-flags.ts'
+
+const EFD_SEMAPHORE = 1
 
 const entryOf = (file: File): EventfdFileEntry => file.entry.efd as EventfdFileEntry
 
@@ -14,9 +17,11 @@ export const eventfdKind: FileKind = {
   describe: (file) => `eventfd that counts ${entryOf(file).counter}`,
   open(context) {
     const { ops, file, cloexec, slot } = context
-    const { flags, fown, counter } = entryOf(file)
+    const { flags, fown, counter, semaphore } = entryOf(file)
     if (slot !== undefined) return restoreOwner(context, fown)
-    const newFd = ops.open('eventfd2', [0, (flags & O_NONBLOCK) | (cloexec ? O_CLOEXEC : 0)])
+    const told = (flags & O_NONBLOCK) | (semaphore ? EFD_SEMAPHORE : 0)
+    const newFd = ops.open('eventfd2', [0, told | (cloexec ? O_CLOEXEC : 0)])
+    setStatusFlags(ops, newFd, flags, told)
     if (counter > 0n) ops.write(newFd, bytesOf(counter))
     return { status: hasOwner(fown) ? 1 : 0, newFd }
   },
