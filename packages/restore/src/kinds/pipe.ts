@@ -13,6 +13,7 @@ import {
   F_SETPIPE_SZ,
   O_ACCMODE,
   O_CLOEXEC,
+  O_LARGEFILE,
   O_RDWR,
   O_WRONLY,
 } from './flags.ts'
@@ -22,8 +23,6 @@ import { hasOwner, restoreOwner } from './owner.ts'
 /** What a new pipe holds, in bytes (pipe(7)). */
 const USUAL_SIZE = 65536
 const CAP_SYS_RESOURCE = 24n
-/** Flags with which the kernel makes both ends, besides the access mode. */
-const O_LARGEFILE = 0o100000
 
 const entryOf = (file: File): PipeEntry => file.entry.pipe as PipeEntry
 
