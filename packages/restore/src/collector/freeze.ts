@@ -98,7 +98,8 @@ export class Frozen implements Disposable {
 
   #send(pid: number): void {
     const pidfd = this.pidfds.get(pid)
-    if (pidfd === undefined || allStand(pid)) return
+    // One that is being stopped by somebody else stands soon, and stays so.
+    if (pidfd === undefined || this.#stoodBefore.has(pid) || allStand(pid)) return
     const error = binding.signal(pidfd.fd, SIGSTOP)
     if (error === 0) this.#stopped.push(pidfd)
     else if (error !== ESRCH) {

@@ -11,6 +11,7 @@ import type { Situation, StepContext } from './kind.ts'
 import { pathsGivenBack } from './unix/coexistence.ts'
 import { socketPaths } from './unix/places.ts'
 import { temporaryFileOf } from './temporary-file.ts'
+import { bindingNamed } from './unix/socket-name.ts'
 
 /** A name that a deleted file had, and what is called so now. */
 interface Name {
@@ -52,8 +53,7 @@ export class DeletedFiles {
     for (const remap of images.remaps) {
       const file = model.files.get(remap.origId)
       const entry = file?.entry.reg
-      if (file === undefined || entry === undefined || temporaryFileOf(file, situation) !== undefined)
-        continue
+      if (file === undefined || entry === undefined || comesOtherwise(file, situation)) continue
       const name = nameOf(names, path(entry.name))
       const inode = `${remap.remapType} ${remap.remapId}`
       const known = name.layers.find((layer) => layer.inode === inode)
@@ -222,6 +222,11 @@ export function* checkDeleted(file: File, situation: Situation): Iterable<Proble
         `${name} belongs to process ${remap.remapId}, which had ended: that cannot be restored`,
       )
   }
+}
+
+/** Whether somebody else makes it again. */
+function comesOtherwise(file: File, situation: Situation): boolean {
+  return temporaryFileOf(file, situation) !== undefined || bindingNamed(file, situation) !== undefined
 }
 
 function nameOf(names: Map<string, Name>, path: string): Name {

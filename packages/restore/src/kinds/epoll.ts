@@ -9,6 +9,7 @@ import { inodeOf } from './inode.ts'
 import type { FileKind, OpenContext, Situation } from './kind.ts'
 import { placeOf } from './named.ts'
 import { hasOwner, restoreOwner } from './owner.ts'
+import { setStatusFlags } from './status-flags.ts'
 
 const EPOLL_CTL_ADD = 1
 const EPOLLIN = 1
@@ -47,9 +48,10 @@ export const epollKind: FileKind = {
   },
   open(context) {
     const { file, slot, task, ops, cloexec } = context
-    const { fown } = entryOf(file)
+    const { fown, flags } = entryOf(file)
     if (slot === undefined) {
       const newFd = ops.open('epoll_create1', [cloexec ? O_CLOEXEC : 0])
+      setStatusFlags(ops, newFd, flags, 0)
       return { status: 1, newFd }
     }
     const watches = task === undefined ? [] : watchesIn(file, task.table, context)

@@ -3,6 +3,7 @@ import type { File } from '../model/file.ts'
 import type { FileKind } from './kind.ts'
 import { O_CLOEXEC, O_NONBLOCK } from './flags.ts'
 import { hasOwner, restoreOwner } from './owner.ts'
+import { setStatusFlags } from './status-flags.ts'
 
 const EFD_SEMAPHORE = 1
 
@@ -18,8 +19,9 @@ export const eventfdKind: FileKind = {
     const { ops, file, cloexec, slot } = context
     const { flags, fown, counter, semaphore } = entryOf(file)
     if (slot !== undefined) return restoreOwner(context, fown)
-    const kind = semaphore ? EFD_SEMAPHORE : 0
-    const newFd = ops.open('eventfd2', [0, (flags & O_NONBLOCK) | (cloexec ? O_CLOEXEC : 0) | kind])
+    const told = (flags & O_NONBLOCK) | (semaphore ? EFD_SEMAPHORE : 0)
+    const newFd = ops.open('eventfd2', [0, told | (cloexec ? O_CLOEXEC : 0)])
+    setStatusFlags(ops, newFd, flags, told)
     if (counter > 0n) ops.write(newFd, bytesOf(counter))
     return { status: hasOwner(fown) ? 1 : 0, newFd }
   },

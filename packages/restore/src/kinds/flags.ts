@@ -14,6 +14,7 @@ export const O_ASYNC = 0o20000
 export const O_DIRECT: number = isArm ? 0o200000 : 0o40000
 export const O_DIRECTORY: number = isArm ? 0o40000 : 0o200000
 export const O_NOFOLLOW: number = isArm ? 0o100000 : 0o400000
+export const O_LARGEFILE: number = isArm ? 0o400000 : 0o100000
 export const O_NOATIME = 0o1000000
 export const O_CLOEXEC = 0o2000000
 export const O_PATH = 0o10000000

@@ -33,7 +33,8 @@ export function makeGhost(ops: TaskOps, ghost: Ghost, path: string): void {
   }
   ops.call('fchownat', [AT_FDCWD, name, entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW])
   if ((entry.mode & S_IFMT) !== S_IFLNK) ops.call('fchmodat', [AT_FDCWD, name, entry.mode & 0o7777])
-  setTimes(ops, entry, path)
+  const times = timesOf(entry)
+  if (times !== undefined) ops.call('utimensat', [AT_FDCWD, name, { bytes: times }, AT_SYMLINK_NOFOLLOW])
 }
 
 function makeRegular(ops: TaskOps, ghost: Ghost, path: string): void {
@@ -41,24 +42,27 @@ function makeRegular(ops: TaskOps, ghost: Ghost, path: string): void {
   const changes = { kind: 'create', path } as const
   const slot = ops.open('openat', [AT_FDCWD, { text: path }, flags, 0o600], { changes })
   fillGhost(ops, ghost, slot)
-  setTimes(ops, ghost.entry, path)
   ops.drop(slot)
 }
 
-/** Gives a file its content, with its holes, its owner and its mode. */
+/** Gives a file its content, with its holes, its owner, its mode and its times. */
 export function fillGhost(ops: TaskOps, { entry, chunks }: Ghost, slot: Slot): void {
   for (const { at, data } of chunks) if (data.length > 0) ops.fill(slot, data, Number(at))
   if (has(entry, 'size')) ops.call('ftruncate', [{ slot }, entry.size])
   ops.call('fchown', [{ slot }, entry.uid, entry.gid])
   ops.call('fchmod', [{ slot }, entry.mode & 0o7777])
+  const times = timesOf(entry)
+  // Without a path, it is of the descriptor.
+  if (times !== undefined) ops.call('utimensat', [{ slot }, 0, { bytes: times }, 0])
 }
 
-function setTimes(ops: TaskOps, { atim, mtim }: GhostFileEntry, path: string): void {
-  if (atim === undefined || mtim === undefined) return
+/** Two times for utimensat(2). */
+function timesOf({ atim, mtim }: GhostFileEntry): Uint8Array | undefined {
+  if (atim === undefined || mtim === undefined) return undefined
   const bytes = Buffer.alloc(32)
   for (const [place, { tvSec, tvUsec }] of [atim, mtim].entries()) {
     bytes.writeBigInt64LE(BigInt.asIntN(64, tvSec), place * 16)
     bytes.writeBigInt64LE(BigInt.asIntN(64, tvUsec) * 1000n, place * 16 + 8)
   }
-  ops.call('utimensat', [AT_FDCWD, { text: path }, { bytes }, AT_SYMLINK_NOFOLLOW])
+  return bytes
 }

@@ -2,7 +2,7 @@ import type { Problem } from '../errors.ts'
 import { FdType, has, type Memfd, type MemfdFileEntry } from '../images/index.ts'
 import type { File } from '../model/file.ts'
 import type { PlanNode } from '../plan/node.ts'
-import { AT_FDCWD, O_CLOEXEC } from './flags.ts'
+import { AT_FDCWD, O_CLOEXEC, O_LARGEFILE } from './flags.ts'
 import type { FileKind, OpenContext, Situation, StepContext } from './kind.ts'
 import { placeOf } from './named.ts'
 import { hasOwner, restoreOwner } from './owner.ts'
@@ -13,7 +13,6 @@ const F_ADD_SEALS = 1033
 /** No more seals can be added: what a memfd has that was made without MFD_ALLOW_SEALING. */
 const F_SEAL_SEAL = 1
 const USUAL_MODE = 0o777
-const O_LARGEFILE = 0o100000
 const SEEK_SET = 0
 
 const entryOf = (file: File): MemfdFileEntry => file.entry.memfd as MemfdFileEntry

@@ -8,6 +8,7 @@ import { AT_FDCWD, O_CLOEXEC, O_NOFOLLOW, O_PATH, onlyAtCreation } from './flags
 import type { Situation, StepContext } from './kind.ts'
 import { terminals } from './tty/terminal.ts'
 import { openTemporary, temporaryFileOf } from './temporary-file.ts'
+import { bindingNamed, openSocketName } from './unix/socket-name.ts'
 
 /** What the image says of a file with a name. */
 export const namedEntry = (file: File): RegFileEntry => file.entry.reg as RegFileEntry
@@ -24,17 +25,20 @@ export function openNamed(
   const { ops, need, path } = context
   const temporary = temporaryFileOf(file, context)
   if (temporary !== undefined) return openTemporary(context, file, temporary)
+  const wanted = (flags & ~onlyAtCreation) | (context.cloexec ? O_CLOEXEC : 0)
+  const binding = bindingNamed(file, context)
+  if (binding !== undefined) return openSocketName(context, binding, wanted)
   const deleted = deletedFiles(context)
   const name = path(namedEntry(file).name)
   // Names are not what they were until all is open, where a deleted file needs one that somebody else has now.
   if (deleted.concerns(file, name) && !need(deleted.node(context), 'open')) return undefined
-  const wanted = (flags & ~onlyAtCreation) | (context.cloexec ? O_CLOEXEC : 0)
   return ops.open('openat', [AT_FDCWD, { text: deleted.pathOf(file, name) }, wanted, 0])
 }
 
 /** Whether the file is there, and as it was. */
 export function* checkNamed(file: File, situation: Situation): Iterable<Problem> {
   if (temporaryFileOf(file, situation) !== undefined || terminals(situation).isName(file)) return
+  if (bindingNamed(file, situation) !== undefined) return
   const deleted = deletedFiles(situation)
   if (deleted.has(file)) {
     yield* checkDeleted(file, situation)

@@ -6,7 +6,16 @@ import { hasCapability } from '../plan/machine.ts'
 import type { PlanNode } from '../plan/node.ts'
 import type { TaskOps } from '../plan/task-ops.ts'
 import type { Slot } from '../program/op.ts'
-import { AT_FDCWD, F_SETPIPE_SZ, O_ACCMODE, O_ASYNC, O_CLOEXEC, O_RDWR, O_WRONLY } from './flags.ts'
+import {
+  AT_FDCWD,
+  F_SETPIPE_SZ,
+  O_ACCMODE,
+  O_ASYNC,
+  O_CLOEXEC,
+  O_LARGEFILE,
+  O_RDWR,
+  O_WRONLY,
+} from './flags.ts'
 import type { FileKind, OpenContext, Situation } from './kind.ts'
 import { hasOwner, restoreOwner } from './owner.ts'
 import { setStatusFlags } from './status-flags.ts'
@@ -14,8 +23,6 @@ import { setStatusFlags } from './status-flags.ts'
 /** What a new pipe holds, in bytes (pipe(7)). */
 const USUAL_SIZE = 65536
 const CAP_SYS_RESOURCE = 24n
-/** Flags with which the kernel makes both ends, besides the access mode. */
-const O_LARGEFILE = 0o100000
 
 const entryOf = (file: File): PipeEntry => file.entry.pipe as PipeEntry
 

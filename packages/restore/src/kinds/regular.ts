@@ -3,6 +3,7 @@ import { O_PATH } from './flags.ts'
 import type { FileKind } from './kind.ts'
 import { checkNamed, namedEntry, openNamed } from './named.ts'
 import { hasOwner, restoreOwner } from './owner.ts'
+import { isSocketName } from './unix/socket-name.ts'
 
 /** It has no position, or one that must not be set. */
 const NO_POSITION = 2n ** 64n - 1n
@@ -12,8 +13,8 @@ const SEEK_SET = 0
 export const regularKind: FileKind = {
   name: 'regular file',
   types: [FdType.REG],
-  // A name under /proc/self is another file for each process.
-  isShareable: (file) => !namedEntry(file).name.startsWith('/proc/'),
+  // A name under /proc/self is another file for each process; that of a socket may come with the socket.
+  isShareable: (file) => !namedEntry(file).name.startsWith('/proc/') && !isSocketName(file),
   describe: (file) => `file ${namedEntry(file).name}`,
   check: (file, situation) => checkNamed(file, situation),
   open(context) {

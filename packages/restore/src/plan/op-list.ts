@@ -15,6 +15,9 @@ import type { Mark } from './node.ts'
 
 const NEVER = 0xffffffff
 
+const O_CLOEXEC = 0o2000000
+const both = FLAG.cloexec | FLAG.cloexec2
+
 const undoOf = { create: UNDO.unlink, createFolder: UNDO.rmdir, rename: UNDO.rename } as const
 
 /** An operation that may still change: it may get a place, or somebody who waits for it. All have the same fields. */
@@ -22,7 +25,7 @@ export class OpDraft implements Op {
   readonly code: number
   readonly task: TaskIndex
   readonly unit: number
-  readonly args: readonly Argument[]
+  args: readonly Argument[]
   call: number | undefined = undefined
   flags = 0
   out: Slot | undefined = undefined
@@ -146,6 +149,7 @@ export class OpList {
     if (isSecond) op.number2 = fd
     else op.number = fd
     if (cloexec) op.flags |= isSecond ? FLAG.cloexec2 : FLAG.cloexec
+    if ((op.flags & both) === both) op.args = withCloexec(op.args)
     return true
   }
 
@@ -188,4 +192,9 @@ export class OpList {
     }
     return false
   }
+}
+
+/** The arguments of pipe2(2), or of socketpair(2), which are told of FD_CLOEXEC in the same place. */
+function withCloexec(args: readonly Argument[]): readonly Argument[] {
+  return args.map((each, place) => (place === 1 ? { ...each, value: Number(each.value) | O_CLOEXEC } : each))
 }

@@ -3,7 +3,7 @@ import type { File } from '../../model/file.ts'
 import type { DescriptorTable } from '../../model/task.ts'
 import { controllingTerminals } from '../../plan/controlling-terminal.ts'
 import type { Slot } from '../../program/op.ts'
-import { AT_FDCWD, O_ASYNC, O_CLOEXEC, O_NOCTTY, onlyAtCreation } from '../flags.ts'
+import { AT_FDCWD, O_ASYNC, O_CLOEXEC, O_LARGEFILE, O_NOCTTY, onlyAtCreation } from '../flags.ts'
 import type { FileKind, OpenContext, Situation } from '../kind.ts'
 import { restoreOwner } from '../owner.ts'
 import { setStatusFlags } from '../status-flags.ts'
@@ -11,6 +11,8 @@ import { checkTerminal } from './check.ts'
 import { hungUp, momentaryMaster } from './hung-up.ts'
 import { lock, settingsOf } from './settings.ts'
 import { terminals, ttyEntry, type Terminal } from './terminal.ts'
+
+const TIOCGPTPEER = 0x5441
 
 /**
  * Terminals (tty(4), pty(7)): both sides of pseudoterminals under their index, others by their name, and /dev/tty, which
@@ -66,7 +68,7 @@ function openOwn(context: OpenContext): Slot | undefined {
 }
 
 function openSide(context: OpenContext, terminal: Terminal): Slot | undefined {
-  const { ops, file, need, nodeOf } = context
+  const { ops, file, need, nodeOf, slotOf } = context
   const { index, master } = terminal
   const flags = flagsOf(context)
   if (index !== undefined && terminals(context).isMaster(file)) {
@@ -78,6 +80,9 @@ function openSide(context: OpenContext, terminal: Terminal): Slot | undefined {
     const [other] = master?.files ?? []
     const node = other === undefined ? momentaryMaster(context, terminal) : nodeOf(other)
     if (!need(node, 'open')) return undefined
+    // The kernel sets this in every open(2): without it, it was had of its master.
+    if (other !== undefined && (flags & O_LARGEFILE) === 0)
+      return ops.open('ioctl', [{ slot: slotOf(other, ops) }, TIOCGPTPEER, flags])
   }
   return ops.open('openat', [AT_FDCWD, { text: nameIn(context) }, flags, 0])
 }

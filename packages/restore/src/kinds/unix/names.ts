@@ -44,6 +44,11 @@ export class Names {
     return known
   }
 
+  /** Who has a path at last, or, of those that were deleted, who had it last. */
+  lastBinding(path: string, isDeleted: boolean): Binding | undefined {
+    return this.#byName.get(path)?.bindings.findLast((binding) => binding.isDeleted === isDeleted)
+  }
+
   #ofRendezvous(rendezvous: Rendezvous): Binding[] {
     if (rendezvous.listener !== undefined) return []
     const [first] = rendezvous.arrivals
