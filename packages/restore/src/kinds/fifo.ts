@@ -22,7 +22,7 @@ export const fifoKind: FileKind = {
     if (named === undefined) yield nameless(file)
     else yield* checkNamed(named, situation)
     const data = dataOf(file, situation)
-    if (data !== undefined) yield* checkPipeSize(data, file)
+    if (data !== undefined) yield* checkPipeSize(data, file, situation)
   },
   open(context) {
     const { file, slot, need } = context

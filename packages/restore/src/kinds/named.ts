@@ -36,33 +36,35 @@ export function openNamed(
 }
 
 /** Whether the file is there, and as it was. */
-export function* checkNamed(file: File, situation: Situation): Iterable<Problem> {
-  if (temporaryFileOf(file, situation) !== undefined || terminals(situation).isName(file)) return
-  if (bindingNamed(file, situation) !== undefined) return
-  const deleted = deletedFiles(situation)
-  if (deleted.has(file)) {
-    yield* checkDeleted(file, situation)
-    return
-  }
+export function checkNamed(file: File, situation: Situation): Iterable<Problem> {
+  if (temporaryFileOf(file, situation) !== undefined || terminals(situation).isName(file)) return []
+  if (bindingNamed(file, situation) !== undefined) return []
+  if (deletedFiles(situation).has(file)) return checkDeleted(file, situation)
   const entry = namedEntry(file)
   const name = situation.path(entry.name)
-  const found = look(name, entry.flags, situation)
-  const wrong = (reason: string, message: string): Problem => ({
-    reason,
-    message,
-    image: 'files.img',
-    file: file.id,
-    ...placeOf(file),
-  })
+  const fault = faultOf(entry, name, look(name, entry.flags, situation))
+  return fault === undefined ? [] : [{ ...fault, image: 'files.img', file: file.id, ...placeOf(file) }]
+}
+
+function faultOf(
+  entry: RegFileEntry,
+  name: string,
+  found: Stats | undefined,
+): Pick<Problem, 'reason' | 'message'> | undefined {
   if (found === undefined)
-    yield wrong('file-missing', `${name} is not there: bring it back first, or map its path`)
-  else if (has(entry, 'mode') && entry.mode !== found.mode)
-    yield wrong('file-changed', `${name} has the mode ${octal(found.mode)}, and had ${octal(entry.mode)}`)
-  else if (has(entry, 'size') && found.isFile() && BigInt(found.size) !== entry.size)
-    yield wrong(
-      'file-changed',
-      `${name} has ${found.size} bytes, and had ${entry.size}: it was changed since the dump`,
-    )
+    return {
+      reason: 'file-missing',
+      message: `${name} is not there: bring it back first, or map its path`,
+    }
+  const changed = (message: string): Pick<Problem, 'reason' | 'message'> => ({
+    reason: 'file-changed',
+    message: `${name} ${message}`,
+  })
+  if (has(entry, 'mode') && entry.mode !== found.mode)
+    return changed(`has the mode ${octal(found.mode)}, and had ${octal(entry.mode)}`)
+  if (has(entry, 'size') && found.isFile() && BigInt(found.size) !== entry.size)
+    return changed(`has ${found.size} bytes, and had ${entry.size}: it was changed since the dump`)
+  return undefined
 }
 
 /** Each name is looked at once. */

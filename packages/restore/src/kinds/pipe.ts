@@ -22,6 +22,7 @@ import { setStatusFlags } from './status-flags.ts'
 
 /** What a new pipe holds, in bytes (pipe(7)). */
 const USUAL_SIZE = 65536
+const MAX_SIZE = '/proc/sys/fs/pipe-max-size'
 const CAP_SYS_RESOURCE = 24n
 
 const entryOf = (file: File): PipeEntry => file.entry.pipe as PipeEntry
@@ -46,7 +47,7 @@ export const pipeKind: FileKind = {
   describe: (file) => `pipe ${entryOf(file).pipeId}, ${endName(file)}`,
   *check(file, situation) {
     const { data } = pipeOf(file, situation)
-    if (data !== undefined) yield* checkPipeSize(data, file)
+    if (data !== undefined) yield* checkPipeSize(data, file, situation)
   },
   open(context) {
     const { file, slot } = context
@@ -124,12 +125,18 @@ export function fillPipe(ops: TaskOps, slot: Slot, { entry, data }: PipeData): v
 }
 
 /** Whether a pipe can have the size that it had. */
-export function* checkPipeSize({ entry }: PipeData, file: File): Iterable<Problem> {
-  const setting = '/proc/sys/fs/pipe-max-size'
-  const most = existsSync(setting) ? Number(readFileSync(setting, 'utf8')) : Infinity
-  if (entry.size <= most || hasCapability(CAP_SYS_RESOURCE)) return
-  const message = `pipe ${entry.pipeId} held ${entry.size} bytes, and the most here is ${most}: raise ${setting}, or run with CAP_SYS_RESOURCE`
+export function* checkPipeSize({ entry }: PipeData, file: File, { once }: Situation): Iterable<Problem> {
+  if (entry.size <= USUAL_SIZE) return
+  const most = once(MAX_SIZE, largestPipe)
+  if (entry.size <= most) return
+  const message = `pipe ${entry.pipeId} held ${entry.size} bytes, and the most here is ${most}: raise ${MAX_SIZE}, or run with CAP_SYS_RESOURCE`
   yield { reason: 'pipe-size', message, image: 'pipes-data.img', file: file.id }
+}
+
+/** In bytes. */
+function largestPipe(): number {
+  if (hasCapability(CAP_SYS_RESOURCE) || !existsSync(MAX_SIZE)) return Infinity
+  return Number(readFileSync(MAX_SIZE, 'utf8'))
 }
 
 function endName(file: File): string {

@@ -37,9 +37,9 @@ export interface PlanNode {
   reached: 'none' | Stage
   slot: Slot | undefined
   /** What has to be done before the stage can be relied on, by stage. */
-  readonly marks: Record<Stage, Mark[]>
+  readonly marks: Readonly<Record<Stage, readonly Mark[]>>
   /** Whom it has asked for, in this order: the edges of the graph. */
-  readonly needs: Need[]
+  readonly needs: readonly Need[]
 }
 
 export interface Need {
@@ -49,8 +49,6 @@ export interface Need {
   before: Stage
 }
 
-const order = { none: 0, open: 1, restored: 2 } as const
-
 export function hasReached(node: PlanNode, stage: Stage): boolean {
-  return order[node.reached] >= order[stage]
+  return node.reached === 'restored' || node.reached === stage
 }

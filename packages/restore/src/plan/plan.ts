@@ -4,7 +4,7 @@ import { builtInKinds } from '../kinds/built-in.ts'
 import { kindFinder } from '../kinds/kind-finder.ts'
 import type { FileKind, Situation } from '../kinds/kind.ts'
 import { buildModel, type Model } from '../model/model.ts'
-import type { File } from '../model/file.ts'
+import { flesIn, type File } from '../model/file.ts'
 import type { Task } from '../model/task.ts'
 import type { Program } from '../program/program.ts'
 import { checkMachine } from './machine.ts'
@@ -132,7 +132,8 @@ function prepare(
   for (const file of filesInUse(situation)) {
     const kind = kindOf(file)
     if (kind === undefined) problems.push(unknownKind(file))
-    else problems.push(...(kind.check?.(file, situation) ?? []))
+    else if (kind.check !== undefined)
+      for (const problem of kind.check(file, situation)) problems.push(problem)
   }
   problems.push(...checkLocks(situation), ...forkersOf(situation).problems)
   return chooseOpeners(situation, kindOf, problems)
@@ -140,11 +141,18 @@ function prepare(
 
 /** Those that a table holds, that are in flight, or that a process works in; others only have a name for these. */
 function filesInUse({ model, images }: Situation): Set<File> {
-  const inFlight = images.packets.flatMap(({ entry }) => entry.scm.flatMap(({ rights }) => rights))
-  const places = model.tasks.flatMap(({ surroundings }) => [surroundings.root, surroundings.workingDirectory])
-  const others = [...inFlight.map((id) => model.files.get(id)), ...places]
-  const held = [...model.files.values()].filter(({ fles }) => fles.length > 0)
-  return new Set([...held, ...others.filter((file) => file !== undefined)])
+  const files = new Set<File>()
+  for (const file of model.files.values()) if (file.fles.length > 0) files.add(file)
+  const add = (file: File | undefined): void => {
+    if (file !== undefined) files.add(file)
+  }
+  for (const { entry } of images.packets)
+    for (const { rights } of entry.scm) for (const id of rights) add(model.files.get(id))
+  for (const { surroundings } of model.tasks) {
+    add(surroundings.root)
+    add(surroundings.workingDirectory)
+  }
+  return files
 }
 
 function forkersOf({ once, model }: Situation): Forkers {
@@ -176,6 +184,7 @@ function programOf(list: OpList, planner: Planner, kindOf: (file: File) => FileK
     for (const fd of targets ?? []) reserved.add(fd)
     return { pid, targets }
   })
+  let units: readonly string[] | undefined
   // Before the blobs are taken: it adds to them.
   const { undo } = list
   return {
@@ -185,12 +194,16 @@ function programOf(list: OpList, planner: Planner, kindOf: (file: File) => FileK
     undo,
     reserved: [...reserved].sort((one, other) => one - other),
     blobs: list.blobs,
-    units: planner.nodes.map(unitName),
+    // Only who reads about the program, or of its failure, needs names.
+    get units() {
+      return (units ??= planner.nodes.map(unitName))
+    },
   }
 }
 
 function unitName({ label, about, takes, task }: PlanNode): string {
   const file = about ?? takes?.file
-  const fle = file?.fles.find(({ table }) => table.owner === task) ?? file?.fles[0]
+  const own = file === undefined || task === undefined ? undefined : flesIn(file, task.table)[0]
+  const fle = own ?? file?.fles[0]
   return fle === undefined ? label : `${label}, descriptor ${fle.fd} of process ${fle.table.owner.pid}`
 }
