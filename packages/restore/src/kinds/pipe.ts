@@ -6,18 +6,10 @@ import { hasCapability } from '../plan/machine.ts'
 import type { PlanNode } from '../plan/node.ts'
 import type { TaskOps } from '../plan/task-ops.ts'
 import type { Slot } from '../program/op.ts'
-import {
-  AT_FDCWD,
-  changeable,
-  F_SETFL,
-  F_SETPIPE_SZ,
-  O_ACCMODE,
-  O_CLOEXEC,
-  O_RDWR,
-  O_WRONLY,
-} from './flags.ts'
+import { AT_FDCWD, F_SETPIPE_SZ, O_ACCMODE, O_ASYNC, O_CLOEXEC, O_RDWR, O_WRONLY } from './flags.ts'
 import type { FileKind, OpenContext, Situation } from './kind.ts'
 import { hasOwner, restoreOwner } from './owner.ts'
+import { setStatusFlags } from './status-flags.ts'
 
 /** What a new pipe holds, in bytes (pipe(7)). */
 const USUAL_SIZE = 65536
@@ -109,11 +101,13 @@ function openEnd(context: OpenContext, node: PlanNode): Slot {
   const maker = node.task?.index ?? 0
   const own = maker === ops.task ? end : ops.fetch(maker, end)
   if (mode !== O_RDWR && first.get(mode) === file) {
-    const changed = flags & changeable
-    if (changed !== 0) ops.call('fcntl', [{ slot: own }, F_SETFL, changed])
+    setStatusFlags(ops, own, flags, 0)
     return own
   }
-  return ops.open('openat', [AT_FDCWD, { path: own }, (flags & ~O_LARGEFILE) | (cloexec ? O_CLOEXEC : 0), 0])
+  const told = flags & ~(O_LARGEFILE | O_ASYNC)
+  const made = ops.open('openat', [AT_FDCWD, { path: own }, told | (cloexec ? O_CLOEXEC : 0), 0])
+  setStatusFlags(ops, made, flags, told)
+  return made
 }
 
 /** Gives a pipe its size and what was in it. */

@@ -1,4 +1,4 @@
-import { has, type FdinfoEntry, type ImageSet, type TaskImages } from '../images/index.ts'
+import { FdType, has, type FdinfoEntry, type ImageSet, type TaskImages } from '../images/index.ts'
 import type { Problem } from '../errors.ts'
 import type { File, Fle } from './file.ts'
 import { checkPackets } from './packets.ts'
@@ -48,6 +48,9 @@ function byMaster(one: Fle, other: Fle): number {
 function buildFiles(images: ImageSet, problems: Problem[]): Map<number, File> {
   const files = new Map<number, File>()
   for (const entry of images.files) {
+    const known = files.get(entry.id)
+    // The path and the flags of one of these are in a file of the same id.
+    if (known?.type === FdType.REG && entry.type === FdType.TUNF) files.delete(entry.id)
     if (files.has(entry.id)) {
       const message = `two files have the id ${entry.id}: the images are damaged`
       problems.push({ reason: 'duplicate-file', message, image: 'files.img', file: entry.id })

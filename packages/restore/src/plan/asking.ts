@@ -21,7 +21,6 @@ export class Asking implements OpenContext {
   readonly shared: Face['shared']
   readonly slotOf: Face['slotOf']
   readonly afterOpens: Face['afterOpens']
-  readonly afterTables: Face['afterTables']
   readonly beforeCommit: Face['beforeCommit']
   readonly afterCommit: Face['afterCommit']
   readonly atLast: Face['atLast']
@@ -45,7 +44,6 @@ export class Asking implements OpenContext {
     this.shared = face.shared
     this.slotOf = face.slotOf
     this.afterOpens = face.afterOpens
-    this.afterTables = face.afterTables
     this.beforeCommit = face.beforeCommit
     this.afterCommit = face.afterCommit
     this.atLast = face.atLast

@@ -16,7 +16,7 @@ const F_SETFD = 2
 
 /**
  * The end of every program, in this order: where paths begin; all have opened everything; what is not in the table is
- * closed; what a close would undo; what must not see all this; the commit; what cannot be taken back; the command.
+ * closed; what a close would undo, or what would see all this; the commit; what cannot be taken back; the command.
  */
 export function addEnding(planner: Planner, commands: ReadonlyMap<number, Command>): void {
   const { model } = planner.situation
@@ -34,7 +34,6 @@ export function addEnding(planner: Planner, commands: ReadonlyMap<number, Comman
     const ops = planner.opsOf(task, unit)
     if (task.table.owner === task) ops.sweep()
   }
-  addLate(planner, planner.late.afterTables)
   if (planner.late.beforeCommit.length > 0) planner.meet()
   addLate(planner, planner.late.beforeCommit)
   for (const task of [undefined, ...model.tasks]) planner.opsOf(task, 0).barrier()

@@ -149,19 +149,27 @@ export class Family {
   #inherit(task: Task, context: StepContext): OpenResult {
     const { need, nodeOf, ops } = context
     if (!need(this.#node(this.#leading, task), 'restored')) return { status: 1 }
+    const { table } = task
+    if (table.owner !== task) return { status: 0 }
+    // Whoever is forked by one that shares the table inherits from it, too.
+    const heirsOf = table.sharers.flatMap((sharer) => this.#options.forkers.forkedBy(sharer))
     const waiting = waitFor(
-      this.#options.forkers.forkedBy(task).filter((child) => !this.#late.has(child)),
+      heirsOf.filter((child) => !this.#late.has(child)),
       (child) => need(this.#node(this.#forked, child), 'restored'),
     )
     if (waiting.status !== 0) return waiting
-    const { table } = task
-    if (table.owner !== task) return { status: 0 }
     const heirs = this.#heirlooms.get(table) ?? []
-    if (this.#late.has(task)) {
+    const isLate = this.#late.has(task)
+    if (isLate) {
       ops.adopt([])
       for (const file of heirs) context.slotOf(file, ops)
-    } else this.#planner.adopt(task, heirs, ops)
-    for (const file of heirs) this.#planner.serve(nodeOf(file), table, ops)
+    } else {
+      this.#planner.adopt(task, heirs, ops)
+      for (const file of heirs) this.#planner.moveAside(file, task, ops)
+    }
+    for (const file of heirs) {
+      this.#planner.serve(nodeOf(file), table, ops, isLate ? undefined : this.#planner.homeOf(file))
+    }
     return { status: 0 }
   }
 

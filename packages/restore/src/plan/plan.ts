@@ -93,7 +93,7 @@ export function examine(images: ImageSet, options: PlanOptions = {}): Examinatio
   const { nodes, circles } = planner
   const whole = { model, problems: planner.problems, warnings, nodes, circles }
   if (!isWhole) return { ...whole, plan: undefined }
-  return { ...whole, plan: { model, nodes, program: programOf(model, list, planner), warnings } }
+  return { ...whole, plan: { model, nodes, program: programOf(list, planner, kindOf), warnings } }
 }
 
 function openerOf(openers: readonly Opener[]): Map<File, Task | undefined> {
@@ -165,8 +165,11 @@ function typeName(type: number): string {
   return Object.entries(FdType).find(([, number]) => number === type)?.[0] ?? String(type)
 }
 
-function programOf(model: Model, list: OpList, planner: Planner): Program {
+function programOf(list: OpList, planner: Planner, kindOf: (file: File) => FileKind | undefined): Program {
+  const { model } = planner.situation
   const reserved = new Set<number>()
+  for (const file of model.files.values())
+    for (const fd of kindOf(file)?.numbers?.(file) ?? []) reserved.add(fd)
   const tasks = model.tasks.map(({ pid, table, index }) => {
     const own = table.owner.index === index
     const targets = own ? table.fles.map(({ fd }) => fd) : undefined

@@ -51,9 +51,8 @@ export class Planner {
   readonly problems: Problem[] = []
   /** The members of each circle. */
   readonly circles: (readonly PlanNode[])[] = []
-  readonly late: Record<'afterOpens' | 'afterTables' | 'beforeCommit' | 'afterCommit' | 'atLast', Late[]> = {
+  readonly late: Record<'afterOpens' | 'beforeCommit' | 'afterCommit' | 'atLast', Late[]> = {
     afterOpens: [],
-    afterTables: [],
     beforeCommit: [],
     afterCommit: [],
     atLast: [],
@@ -120,15 +119,27 @@ export class Planner {
     for (const [place, file] of files.entries()) this.setSlot(file, task.index, slots[place] ?? 0)
   }
 
-  /** Gives a file its numbers in a table. Its owner has it in a slot. */
-  serve(node: PlanNode, table: DescriptorTable, ops: TaskOps): void {
-    const { file } = node
+  /** Frees the number at which an heirloom came, where the table wants it elsewhere: another one may be wanted there. */
+  moveAside(file: File, task: Task, ops: TaskOps): void {
+    const home = this.#homes.get(file)
+    const slot = this.slotIn(file, task.index)
+    const isWanted = file.fles.some(({ table, fd }) => table === task.table && fd === home)
+    if (home === undefined || slot === undefined || isWanted) return
+    this.setSlot(file, task.index, ops.moveAside(slot))
+  }
+
+  /** Where the helper has a file, and whoever inherits it. */
+  homeOf(file: File): number | undefined {
+    return this.#homes.get(file)
+  }
+
+  /** Gives a file its numbers in a table. Its owner has it in a slot; it may be at a number already. */
+  serve({ file }: PlanNode, table: DescriptorTable, ops: TaskOps, isAt?: number): void {
     const slot = file === undefined ? undefined : this.slotIn(file, ops.task)
     if (file === undefined || slot === undefined) return
-    const isAt = node.task === undefined ? this.#homes.get(file) : undefined
     const fles = file.fles.filter((fle) => fle.table === table)
     const there = fles.find(({ fd }) => fd === isAt)
-    // Where the helper had the number that is wanted here, nothing is to be done.
+    // Where it is at a number that is wanted here, nothing is to be done.
     const first = there ?? fles[0]
     if (there?.cloexec) ops.call('fcntl', [there.fd, F_SETFD, FD_CLOEXEC])
     if (there === undefined && first !== undefined) ops.place(slot, first.fd, first.cloexec)
@@ -281,6 +292,9 @@ export class Planner {
     entry.reached = stage
     if (entry.waitsFor !== undefined && entry.waitsFor.size > 0) noteMissed(entry, stage)
     const marks = this.#marksFrom(begun, entry.index)
+    // One that does nothing itself stands for what it has waited for.
+    if (stage === 'restored' && marks.length === 0 && entry.marks.open.length === 0)
+      marks.push(...lastOfEach(entry.needs.flatMap((need) => need.node.marks[need.stage])))
     entry.marks[stage].push(...(stage === 'restored' ? entry.marks.open : []), ...marks)
     if (stage === 'restored' && entry.marks.open.length === 0) entry.marks.open.push(...marks)
     this.#wake(entry, 'open')
@@ -406,7 +420,6 @@ export class Planner {
       shared: (name, make) => this.#sharedEntry(name, make),
       slotOf: (file, ops) => this.#slotOf(file, ops),
       afterOpens: late('afterOpens'),
-      afterTables: late('afterTables'),
       beforeCommit: late('beforeCommit'),
       afterCommit: late('afterCommit'),
       atLast: late('atLast'),
@@ -451,6 +464,13 @@ function noteMissed({ needs }: Entry, stage: Stage): void {
   const missed = needs.filter((need) => !hasReached(need.node, need.stage))
   if (stage === 'open') for (const need of missed) need.before = 'restored'
   else needs.splice(0, needs.length, ...needs.filter((need) => !missed.includes(need)))
+}
+
+/** The last operation of each task. */
+function lastOfEach(marks: readonly Mark[]): Mark[] {
+  const last = new Map<number, number>()
+  for (const { task, op } of marks) last.set(task, Math.max(op, last.get(task) ?? op))
+  return [...last].map(([task, op]) => ({ task, op }))
 }
 
 const stalled = (entry: Entry): Problem => ({

@@ -64,6 +64,7 @@ export interface Sharing {
   readonly sibling: boolean
 }
 
+const F_DUPFD_CLOEXEC = 1030
 /** Where store() puts them: the end of the memory. */
 const STORE_PLACE = SCRATCH_SIZE - 64
 
@@ -160,6 +161,14 @@ export class TaskOps {
     const words = new Uint8Array(new Uint32Array(flags).buffer)
     this.#add(CODE.deadPidfds, [blob(this.#list.bytes(words)), value(flags.length), value(out[0] ?? 0)])
     return out
+  }
+
+  /** Takes a descriptor away from its number, out of the way of all numbers that are wanted. */
+  moveAside(slot: Slot): Slot {
+    const aside = this.open('fcntl', [{ slot }, F_DUPFD_CLOEXEC, 0])
+    this.#list.keepAside(aside)
+    this.drop(slot)
+    return aside
   }
 
   /** Gives a descriptor its number. */
