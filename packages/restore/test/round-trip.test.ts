@@ -9,7 +9,14 @@ const unable = rights === '' ? notAlone : rights
 const seconds = Number(process.env.X_STRESS_SECONDS ?? 0)
 
 /** What images have no place for; and a peer that is nowhere but in its own queue, which nobody can look into. */
-const refusals = new Set(['queue', 'pending-connection', 'pending-data', 'lost-watch', 'external-peer'])
+const refusals = new Set([
+  'queue',
+  'pending-connection',
+  'pending-data',
+  'pending-error',
+  'lost-watch',
+  'external-peer',
+])
 
 let forests: Forests
 
