@@ -276,6 +276,13 @@ napi_value HasInput(const Call& call) {
   return call.Return(ioctl(polled.fd, FIONREAD, &count) == 0 && count > 0 ? 1 : 0);
 }
 
+// hasError(socket): whether the next call would be told of an error. 1, 0, or an errno; it is not taken
+napi_value HasError(const Call& call) {
+  pollfd polled{call.Int(0), 0, 0};
+  if (poll(&polled, 1, 0) < 0) return call.Return(-errno);
+  return call.Return((polled.revents & POLLERR) != 0 ? 1 : 0);
+}
+
 // networkNamespace(socket): the inode of the one that it is in
 napi_value NetworkNamespace(const Call& call) {
   const restore::UniqueFd space(ioctl(call.Int(0), restore::kSiocGskNs));
@@ -371,6 +378,7 @@ constexpr Entry kEntries[] = {
     {"deviceControl", Run<DeviceControl>},
     {"diagnose", Run<Diagnose>},
     {"extents", Run<Extents>},
+    {"hasError", Run<HasError>},
     {"hasInput", Run<HasInput>},
     {"look", Run<Look>},
     {"name", Run<Name>},

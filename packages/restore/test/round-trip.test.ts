@@ -8,8 +8,15 @@ const rights = without('CAP_SYS_PTRACE', 'CAP_NET_ADMIN', 'CAP_SYS_ADMIN', 'CAP_
 const unable = rights === '' ? notAlone : rights
 const seconds = Number(process.env.X_STRESS_SECONDS ?? 0)
 
-/** What images have no place for. */
-const refusals = new Set(['queue', 'pending-connection', 'pending-data', 'lost-watch'])
+/** What images have no place for; and a peer that is nowhere but in its own queue, which nobody can look into. */
+const refusals = new Set([
+  'queue',
+  'pending-connection',
+  'pending-data',
+  'pending-error',
+  'lost-watch',
+  'external-peer',
+])
 
 let forests: Forests
 
@@ -40,6 +47,8 @@ describe.skipIf(unable !== '')(`a tree of processes that is dumped and restored$
         ? { numRuns: 25 }
         : { numRuns: 1_000_000, interruptAfterTimeLimit: seconds * 1000, markInterruptAsFailure: false }
     await fc.assert(property, limits)
+    // Most of them can be dumped.
+    expect(seen.refused).toBeLessThan(Math.max(10, seen.same / 4))
     if (seconds > 0) console.log(seen)
   })
 })

@@ -43,6 +43,8 @@ export interface Binding {
   name(socket: number, peer: 0 | 1, memory: Uint8Array): number
   /** Whether something waits to be received: 1 or 0. Nothing is taken, no error either. */
   hasInput(socket: number): number
+  /** Whether the next call on it would be told of an error: 1 or 0. It is not taken. */
+  hasError(socket: number): number
   /** Inode of the network namespace that it is in. */
   networkNamespace(socket: number): number
   /** Netlink messages that answer a request for all sockets of the namespace of the socket `inside`, or (-1) of ours. */

@@ -42,7 +42,7 @@ const firstId = 2
  * - `not-stopped`, `not-permitted`, `unreadable` (the system refuses it), `busy` (a connection that does not rest),
  *   `too-large` (see `contentLimit`);
  * - `unsupported-kind`, `thread-table`, `dead-proc`, `unreachable` and `not-text` (names), `external-peer` (see `external`), `external-pidfd`;
- * - and what `lossy` would leave out: `queue`, `pending-connection`, `pending-data`, `packet-pipe`, `corked`,
+ * - and what `lossy` would leave out: `queue`, `pending-connection`, `pending-data`, `pending-error`, `packet-pipe`, `corked`,
  *   `socket-filter`, `lost-watch`, `unsupported-mark`.
  */
 export async function collect(pids: readonly number[], options: CollectOptions = {}): Promise<ImageSet> {

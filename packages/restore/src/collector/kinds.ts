@@ -58,7 +58,7 @@ export class Kinds {
     this.#parts = parts
     this.regular = new RegularFiles(files, findings, settings.contentLimit)
     this.pipes = new Pipes(files, findings, this.regular)
-    this.unix = new UnixSockets({ ...parts, external: settings.external })
+    this.unix = new UnixSockets({ ...parts, external: settings.external, lossy: settings.lossy })
     this.inet = new InetSockets({ ...parts, stands: settings.freeze })
     this.epoll = new EpollFiles(files, findings)
     this.memory = new MemoryFiles(files, findings, settings.contentLimit)

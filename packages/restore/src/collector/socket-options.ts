@@ -8,6 +8,7 @@ export type SocketOptions = Omit<Fields, `$${string}`>
 
 export const SOL_SOCKET = 1
 export const SO_TYPE = 3
+export const SO_ERROR = 4
 export const SO_REUSEADDR = 2
 export const SO_PROTOCOL = 38
 export const SO_DOMAIN = 39

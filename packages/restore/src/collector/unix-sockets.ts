@@ -19,7 +19,7 @@ import type { Findings } from './findings.ts'
 import type { Namespaces } from './namespaces.ts'
 import { placeOf, titleOf, type OpenFile } from './open-file.ts'
 import { nobody, ownerOf } from './owner.ts'
-import { numberOption, SO_TYPE, socketOptionsOf, SOL_SOCKET } from './socket-options.ts'
+import { numberOption, SO_ERROR, SO_TYPE, socketOptionsOf, SOL_SOCKET } from './socket-options.ts'
 
 type UnixSocket = MessageInitShape<typeof UnixSkEntrySchema> & { id: number; ino: number; peer: number }
 
@@ -62,6 +62,7 @@ export class UnixSockets {
   readonly #namespaces: Namespaces
   readonly #inFlight: InFlight
   readonly #external: boolean
+  readonly #lossy: boolean
   readonly #known = new Map<number, Known>()
   readonly #externals = new Set<number>()
 
@@ -72,6 +73,7 @@ export class UnixSockets {
     namespaces: Namespaces
     inFlight: InFlight
     external: boolean
+    lossy: boolean
   }) {
     this.#files = parts.files
     this.#findings = parts.findings
@@ -79,6 +81,7 @@ export class UnixSockets {
     this.#namespaces = parts.namespaces
     this.#inFlight = parts.inFlight
     this.#external = parts.external
+    this.#lossy = parts.lossy
   }
 
   add(file: OpenFile): void {
@@ -168,6 +171,13 @@ export class UnixSockets {
   }
 
   #readQueue(file: OpenFile): void {
+    if (binding.hasError(file.number) === 1) {
+      const message = `${titleOf(file)} has not been told yet that its peer was closed with something unread`
+      this.#findings.lose({ reason: 'pending-error', ...placeOf(file), message })
+      // To look into the queue is to be told of the error.
+      if (!this.#lossy) return
+      numberOption(file.number, SOL_SOCKET, SO_ERROR)
+    }
     const type = numberOption(file.number, SOL_SOCKET, SO_TYPE) ?? 0
     const messages = binding.socketQueue(file.number, type, Fd.adopter)
     if (typeof messages === 'number') {

@@ -73,7 +73,9 @@ function pipesOf({ once, model, images }: Situation): Map<number, Pipe> {
       }
       pipes.set(entry.pipeId, pipe)
       const mode = entry.flags & O_ACCMODE
-      if (!pipe.first.has(mode)) pipe.first.set(mode, file)
+      // The kernel sets this in every open(2), and never when it makes a pipe.
+      const isReopened = (entry.flags & O_LARGEFILE) !== 0
+      if (!isReopened && !pipe.first.has(mode)) pipe.first.set(mode, file)
     }
     return pipes
   })

@@ -59,11 +59,14 @@ export function openTemporary(
 function makerOf(context: StepContext, { ghost, first }: TemporaryFile): PlanNode {
   const entry = first.entry.reg
   const name = context.path(entry?.name ?? '')
+  // Who asks first makes it: the helper, before any process is there, if it opens one of the descriptions.
+  const task = context.model.tasks.find(({ index }) => index === context.ops.task)
+  const cloexec = first.fles.find(({ table }) => table.owner === task)?.cloexec ?? false
   return context.shared(`temporary file ${name}`, () => ({
-    task: first.fles[0]?.table.owner,
+    task,
     label: `temporary file ${name}`,
     run: ({ ops }) => {
-      const flags = (entry?.flags ?? 0) | (first.fles[0]?.cloexec === true ? O_CLOEXEC : 0)
+      const flags = (entry?.flags ?? 0) | (cloexec ? O_CLOEXEC : 0)
       const newFd = ops.open('openat', [AT_FDCWD, { text: dirname(name) }, flags, ghost.entry.mode & 0o7777])
       fillGhost(ops, ghost, newFd)
       ops.call('lseek', [{ slot: newFd }, 0, 0])

@@ -1,5 +1,6 @@
 import type { StepContext } from '../kinds/kind.ts'
 import type { Surroundings, Task } from '../model/task.ts'
+import type { PlanNode } from './node.ts'
 import type { Planner } from './planner.ts'
 import type { TaskOps } from './task-ops.ts'
 
@@ -20,13 +21,15 @@ const F_SETFD = 2
  */
 export function addEnding(planner: Planner, commands: ReadonlyMap<number, Command>): void {
   const { model } = planner.situation
-  const places = new Map(
-    [...new Set(model.tasks.map(({ surroundings }) => surroundings))].map((each) => [
-      each,
-      addPlace(planner, each),
-    ]),
-  )
-  if (!planner.run()) return
+  const places = new Map<Surroundings, PlanNode>()
+  for (const surroundings of new Set(model.tasks.map((task) => task.surroundings))) {
+    const { table } = surroundings.owner
+    const sharers = model.tasks.filter((task) => task.table === table)
+    // Of those that share a table, nobody else makes a descriptor now: it could be given a number that is wanted.
+    if (sharers.length > 1) planner.meet(sharers)
+    places.set(surroundings, addPlace(planner, surroundings))
+    if (!planner.run()) return
+  }
   planner.meet()
   addLate(planner, planner.late.afterOpens)
   for (const task of model.tasks) {
@@ -50,7 +53,7 @@ function addLate(planner: Planner, late: Planner['late'][keyof Planner['late']])
   for (const { task, unit, add } of late) add(planner.opsOf(task, unit))
 }
 
-function addPlace(planner: Planner, surroundings: Surroundings): { index: number } {
+function addPlace(planner: Planner, surroundings: Surroundings): PlanNode {
   const { owner } = surroundings
   return planner.addStep({
     task: owner,

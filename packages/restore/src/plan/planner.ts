@@ -194,10 +194,10 @@ export class Planner {
     return entry
   }
 
-  /** All processes wait for each other. */
-  meet(): void {
+  /** Processes wait for each other: all of them, unless told. */
+  meet(tasks: readonly Task[] = this.situation.model.tasks): void {
     this.#list.meet(
-      this.situation.model.tasks.map(({ index }) => index),
+      tasks.map(({ index }) => index),
       0,
     )
   }
