@@ -91,10 +91,7 @@ const panel = (row, index) => {
   const present = SERIES.filter(({ key }) => row[key].length > 0)
   const scale = scales(present.flatMap(({ key }) => row[key]))
   const place = `translate(${(index % 2) * WIDTH} ${Math.floor(index / 2) * HEIGHT})`
-  const parts = [
-    ...axes(scale, row),
-    ...present.flatMap((each) => series(scale, row[each.key], each)),
-  ]
+  const parts = [...axes(scale, row), ...present.flatMap((each) => series(scale, row[each.key], each))]
   return `<g transform="${place}">\n${parts.join('\n')}\n</g>`
 }
 
