@@ -23,7 +23,7 @@ ${scenarios.map(({ name, title }) => `  ${name.padEnd(15)}${title}`).join('\n')}
   --plot    writes the growth as an SVG to this file; with --growth
   --turns   processes for each scenario (3)
   --rounds  restores that a process measures (10)
-  --warm    restores before that, besides the first, which has a figure of its own (10)
+  --warm    restores before that, besides the first, which has a figure of its own (30)
   --json    print one JSON document`
 
 const refuse = (why) => {
@@ -40,7 +40,7 @@ const read = () => {
         plot: { type: 'string' },
         turns: { type: 'string', default: '3' },
         rounds: { type: 'string', default: '10' },
-        warm: { type: 'string', default: '10' },
+        warm: { type: 'string', default: '30' },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },

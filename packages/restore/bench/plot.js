@@ -72,13 +72,13 @@ const axes = ({ x, y }, { title, unit }) => [
   text(14, HEIGHT / 2, 'ms', 'middle', ` transform="rotate(-90 14 ${HEIGHT / 2})"`),
 ]
 
-/** What is measured as dots, and the straight line that fits them, where there are enough to fit. */
-const series = ({ x, y }, points, colour) => {
+/** What is measured as dots, and the straight line that fits them; CRIU's time is none. */
+const series = ({ x, y }, points, { key, colour }) => {
   const dots = points.map(
     ([count, value]) =>
       `<circle cx="${x.at(count).toFixed(1)}" cy="${y.at(value).toFixed(1)}" r="3" fill="${colour}"/>`,
   )
-  if (points.length < 4) return dots
+  if (key === 'criu') return dots
   const { start, each } = fit(points)
   const [low, high] = [points[0][0], points.at(-1)[0]]
   const path = Array.from({ length: 41 }, (_, index) => low * (high / low) ** (index / 40))
@@ -91,10 +91,7 @@ const panel = (row, index) => {
   const present = SERIES.filter(({ key }) => row[key].length > 0)
   const scale = scales(present.flatMap(({ key }) => row[key]))
   const place = `translate(${(index % 2) * WIDTH} ${Math.floor(index / 2) * HEIGHT})`
-  const parts = [
-    ...axes(scale, row),
-    ...present.flatMap(({ key, colour }) => series(scale, row[key], colour)),
-  ]
+  const parts = [...axes(scale, row), ...present.flatMap((each) => series(scale, row[each.key], each))]
   return `<g transform="${place}">\n${parts.join('\n')}\n</g>`
 }
 

@@ -95,6 +95,7 @@ export class DeletedFiles {
   }
 
   #movedAbove(name: string): Name | undefined {
+    if (this.#names.length === 0) return undefined
     return this.#names.find(
       ({ path, aside }) => aside !== undefined && (name === path || name.startsWith(`${path}/`)),
     )

@@ -1,4 +1,4 @@
-import { statSync, lstatSync, type Stats } from 'node:fs'
+import { statSync, lstatSync } from 'node:fs'
 import { has, type RegFileEntry } from '../images/index.ts'
 import type { Problem } from '../errors.ts'
 import type { File } from '../model/file.ts'
@@ -49,7 +49,7 @@ export function checkNamed(file: File, situation: Situation): Iterable<Problem> 
 function faultOf(
   entry: RegFileEntry,
   name: string,
-  found: Stats | undefined,
+  found: Found | undefined,
 ): Pick<Problem, 'reason' | 'message'> | undefined {
   if (found === undefined)
     return {
@@ -62,17 +62,32 @@ function faultOf(
   })
   if (has(entry, 'mode') && entry.mode !== found.mode)
     return changed(`has the mode ${octal(found.mode)}, and had ${octal(entry.mode)}`)
-  if (has(entry, 'size') && found.isFile() && BigInt(found.size) !== entry.size)
+  if (has(entry, 'size') && found.size !== undefined && found.size !== entry.size)
     return changed(`has ${found.size} bytes, and had ${entry.size}: it was changed since the dump`)
   return undefined
 }
 
+/** What there is of a name. */
+interface Found {
+  readonly mode: number
+  /** Of a regular file. */
+  readonly size: bigint | undefined
+}
+
 /** Each name is looked at once. */
-function look(name: string, flags: number, { once }: Situation): Stats | undefined {
+function look(name: string, flags: number, { once }: Situation): Found | undefined {
   const isLink = (flags & O_PATH) !== 0 && (flags & O_NOFOLLOW) !== 0
-  const seen = once(isLink ? 'links' : 'names', () => new Map<string, Stats | undefined>())
-  if (!seen.has(name)) seen.set(name, (isLink ? lstatSync : statSync)(name, { throwIfNoEntry: false }))
-  return seen.get(name)
+  const seen = once(isLink ? 'links' : 'names', newNames)
+  const known = seen.get(name)
+  if (known !== undefined || seen.has(name)) return known
+  const stats = (isLink ? lstatSync : statSync)(name, { throwIfNoEntry: false })
+  const found = stats && { mode: stats.mode, size: stats.isFile() ? BigInt(stats.size) : undefined }
+  seen.set(name, found)
+  return found
+}
+
+function newNames(): Map<string, Found | undefined> {
+  return new Map()
 }
 
 /** Where a descriptor of a file is, for a problem. */

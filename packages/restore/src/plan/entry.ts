@@ -20,7 +20,7 @@ export class Wait implements Need {
   }
 }
 
-const NO_MARKS: readonly Mark[] = []
+export const NO_MARKS: readonly Mark[] = []
 const NO_WAITS: readonly Wait[] = []
 /** Up to here a list is faster to search than a map. */
 const FEW = 8

@@ -159,16 +159,11 @@ export class Family {
     )
     if (waiting.status !== 0) return waiting
     const heirs = this.#heirlooms.get(table) ?? []
-    const isLate = this.#late.has(task)
-    if (isLate) {
+    if (!this.#late.has(task)) this.#planner.inherit(task, heirs, ops)
+    else {
       ops.adopt([])
       for (const file of heirs) context.slotOf(file, ops)
-    } else {
-      this.#planner.adopt(task, heirs, ops)
-      for (const file of heirs) this.#planner.moveAside(file, task, ops)
-    }
-    for (const file of heirs) {
-      this.#planner.serve(nodeOf(file), table, ops, isLate ? undefined : this.#planner.homeOf(file))
+      for (const file of heirs) this.#planner.serve(nodeOf(file), table, ops)
     }
     return { status: 0 }
   }
@@ -203,7 +198,11 @@ export class Family {
 function byTable(files: readonly File[]): Map<DescriptorTable, File[]> {
   const found = new Map<DescriptorTable, File[]>()
   for (const file of files) {
-    for (const table of new Set(file.fles.map((fle) => fle.table))) {
+    let last: DescriptorTable | undefined
+    // Those of one table are together.
+    for (const { table } of file.fles) {
+      if (table === last) continue
+      last = table
       const list = found.get(table)
       if (list === undefined) found.set(table, [file])
       else list.push(file)

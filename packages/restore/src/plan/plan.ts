@@ -5,7 +5,6 @@ import { kindFinder } from '../kinds/kind-finder.ts'
 import type { FileKind, Situation } from '../kinds/kind.ts'
 import { buildModel, type Model } from '../model/model.ts'
 import { flesIn, type File } from '../model/file.ts'
-import type { Task } from '../model/task.ts'
 import type { Program } from '../program/program.ts'
 import { checkMachine } from './machine.ts'
 import { checkNamespace, enterNamespace } from './network-namespace.ts'
@@ -88,7 +87,7 @@ export function examine(images: ImageSet, options: PlanOptions = {}): Examinatio
   const openers = prepare(situation, kindOf, { options, problems })
   if (problems.length > 0) return found
   const list = new OpList()
-  const planner = new Planner(list, situation, kindOf, openerOf(openers))
+  const planner = new Planner(list, situation, kindOf, byFile(openers))
   const isWhole = write(planner, openers, options)
   const { nodes, circles } = planner
   const whole = { model, problems: planner.problems, warnings, nodes, circles }
@@ -96,8 +95,10 @@ export function examine(images: ImageSet, options: PlanOptions = {}): Examinatio
   return { ...whole, plan: { model, nodes, program: programOf(list, planner, kindOf), warnings } }
 }
 
-function openerOf(openers: readonly Opener[]): Map<File, Task | undefined> {
-  return new Map(openers.map(({ file, task }) => [file, task]))
+function byFile(openers: readonly Opener[]): Map<File, Opener> {
+  const found = new Map<File, Opener>()
+  for (const opener of openers) found.set(opener.file, opener)
+  return found
 }
 
 /** Whether all could be written down. */

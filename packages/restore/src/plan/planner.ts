@@ -6,8 +6,9 @@ import type { Slot } from '../program/op.ts'
 import { circleProblem, circlesOf } from './circle.ts'
 import { hasReached, type Mark, type PlanNode, type Role, type Stage } from './node.ts'
 import { Asking, type Face } from './asking.ts'
-import { FileEntry, StepEntry, type Entry, type StepMore } from './entry.ts'
-import type { OpList } from './op-list.ts'
+import { FileEntry, NO_MARKS, StepEntry, type Entry, type StepMore } from './entry.ts'
+import type { Opener } from './openers.ts'
+import type { OpDraft, OpList } from './op-list.ts'
 import { TaskOps } from './task-ops.ts'
 
 const F_SETFD = 2
@@ -40,7 +41,7 @@ export class Planner {
   readonly #list: OpList
   readonly #kindOf: (file: File) => FileKind | undefined
   /** Who opens the files that tables hold. */
-  readonly #openers: ReadonlyMap<File, Task | undefined>
+  readonly #openers: ReadonlyMap<File, Opener>
   readonly #files = new Map<File, Entry>()
   /** By task: the step after which its table can be filled. */
   readonly #ready = new Map<Task, Entry>()
@@ -60,7 +61,7 @@ export class Planner {
     list: OpList,
     situation: Situation,
     kindOf: (file: File) => FileKind | undefined,
-    openers: ReadonlyMap<File, Task | undefined>,
+    openers: ReadonlyMap<File, Opener>,
   ) {
     this.#list = list
     this.#kindOf = kindOf
@@ -91,14 +92,24 @@ export class Planner {
     return this.#sharedEntry(name, make)
   }
 
-  /** Names in a task what it has inherited from the helper; everything else that it has is closed. */
-  adopt(task: Task, files: readonly File[], ops: TaskOps): void {
+  /** Gives a process what it has inherited from the helper; everything else that it has is closed. */
+  inherit(task: Task, files: readonly File[], ops: TaskOps): void {
     const slots = ops.adopt(files.map((file) => this.slotIn(file, 0) ?? 0))
-    for (const [place, file] of files.entries()) this.setSlot(file, task.index, slots[place] ?? 0)
+    const known = (this.#slots[task.index] ??= new Map<File, Slot>())
+    const elsewhere: File[] = []
+    let place = 0
+    for (const file of files) {
+      known.set(file, slots[place++] ?? 0)
+      const fles = flesIn(file, task.table)
+      const isThere = fles.length === 1 && fles[0]?.fd === this.#homes.get(file) && !fles[0]?.cloexec
+      if (!isThere) elsewhere.push(file)
+    }
+    for (const file of elsewhere) this.#moveAside(file, task, ops)
+    for (const file of elsewhere) this.serve({ file }, task.table, ops, this.#homes.get(file))
   }
 
   /** Frees the number at which an heirloom came, where the table wants it elsewhere: another one may be wanted there. */
-  moveAside(file: File, task: Task, ops: TaskOps): void {
+  #moveAside(file: File, task: Task, ops: TaskOps): void {
     const home = this.#homes.get(file)
     const slot = this.slotIn(file, task.index)
     const isWanted = flesIn(file, task.table).some(({ fd }) => fd === home)
@@ -106,13 +117,8 @@ export class Planner {
     this.setSlot(file, task.index, ops.moveAside(slot))
   }
 
-  /** Where the helper has a file, and whoever inherits it. */
-  homeOf(file: File): number | undefined {
-    return this.#homes.get(file)
-  }
-
   /** Gives a file its numbers in a table. Its owner has it in a slot; it may be at a number already. */
-  serve({ file }: PlanNode, table: DescriptorTable, ops: TaskOps, isAt?: number): void {
+  serve({ file }: Pick<PlanNode, 'file'>, table: DescriptorTable, ops: TaskOps, isAt?: number): void {
     const slot = file === undefined ? undefined : this.slotIn(file, ops.task)
     if (file === undefined || slot === undefined) return
     const fles = flesIn(file, table)
@@ -121,7 +127,7 @@ export class Planner {
     const first = there ?? fles[0]
     if (there?.cloexec) ops.call('fcntl', [there.fd, F_SETFD, FD_CLOEXEC])
     if (there === undefined && first !== undefined) ops.place(slot, first.fd, first.cloexec)
-    for (const { fd, cloexec } of fles) if (fd !== first?.fd) ops.copy(slot, fd, cloexec)
+    if (fles.length > 1) for (const { fd, cloexec } of fles) if (fd !== first?.fd) ops.copy(slot, fd, cloexec)
   }
 
   /** In its opener's table, and in those that can have it now. What the helper opens is inherited. */
@@ -187,7 +193,8 @@ export class Planner {
     if (known !== undefined) return known
     const kind = this.#kindOf(file)
     if (kind === undefined) throw new Error(`file ${file.id} is of no kind`)
-    const task = this.#openers.has(file) ? this.#openers.get(file) : asker
+    const opener = this.#openers.get(file)
+    const task = opener === undefined ? asker : opener.task
     const entry = new FileEntry(this.nodes.length, task, file, kind, this.situation)
     this.#add(entry)
     this.#files.set(file, entry)
@@ -273,17 +280,21 @@ export class Planner {
   }
 
   /** The last operation of each task among those that were added for a node. */
-  #marksFrom(begun: number, unit: number): Mark[] {
-    const marks: { task: number; op: number }[] = []
-    let last: { task: number; op: number } | undefined
-    for (let op = begun; op < this.#list.ops.length; op++) {
-      const draft = this.#list.ops[op]
-      if (draft?.unit !== unit) continue
-      if (last?.task !== draft.task) last = marks.find(({ task }) => task === draft.task)
-      if (last === undefined) marks.push((last = { task: draft.task, op }))
-      else last.op = op
+  #marksFrom(begun: number, unit: number): readonly Mark[] {
+    const { ops } = this.#list
+    let only: Mark | undefined
+    let others: Map<number, Mark> | undefined
+    for (let op = ops.length - 1; op >= begun; op--) {
+      const { task, unit: of } = ops[op] as OpDraft
+      if (of !== unit || task === only?.task) continue
+      if (only === undefined) only = { task, op }
+      else {
+        others ??= new Map<number, Mark>()
+        if (!others.has(task)) others.set(task, { task, op })
+      }
     }
-    return marks
+    if (only === undefined) return NO_MARKS
+    return others === undefined ? [only] : [only, ...others.values()]
   }
 
   #enqueue(entry: Entry): void {

@@ -253,12 +253,12 @@ export class TaskOps {
   }
 
   #push(name: SyscallName, values: readonly Value[], options: CallOptions, more: Slots = none): void {
-    const { tolerate, expect, mask = -1n, changes } = options
+    const { tolerate, expect, mask, changes } = options
     let flags = more.out === undefined ? 0 : FLAG.out
     if (expect !== undefined) flags |= FLAG.expect
     if (changes !== undefined && changes.kind !== 'remove') flags |= FLAG.undo
-    const args: Argument[] = []
-    for (const given of values) args.push(this.#argument(given))
+    // An array that grows would have room for many more.
+    const args = values.map((given) => this.#argument(given))
     const op = new OpDraft(CODE.syscall, this.task, this.#unit, args)
     op.call = SYSCALL[name]
     op.flags = flags
@@ -267,7 +267,7 @@ export class TaskOps {
     op.tolerate = tolerate
     if (expect !== undefined) {
       op.expect = BigInt(expect)
-      op.mask = BigInt.asUintN(64, BigInt(mask))
+      if (mask !== undefined) op.mask = BigInt.asUintN(64, BigInt(mask))
     }
     const index = this.#list.push(op)
     if (changes !== undefined) this.#list.noteChange(index, changes)
@@ -300,7 +300,16 @@ interface Slots {
 
 const none: Slots = {}
 
+/** Most arguments are one of these: there is one object for each. */
+const LEAST = -128
+const COMMON = Array.from({ length: 1024 }, (_, index) => newValue(index + LEAST))
+
 function value(given: number | bigint): Argument {
+  const isCommon = typeof given === 'number' && given >= LEAST && given < LEAST + COMMON.length
+  return (isCommon ? COMMON[given - LEAST] : undefined) ?? newValue(given)
+}
+
+function newValue(given: number | bigint): Argument {
   return { kind: ARGUMENT.value, value: given }
 }
 
