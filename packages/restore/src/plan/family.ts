@@ -38,11 +38,14 @@ export class Family {
   readonly #late = new Set<Task>()
   /** By table: what of the inheritance is in it. */
   readonly #heirlooms: ReadonlyMap<DescriptorTable, readonly File[]>
+  /** By table: the processes that have it. */
+  readonly #byTable = new Map<DescriptorTable, readonly Task[]>()
 
   constructor(planner: Planner, tasks: readonly Task[], options: FamilyOptions) {
     this.#planner = planner
     this.#options = options
     this.#heirlooms = byTable(options.inherited)
+    for (const task of tasks) this.#byTable.set(task.table, [...this.#sharers(task.table), task])
     const definition: StepDefinition = {
       task: undefined,
       label: 'what several processes share',
@@ -149,13 +152,15 @@ export class Family {
   #inherit(task: Task, context: StepContext): OpenResult {
     const { need, nodeOf, ops } = context
     if (!need(this.#node(this.#leading, task), 'restored')) return { status: 1 }
+    const { table } = task
+    const isOwner = table.owner === task
     const waiting = waitFor(
-      this.#options.forkers.forkedBy(task).filter((child) => !this.#late.has(child)),
+      // They inherit what is in the table now, whoever of those that have it forks them.
+      (isOwner ? this.#sharers(table) : [task]).flatMap((each) => this.#forkedEarly(each)),
       (child) => need(this.#node(this.#forked, child), 'restored'),
     )
     if (waiting.status !== 0) return waiting
-    const { table } = task
-    if (table.owner !== task) return { status: 0 }
+    if (!isOwner) return { status: 0 }
     const heirs = this.#heirlooms.get(table) ?? []
     if (this.#late.has(task)) {
       ops.adopt([])
@@ -163,6 +168,14 @@ export class Family {
     } else this.#planner.adopt(task, heirs, ops)
     for (const file of heirs) this.#planner.serve(nodeOf(file), table, ops)
     return { status: 0 }
+  }
+
+  #sharers(table: DescriptorTable): readonly Task[] {
+    return this.#byTable.get(table) ?? []
+  }
+
+  #forkedEarly(task: Task): readonly Task[] {
+    return this.#options.forkers.forkedBy(task).filter((child) => !this.#late.has(child))
   }
 
   /** Puts a process into its group, which has to be there. */
