@@ -26,6 +26,10 @@ const found = {
   'a file without a name, in two tables': ['deleted 3 0 3 9', 'fork 0 0 0', 'end'],
   'a seqpacket socket that was shut down, and never connected': ['unix 3 0 2', 'shut 3 0'],
   'a stream whose peer was closed with something unread': ['pair 3 4 0 0', 'send 3 9 0 0', 'close 4'],
+  'an epoll that watches one that another process has made': [
+    ...['fifo 5 0 0 0', 'fork 0 0 0', 'epoll 4 0', 'watch 4 5 1 5', 'epoll 7 0', 'watch 7 4 8193 4'],
+    ...['fork 0 1 1', 'end', 'pipe 5 6 0 0', 'end'],
+  ],
   'a child of a process that shares its table with another': [
     ...['fork 1 0 0', 'udp 7 0 0 0', 'fork 0 0 0', 'fork 0 0 0', 'end', 'end', 'end'],
     'unix 7 0 1',

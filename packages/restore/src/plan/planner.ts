@@ -77,6 +77,8 @@ export class Planner {
   /** What the helper has opened: where it is there, and in every process that inherits it. */
   readonly #homes = new Map<File, number>()
   readonly #taken = new Set<number>()
+  /** By file and table: the step by which one that another process has opened gets its numbers there. */
+  readonly #takings = new Map<File, Map<DescriptorTable, Entry>>()
 
   constructor(
     list: OpList,
@@ -155,6 +157,9 @@ export class Planner {
     const entry = this.#addStep(this.#taking(node, file, table), 'take')
     entry.takes = node
     entry.needs.push({ node, stage: 'open', before: 'open' })
+    const takings = this.#takings.get(file) ?? new Map<DescriptorTable, Entry>()
+    this.#takings.set(file, takings)
+    takings.set(table, entry)
   }
 
   /** A slave gets its descriptor when its process is there. */
@@ -398,6 +403,9 @@ export class Planner {
       need: (node, stage) => {
         const entry = this.#current
         if (entry === undefined || !this.#need(entry, node as Entry, stage)) return false
+        const taking = this.#takingOf(node, entry)
+        // It may be used by the number that it has in this table.
+        if (taking !== undefined && !this.#need(entry, taking, 'restored')) return false
         this.opsOf(entry.task, entry.index).after(node.marks[stage])
         return true
       },
@@ -411,6 +419,11 @@ export class Planner {
       afterCommit: late('afterCommit'),
       atLast: late('atLast'),
     }
+  }
+
+  /** What gives a file that another process has opened its numbers in the table of the one that asks. */
+  #takingOf({ file }: PlanNode, { task }: Entry): Entry | undefined {
+    return file === undefined || task === undefined ? undefined : this.#takings.get(file)?.get(task.table)
   }
 
   #sharedEntry(name: string, make: () => StepDefinition): Entry {
