@@ -14,7 +14,7 @@ export class Interrupted extends Error {
   readonly exitCode: number
 
   constructor(signal: 'SIGINT' | 'SIGTERM') {
-    super(`interrupted by ${signal}: all that was made is taken back`)
+    super(`interrupted by ${signal}: what was begun is taken back`)
     this.name = 'Interrupted'
     this.exitCode = signal === 'SIGINT' ? 130 : 143
   }

@@ -15,7 +15,7 @@ async function run(command: Command): Promise<number> {
     case 'version':
       process.stdout.write(`${version}\n`)
       return EXIT.done
-    // Each is loaded only when it is wanted: reading images needs no native code.
+    // Each is loaded only when it is wanted.
     case 'show': {
       const { runShow } = await import('./show/show.ts')
       await runShow(command)
@@ -29,8 +29,10 @@ async function run(command: Command): Promise<number> {
       const { runPlan } = await import('./plan/plan.ts')
       return runPlan(command)
     }
-    case 'dump':
-      throw new UsageError('dump is not here yet')
+    case 'dump': {
+      const { runDump } = await import('./dump/dump.ts')
+      return runDump(command)
+    }
     case 'restore': {
       const { runRestore } = await import('./restore/restore.ts')
       return runRestore(command)

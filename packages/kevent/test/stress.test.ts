@@ -20,7 +20,7 @@ import { change, due, newFifo, newQueue, refused } from './fixtures/queue.ts'
 import { Crew } from './fixtures/workers.ts'
 
 /** How long each stress runs; `pnpm test:stress` makes it 60. */
-const seconds = Number(process.env.X_STRESS_SECONDS ?? 2)
+const seconds = Number(process.env.X_STRESS_SECONDS ?? 1)
 /** How much of a case's number of rounds has to be done in that time. */
 const share = Math.min(seconds / 60, 1)
 /** The reference's millions, or the part of them that this run has time for. */

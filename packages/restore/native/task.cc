@@ -285,6 +285,8 @@ Result Task::Exec(const Op& op) {
   CountTo(state_.header->finished, program_->header().task_count);
   WaitForAtLeast(state_.header->decided, 1);
   Release();
+  // A program may be over at once, and would take those children with it that still die with their parent.
+  WaitForAtLeast(state_.header->released, program_->header().task_count - 1);
   execve(program_->blob(static_cast<uint64_t>(op.args[0])), vectors[0], vectors[1]);
   return Result::Failed(SYS_execve, errno);
 }

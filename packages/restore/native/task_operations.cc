@@ -141,7 +141,7 @@ Result Task::Resolve(const Op& op, int argument, Locals& locals, int64_t& value)
       int number = -1;
       const Result result = NumberOf(value, number);
       char* const path = locals.paths[argument];
-      snprintf(path, sizeof locals.paths[argument], "/proc/self/fd/%d", number);
+      (void)snprintf(path, sizeof locals.paths[argument], "/proc/self/fd/%d", number);
       value = reinterpret_cast<int64_t>(path);
       return result;
     }

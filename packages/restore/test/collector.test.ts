@@ -209,10 +209,10 @@ describe.skipIf(all !== '')(`every table${all}`, () => {
   })
 
   // crit's own decoder, on all images at once.
-  const decode = `import json, sys
+  const decode = `import sys
 from pycriu import images
 for name in sys.argv[1:]:
-  with open(name, 'rb') as image: print(json.dumps(images.load(image), default=str))`
+  with open(name, 'rb') as image: print(len(images.load(image)['entries']))`
   const run = (...images: string[]): ReturnType<typeof spawnSync> =>
     spawnSync('/usr/bin/python3', ['-c', decode, ...images], { encoding: 'utf8' })
   const crit = run().status === 0 ? '' : ' (left out: no crit, of the package criu)'
@@ -230,11 +230,8 @@ for name in sys.argv[1:]:
     }
     const { stdout, stderr } = run(...images)
     expect(stderr).toBe('')
-    const decoded = String(stdout)
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line) as { entries: unknown[] })
-    expect(decoded).toHaveLength(images.length)
-    for (const { entries } of decoded) expect(entries).not.toHaveLength(0)
+    const counts = String(stdout).trimEnd().split('\n').map(Number)
+    expect(counts).toHaveLength(images.length)
+    expect(Math.min(...counts)).toBeGreaterThan(0)
   })
 })

@@ -11,7 +11,7 @@ const exitCodes = `Exit codes:
   2    the command line cannot be understood
   3    refused before anything was begun: the images are damaged, or cannot be restored here
   4    restore: failed, and some of what it made could not be taken back; it is named
-  130  restore: interrupted by SIGINT before all was restored, and taken back; 143: by SIGTERM
+  130  dump, restore: interrupted by SIGINT, and taken back; 143: by SIGTERM
 `
 
 const help = `  -h, --help       print this

@@ -1,5 +1,5 @@
 import { EVFILT_PROC, EV_ADD, KQueue, NOTE_EXIT } from '@x/kevent'
-import type { Interruption } from './interruption.ts'
+import type { Interruption } from '../interruption.ts'
 import type { Report, RestoredProcess } from './report.ts'
 
 /** Milliseconds that processes have to end when they are told to. */

@@ -4,9 +4,9 @@ import { programPath } from '../command-line/program-path.ts'
 import { UsageError } from '../errors.ts'
 import { examineImages } from '../examine-images.ts'
 import { EXIT } from '../exit-code.ts'
+import { Interruption } from '../interruption.ts'
 import { Report, type RestoredProcess } from './report.ts'
 import { failureOf } from './failure.ts'
-import { Interruption } from './interruption.ts'
 
 /**
  * Makes the processes of images again.

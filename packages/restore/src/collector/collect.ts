@@ -32,6 +32,7 @@ const firstId = 2
  * Makes images of the descriptors of living processes, of the named ones and of all that descend from them: for
  * {@link writeImages}, or to plan a restore from. The processes stand still meanwhile (see `stop`), and are afterwards as
  * they were; so are their pipes, sockets and terminals. While a tree is looked at, this thread does nothing else.
+ * A TCP connection must be no process's outside of the trees: what that one asks of it meanwhile fails.
  *
  * It needs the rights of ptrace(2) on the processes; and CAP_NET_ADMIN for names of Unix sockets and for TCP connections,
  * CAP_SYS_ADMIN for other network namespaces and for what is typed into terminals, CAP_DAC_READ_SEARCH for watched files.

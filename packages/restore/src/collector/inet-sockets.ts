@@ -73,12 +73,21 @@ export class InetSockets {
   readonly #findings: Findings
   readonly #diagnosis: Diagnosis
   readonly #namespaces: Namespaces
+  /** Whether the processes stand: in repair mode the calls of those that run would fail. */
+  readonly #stands: boolean
 
-  constructor(parts: { files: FileList; findings: Findings; diagnosis: Diagnosis; namespaces: Namespaces }) {
+  constructor(parts: {
+    files: FileList
+    findings: Findings
+    diagnosis: Diagnosis
+    namespaces: Namespaces
+    stands: boolean
+  }) {
     this.#files = parts.files
     this.#findings = parts.findings
     this.#diagnosis = parts.diagnosis
     this.#namespaces = parts.namespaces
+    this.#stands = parts.stands
   }
 
   add(file: OpenFile): void {
@@ -194,6 +203,11 @@ export class InetSockets {
   }
 
   #addStream(file: OpenFile): void {
+    if (!this.#stands) {
+      const message = `${titleOf(file)} is a TCP connection, which can only be read while its process stands: stop: 'freeze'`
+      this.#findings.refuse({ reason: 'not-stopped', ...placeOf(file), message })
+      return
+    }
     const state = new Uint32Array(14)
     const queues = binding.tcpConnection(file.number, state)
     if (typeof queues === 'number') {

@@ -59,10 +59,16 @@ export class Kinds {
     this.regular = new RegularFiles(files, findings, settings.contentLimit)
     this.pipes = new Pipes(files, findings, this.regular)
     this.unix = new UnixSockets({ ...parts, external: settings.external, lossy: settings.lossy })
-    this.inet = new InetSockets(parts)
+    this.inet = new InetSockets({ ...parts, stands: settings.freeze })
     this.epoll = new EpollFiles(files, findings)
     this.memory = new MemoryFiles(files, findings, settings.contentLimit)
-    this.terminals = new Terminals(files, findings, this.regular, trees.all)
+    this.terminals = new Terminals({
+      files,
+      findings,
+      regular: this.regular,
+      processes: trees.all,
+      stands: settings.freeze,
+    })
     this.#watches = new Watches(findings, parts.candidates)
   }
 

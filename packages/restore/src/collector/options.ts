@@ -3,7 +3,9 @@ import { RestoreError, type Problem } from '../errors.ts'
 export interface CollectOptions {
   /**
    * Whether the processes are stopped while they are looked at. `freeze`, unless told: by SIGSTOP, with SIGCONT after;
-   * those that were stopped already stay so. `none`: they run on, and what changes meanwhile may be half of each.
+   * those that were stopped already stay so. What they wait in may fail with EINTR then, as epoll_wait(2): see signal(7).
+   * `none`: they run on, and what changes meanwhile may be half of each; TCP connections are refused, because while one
+   * is read its process cannot use it.
    */
   readonly stop?: 'freeze' | 'none'
   /** Milliseconds after which a process that does not stop is refused; 5000 unless told. */

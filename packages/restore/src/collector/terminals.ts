@@ -112,18 +112,22 @@ export class Terminals {
   readonly #findings: Findings
   readonly #regular: RegularFiles
   readonly #processes: ReadonlyMap<number, ProcessStatus>
+  /** Whether the processes stand: what is read out and put back must not meet what they read and type. */
+  readonly #stands: boolean
   readonly #seen = new Map<number, { place: Place; file: OpenFile }>()
 
-  constructor(
-    files: FileList,
-    findings: Findings,
-    regular: RegularFiles,
-    processes: ReadonlyMap<number, ProcessStatus>,
-  ) {
-    this.#files = files
-    this.#findings = findings
-    this.#regular = regular
-    this.#processes = processes
+  constructor(parts: {
+    files: FileList
+    findings: Findings
+    regular: RegularFiles
+    processes: ReadonlyMap<number, ProcessStatus>
+    stands: boolean
+  }) {
+    this.#files = parts.files
+    this.#findings = parts.findings
+    this.#regular = parts.regular
+    this.#processes = parts.processes
+    this.#stands = parts.stands
   }
 
   add(file: OpenFile): void {
@@ -149,7 +153,11 @@ export class Terminals {
       place: placeOf(file),
     })
     this.#files.add({ type: FdType.TTY, id, tty: { id, ttyInfoId: place.id, flags, fown, regfId } })
-    if (this.#seen.has(place.id)) return
+    const other = this.#seen.get(place.id)
+    if (other !== undefined) {
+      this.#checkSame(file, other.file, place)
+      return
+    }
     this.#seen.set(place.id, { place, file })
     this.ttys.push(this.#describe(file, place))
   }
@@ -166,10 +174,17 @@ export class Terminals {
       if (place.index === undefined || isHungUp) continue
       const isPair = this.#seen.has(place.isMaster ? place.id - 1 : place.id + 1)
       open(file, (number) => {
-        if (isPair) this.#readInput(file, place, number)
+        if (isPair && this.#stands) this.#readInput(file, place, number)
         else if ((numberFrom(number, FIONREAD) ?? 0) > 0) this.#loseInput(file)
       })
     }
+  }
+
+  // Each devpts has a pty 0; images tell them apart by their numbers alone.
+  #checkSame(file: OpenFile, other: OpenFile, { isMaster }: Place): void {
+    if (isMaster || file.stats.dev === other.stats.dev) return
+    const message = `${titleOf(file)} and ${titleOf(other)} are ptys of the same number, of two mounts of devpts`
+    this.#findings.refuse({ reason: 'unsupported-kind', ...placeOf(file), message })
   }
 
   #describe({ number, stats }: OpenFile, { type, id, index, isMaster, device }: Place): Tty {
@@ -233,7 +248,8 @@ export class Terminals {
   }
 
   #loseInput(file: OpenFile): void {
-    const message = `something has been typed into ${titleOf(file)}, whose other end is in no process of the tree`
+    const why = this.#stands ? 'whose other end is in no process of the tree' : 'and its processes run'
+    const message = `something has been typed into ${titleOf(file)}, ${why}`
     this.#findings.lose({ reason: 'queue', ...placeOf(file), message })
   }
 }

@@ -110,7 +110,8 @@ export class UnixSockets {
       state: diagnosis.state,
       flags: info.flags,
       uflags: 0,
-      backlog: listens ? diagnosis.outgoing : 0,
+      // Of one that does not listen this is what nobody has received yet: it tells whose a datagram may be.
+      backlog: diagnosis.outgoing,
       peer: diagnosis.peer,
       fown: ownerOf(number),
       opts: options,

@@ -18,8 +18,10 @@ const colours = {
   line: '#8a8a8a',
 } as const
 
-const LEGEND =
-  'An arrow leads to what is waited for; a dashed one only until that is open. Blue: opened here; grey: inherited from the helper; green: taken from another process; yellow: what files need.'
+const LEGEND = [
+  'An arrow leads to what is waited for; a dashed one: only until that is open.',
+  'Blue: opened here. Grey: inherited from the helper. Green: taken from another process. Yellow: what files need.',
+].join('\n')
 
 /**
  * A plan as a graph in Graphviz's language: a column for each process, a box for each file with its descriptors, in the

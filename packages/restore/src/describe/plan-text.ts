@@ -148,18 +148,18 @@ function groupLines(group: Group, takers: readonly Group[]): string[] {
   return lines.map((line, place) => `${place === 0 ? head : indent}${line}`)
 }
 
+const MOST_WAITS = 8
+
 /** What it waits for; where a descriptor comes from is said already. */
 function waitsIn({ first, waits }: Group): string[] {
   const others = first.action === 'take' || first.action === 'inherit' ? waits.slice(1) : waits
   const said = others.filter(({ on }) => first.action !== 'make' || on.first.action !== 'make')
-  return said.length === 0
-    ? []
-    : [
-        `waits for ${few(
-          said.map((wait) => awaited(wait, first.task)),
-          6,
-        )}`,
-      ]
+  const shown = said.length > MOST_WAITS ? said.slice(0, MOST_WAITS) : said
+  const rest = said.length - shown.length
+  return [
+    ...shown.map((wait) => `waits for ${awaited(wait, first.task)}`),
+    ...(rest === 0 ? [] : [`waits for ${rest} more`]),
+  ]
 }
 
 /** What is waited for, as seen from a process. */

@@ -15,6 +15,7 @@ import { regularKind } from './regular.ts'
 import { signalfdKind } from './signalfd.ts'
 import { timerfdKind } from './timerfd.ts'
 import { ttyKind } from './tty/tty.ts'
+import { tunKind } from './tun.ts'
 import { unsupportedKinds } from './unsupported.ts'
 import { unixKind } from './unix/kind.ts'
 
@@ -37,5 +38,6 @@ export const builtInKinds: readonly FileKind[] = [
   ttyKind,
   pidfdKind,
   namespaceKind,
+  tunKind,
   ...unsupportedKinds,
 ]

@@ -8,6 +8,8 @@ import type { TaskOps } from '../plan/task-ops.ts'
 import { AT_FDCWD } from './flags.ts'
 import { isFolderGhost, makeGhost } from './ghost.ts'
 import type { Situation, StepContext } from './kind.ts'
+import { pathsGivenBack } from './unix/coexistence.ts'
+import { socketPaths } from './unix/places.ts'
 import { temporaryFileOf } from './temporary-file.ts'
 import { bindingNamed } from './unix/socket-name.ts'
 
@@ -42,6 +44,8 @@ export class DeletedFiles {
   readonly #names: readonly Name[]
   readonly #byFile = new Map<number, Layer>()
   readonly #parents: readonly string[]
+  /** Files that have the paths of deleted sockets: they are called otherwise while these are made. */
+  readonly #afterSockets: ReadonlySet<string>
 
   constructor(situation: Situation) {
     const { images, model, path } = situation
@@ -64,6 +68,9 @@ export class DeletedFiles {
         if (place < layers.length - 1) layer.path = besides(last, place + 1)
     }
     this.#parents = missingParents(this.#names)
+    const sockets = socketPaths(situation)
+    sockets.share(this.#names.map(({ path: name }) => name))
+    this.#afterSockets = new Set(sockets.shared.map(({ path: name }) => name))
   }
 
   has(file: File): boolean {
@@ -76,7 +83,7 @@ export class DeletedFiles {
 
   /** Whether what has this name is called otherwise meanwhile, or has one only then. */
   concerns(file: File, name: string): boolean {
-    return this.has(file) || this.#movedAbove(name) !== undefined
+    return this.has(file) || this.#afterSockets.has(name) || this.#movedAbove(name) !== undefined
   }
 
   /** What a file is called meanwhile. */
@@ -88,6 +95,7 @@ export class DeletedFiles {
   }
 
   #movedAbove(name: string): Name | undefined {
+    if (this.#names.length === 0) return undefined
     return this.#names.find(
       ({ path, aside }) => aside !== undefined && (name === path || name.startsWith(`${path}/`)),
     )
@@ -99,6 +107,8 @@ export class DeletedFiles {
       task: undefined,
       label: 'names of deleted files',
       run: (step) => {
+        const sockets = pathsGivenBack(step)
+        if (sockets !== undefined && !step.need(sockets, 'restored')) return { status: 1 }
         this.#make(step)
         step.afterOpens(undefined, (ops) => {
           this.#takeAway(ops)

@@ -1,5 +1,5 @@
 import type { Problem } from '../errors.ts'
-import { FdType, type EventpollFileEntry, type EventpollTfdEntry } from '../images/index.ts'
+import { FdType, has, type EventpollFileEntry, type EventpollTfdEntry } from '../images/index.ts'
 import type { File } from '../model/file.ts'
 import type { DescriptorTable, Task } from '../model/task.ts'
 import type { Slot } from '../program/op.ts'
@@ -28,6 +28,8 @@ const entryOf = (file: File): EventpollFileEntry => file.entry.epfd as Eventpoll
 interface Watch {
   readonly entry: EventpollTfdEntry
   readonly target: File | undefined
+  /** The number that it was added under. */
+  readonly number: number
   /** Whether the number is another file's now, or nobody's: the watch was made before that. */
   readonly isStale: boolean
 }
@@ -37,6 +39,7 @@ export const epollKind: FileKind = {
   name: 'epoll',
   types: [FdType.EVENTPOLL],
   describe: (file) => `epoll with ${entryOf(file).tfd.length} watches`,
+  numbers: (file) => entryOf(file).tfd.map((watch) => (has(watch, 'addedAs') ? watch.addedAs : watch.tfd)),
   mayOpen: (file, table, situation) =>
     watchesIn(file, table, situation).every(({ target }) => target !== undefined),
   *check(file, situation) {
@@ -87,9 +90,13 @@ function watchesIn(file: File, table: DescriptorTable, situation: Situation): Wa
   return entryOf(file).tfd.map((entry) => {
     const { byNumber, byInode } = indexOf(table, situation)
     const under = byNumber.get(entry.tfd)
-    if (under !== undefined && isOf(under, entry)) return { entry, target: under, isStale: false }
+    if (under !== undefined && isOf(under, entry)) {
+      // Where the number is another's now, CRIU tells one at which the file is found, and our own images both.
+      const number = has(entry, 'addedAs') ? entry.addedAs : entry.tfd
+      return { entry, target: under, number, isStale: number !== entry.tfd }
+    }
     const other = entry.inode === 0n ? undefined : byInode.get(entry.inode)
-    return { entry, target: other, isStale: true }
+    return { entry, target: other, number: entry.tfd, isStale: true }
   })
 }
 
@@ -116,12 +123,12 @@ function indexOf(table: DescriptorTable, { once }: Situation): TableIndex {
 }
 
 /** An epoll can be watched as soon as it exists; anything else when it is as it was, lest it wake somebody. */
-function isThere({ target, entry, isStale }: Watch, context: OpenContext): boolean {
+function isThere({ target, number, isStale }: Watch, context: OpenContext): boolean {
   const { need, nodeOf, task } = context
   if (target === undefined) return true
   const there = need(nodeOf(target), target.type === FdType.EVENTPOLL ? 'open' : 'restored')
   if (!isStale || task === undefined) return there
-  const occupant = indexOf(task.table, context).byNumber.get(entry.tfd)
+  const occupant = indexOf(task.table, context).byNumber.get(number)
   return (occupant === undefined || need(nodeOf(occupant), 'open')) && there
 }
 
@@ -132,10 +139,10 @@ function isDisabled({ events }: EventpollTfdEntry): boolean {
 /** Adds a watch under the number that it had. */
 function add(context: OpenContext, epoll: Slot, watch: Watch, events: number): void {
   const { ops, task } = context
-  const { entry, isStale } = watch
+  const { entry, number, isStale } = watch
   const bytes = eventBytes(events >>> 0, entry.data)
   const call = (): void => {
-    ops.call('epoll_ctl', [{ slot: epoll }, EPOLL_CTL_ADD, entry.tfd, { bytes }])
+    ops.call('epoll_ctl', [{ slot: epoll }, EPOLL_CTL_ADD, number, { bytes }])
   }
   if (isStale && task !== undefined) underStaleNumber(context, task, watch, call)
   else call()
@@ -145,18 +152,18 @@ function add(context: OpenContext, epoll: Slot, watch: Watch, events: number): v
 function underStaleNumber(
   context: OpenContext,
   task: Task,
-  { entry, target }: Watch,
+  { number, target }: Watch,
   call: () => void,
 ): void {
   if (target === undefined) return
   const { ops, slotOf } = context
-  const occupant = task.table.fles.find(({ fd }) => fd === entry.tfd)
-  const saved = occupant === undefined ? undefined : ops.open('fcntl', [entry.tfd, F_DUPFD_CLOEXEC, 0])
-  ops.call('dup3', [{ slot: slotOf(target, ops) }, entry.tfd, O_CLOEXEC])
+  const occupant = task.table.fles.find(({ fd }) => fd === number)
+  const saved = occupant === undefined ? undefined : ops.open('fcntl', [number, F_DUPFD_CLOEXEC, 0])
+  ops.call('dup3', [{ slot: slotOf(target, ops) }, number, O_CLOEXEC])
   call()
-  if (saved === undefined) ops.call('close', [entry.tfd])
+  if (saved === undefined) ops.call('close', [number])
   else {
-    ops.call('dup3', [{ slot: saved }, entry.tfd, (occupant?.cloexec ?? false) ? O_CLOEXEC : 0])
+    ops.call('dup3', [{ slot: saved }, number, (occupant?.cloexec ?? false) ? O_CLOEXEC : 0])
     ops.drop(saved)
   }
 }

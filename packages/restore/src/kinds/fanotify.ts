@@ -6,7 +6,7 @@ import type { File } from '../model/file.ts'
 import { hasCapability } from '../plan/machine.ts'
 import type { TaskOps, Value } from '../plan/task-ops.ts'
 import type { Slot } from '../program/op.ts'
-import { AT_FDCWD, F_SETFD, O_NONBLOCK } from './flags.ts'
+import { AT_FDCWD, O_NONBLOCK } from './flags.ts'
 import { holderOf } from './holder.ts'
 import type { FileKind, Situation } from './kind.ts'
 import { placeOf } from './named.ts'
@@ -16,7 +16,6 @@ import { checkInode, mounts, withInode, type WatchedInode } from './watched-inod
 
 const entryOf = (file: File): FanotifyFileEntry => file.entry.ffy as FanotifyFileEntry
 
-const FAN_CLOEXEC = 0x1
 const FAN_NONBLOCK = 0x2
 const FAN_MARK_ADD = 0x1
 const FAN_MARK_DONT_FOLLOW = 0x4
@@ -40,13 +39,11 @@ export const fanotifyKind: FileKind = {
   },
   check: (file, situation) => check(file, situation),
   open(context) {
-    const { ops, file, cloexec, slot, slotOf } = context
+    const { ops, file, slot, slotOf } = context
     const { flags, faflags, evflags, fown } = entryOf(file)
     if (slot !== undefined) return restoreOwner(context, fown)
+    // With FAN_CLOEXEC as it was: the group remembers that, whatever its descriptors are.
     const newFd = ops.open('fanotify_init', [faflags, evflags])
-    // The group remembers what it was made with, whatever became of it.
-    if (((faflags & FAN_CLOEXEC) !== 0) !== cloexec)
-      ops.call('fcntl', [{ slot: newFd }, F_SETFD, cloexec ? 1 : 0])
     setStatusFlags(ops, newFd, flags, (faflags & FAN_NONBLOCK) === 0 ? 0 : O_NONBLOCK)
     if (holderOf(file) === undefined) addMarks(ops, newFd, file, context)
     else

@@ -2,11 +2,12 @@ import { FdType, type FifoEntry, type PipeData } from '../images/index.ts'
 import type { Problem } from '../errors.ts'
 import type { File } from '../model/file.ts'
 import type { PlanNode } from '../plan/node.ts'
-import { O_ACCMODE, O_NONBLOCK, O_RDWR } from './flags.ts'
+import { O_ACCMODE, O_ASYNC, O_NONBLOCK, O_RDWR } from './flags.ts'
 import type { FileKind, OpenContext, Situation } from './kind.ts'
 import { hasOwner, restoreOwner } from './owner.ts'
+import { setStatusFlags } from './status-flags.ts'
 import { checkPipeSize, fillPipe } from './pipe.ts'
-import { checkNamed, openNamed } from './named.ts'
+import { checkNamed, namedEntry, openNamed } from './named.ts'
 
 const entryOf = (file: File): FifoEntry => file.entry.fifo as FifoEntry
 
@@ -21,7 +22,7 @@ export const fifoKind: FileKind = {
     if (named === undefined) yield nameless(file)
     else yield* checkNamed(named, situation)
     const data = dataOf(file, situation)
-    if (data !== undefined) yield* checkPipeSize(data, file)
+    if (data !== undefined) yield* checkPipeSize(data, file, situation)
   },
   open(context) {
     const { file, slot, need } = context
@@ -31,8 +32,11 @@ export const fifoKind: FileKind = {
     if (named === undefined) return { status: -1, problem: nameless(file) }
     const keeper = keeperOf(context, named)
     if (!need(keeper, 'restored')) return { status: 1 }
-    const newFd = openNamed(context, named)
-    return newFd === undefined ? { status: 1 } : { status: hasOwner(fown) ? 1 : 0, newFd }
+    const { flags } = namedEntry(named)
+    const newFd = openNamed(context, named, flags & ~O_ASYNC)
+    if (newFd === undefined) return { status: 1 }
+    setStatusFlags(context.ops, newFd, flags, flags & ~O_ASYNC)
+    return { status: hasOwner(fown) ? 1 : 0, newFd }
   },
 }
 

@@ -24,7 +24,6 @@ export const AT_FDCWD = -100
 export const F_SETFL = 4
 export const F_SETSIG = 10
 export const F_SETOWN_EX = 15
-export const F_SETFD = 2
 export const F_SETPIPE_SZ = 1031
 
 /** What open(2) must not be given again: it would make, cut or refuse the file. */

@@ -56,8 +56,6 @@ export interface StepContext extends Situation {
   readonly slotOf: (file: File, ops: TaskOps) => Slot
   /** Runs when every process has opened everything, before anything is closed. */
   readonly afterOpens: (task: Task | undefined, add: (ops: TaskOps) => void) => void
-  /** Runs when the tables are as they will be, before the commit: for what a close in the same process would undo. */
-  readonly afterTables: (task: Task, add: (ops: TaskOps) => void) => void
   /**
    * Runs when all tables are as they will be, in every process, before the commit: for what would see that they were
    * made, as a watch, or would be told of it, as an owner. Processes are in their root folders by then.
@@ -103,6 +101,8 @@ export interface FileKind {
   isShareable?(file: File): boolean
   /** Whether the owner of this table, which has the file, can be the one that opens it. By default each can. */
   mayOpen?(file: File, table: DescriptorTable, situation: Situation): boolean
+  /** Numbers of descriptors that open() uses for a moment: nothing else is there meanwhile. */
+  numbers?(file: File): Iterable<number>
   /** What is wrong with it, looked for before anything is planned. */
   check?(file: File, situation: Situation): Iterable<Problem>
   open(context: OpenContext): OpenResult

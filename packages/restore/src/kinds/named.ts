@@ -1,4 +1,4 @@
-import { statSync, lstatSync, type Stats } from 'node:fs'
+import { statSync, lstatSync } from 'node:fs'
 import { has, type RegFileEntry } from '../images/index.ts'
 import type { Problem } from '../errors.ts'
 import type { File } from '../model/file.ts'
@@ -36,41 +36,58 @@ export function openNamed(
 }
 
 /** Whether the file is there, and as it was. */
-export function* checkNamed(file: File, situation: Situation): Iterable<Problem> {
-  if (temporaryFileOf(file, situation) !== undefined || terminals(situation).isName(file)) return
-  if (bindingNamed(file, situation) !== undefined) return
-  const deleted = deletedFiles(situation)
-  if (deleted.has(file)) {
-    yield* checkDeleted(file, situation)
-    return
-  }
+export function checkNamed(file: File, situation: Situation): Iterable<Problem> {
+  if (temporaryFileOf(file, situation) !== undefined || terminals(situation).isName(file)) return []
+  if (bindingNamed(file, situation) !== undefined) return []
+  if (deletedFiles(situation).has(file)) return checkDeleted(file, situation)
   const entry = namedEntry(file)
   const name = situation.path(entry.name)
-  const found = look(name, entry.flags, situation)
-  const wrong = (reason: string, message: string): Problem => ({
-    reason,
-    message,
-    image: 'files.img',
-    file: file.id,
-    ...placeOf(file),
-  })
+  const fault = faultOf(entry, name, look(name, entry.flags, situation))
+  return fault === undefined ? [] : [{ ...fault, image: 'files.img', file: file.id, ...placeOf(file) }]
+}
+
+function faultOf(
+  entry: RegFileEntry,
+  name: string,
+  found: Found | undefined,
+): Pick<Problem, 'reason' | 'message'> | undefined {
   if (found === undefined)
-    yield wrong('file-missing', `${name} is not there: bring it back first, or map its path`)
-  else if (has(entry, 'mode') && entry.mode !== found.mode)
-    yield wrong('file-changed', `${name} has the mode ${octal(found.mode)}, and had ${octal(entry.mode)}`)
-  else if (has(entry, 'size') && found.isFile() && BigInt(found.size) !== entry.size)
-    yield wrong(
-      'file-changed',
-      `${name} has ${found.size} bytes, and had ${entry.size}: it was changed since the dump`,
-    )
+    return {
+      reason: 'file-missing',
+      message: `${name} is not there: bring it back first, or map its path`,
+    }
+  const changed = (message: string): Pick<Problem, 'reason' | 'message'> => ({
+    reason: 'file-changed',
+    message: `${name} ${message}`,
+  })
+  if (has(entry, 'mode') && entry.mode !== found.mode)
+    return changed(`has the mode ${octal(found.mode)}, and had ${octal(entry.mode)}`)
+  if (has(entry, 'size') && found.size !== undefined && found.size !== entry.size)
+    return changed(`has ${found.size} bytes, and had ${entry.size}: it was changed since the dump`)
+  return undefined
+}
+
+/** What there is of a name. */
+interface Found {
+  readonly mode: number
+  /** Of a regular file. */
+  readonly size: bigint | undefined
 }
 
 /** Each name is looked at once. */
-function look(name: string, flags: number, { once }: Situation): Stats | undefined {
+function look(name: string, flags: number, { once }: Situation): Found | undefined {
   const isLink = (flags & O_PATH) !== 0 && (flags & O_NOFOLLOW) !== 0
-  const seen = once(isLink ? 'links' : 'names', () => new Map<string, Stats | undefined>())
-  if (!seen.has(name)) seen.set(name, (isLink ? lstatSync : statSync)(name, { throwIfNoEntry: false }))
-  return seen.get(name)
+  const seen = once(isLink ? 'links' : 'names', newNames)
+  const known = seen.get(name)
+  if (known !== undefined || seen.has(name)) return known
+  const stats = (isLink ? lstatSync : statSync)(name, { throwIfNoEntry: false })
+  const found = stats && { mode: stats.mode, size: stats.isFile() ? BigInt(stats.size) : undefined }
+  seen.set(name, found)
+  return found
+}
+
+function newNames(): Map<string, Found | undefined> {
+  return new Map()
 }
 
 /** Where a descriptor of a file is, for a problem. */

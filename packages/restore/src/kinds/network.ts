@@ -5,7 +5,6 @@ import { AF_INET, AF_INET6, type Endpoint } from './inet/address.ts'
 
 /** A socket that lives where the restore will be. */
 export interface LivingSocket {
-  readonly protocol: number
   readonly local: Endpoint
   readonly remote: Endpoint
   /** TCP_LISTEN and so on. */
@@ -14,7 +13,8 @@ export interface LivingSocket {
 
 /** What is in the network namespace of the restore, as /proc tells it. */
 export interface Network {
-  readonly sockets: readonly LivingSocket[]
+  /** By `PROTOCOL:PORT`. */
+  readonly sockets: ReadonlyMap<string, readonly LivingSocket[]>
   /** Names of the interfaces; undefined when they cannot be seen. */
   readonly devices: ReadonlySet<string> | undefined
   /** `PROTOCOL:PORT` of netlink sockets. */
@@ -37,11 +37,9 @@ const tables: readonly (readonly [name: string, protocol: number, family: number
 export function networkOf({ once, networkNamespace }: Situation): Network {
   return once('network', () => {
     const folder = folderOf(networkNamespace)
-    if (folder === undefined) return { sockets: [], devices: undefined, netlinkPorts: new Set() }
+    if (folder === undefined) return { sockets: new Map(), devices: undefined, netlinkPorts: new Set() }
     return {
-      sockets: tables.flatMap(([name, protocol, family]) =>
-        rowsOf(`${folder}/${name}`).map((row) => socketOf(row, protocol, family)),
-      ),
+      sockets: socketsIn(folder),
       devices: new Set(linesOf(`${folder}/dev`).flatMap((line) => /^\s*(\S+?):/.exec(line)?.[1] ?? [])),
       netlinkPorts: new Set(rowsOf(`${folder}/netlink`).map((row) => `${row[1]}:${row[2]}`)),
     }
@@ -75,6 +73,20 @@ function folderOf(namespace: string | undefined): string | undefined {
   return inside === undefined ? undefined : `/proc/${inside}/net`
 }
 
+function socketsIn(folder: string): Map<string, LivingSocket[]> {
+  const sockets = new Map<string, LivingSocket[]>()
+  for (const [name, protocol, family] of tables) {
+    for (const row of rowsOf(`${folder}/${name}`)) {
+      const socket = socketOf(row, family)
+      const key = `${protocol}:${socket.local.port}`
+      const others = sockets.get(key)
+      if (others === undefined) sockets.set(key, [socket])
+      else others.push(socket)
+    }
+  }
+  return sockets
+}
+
 function linesOf(path: string): string[] {
   try {
     return readFileSync(path, 'utf8').split('\n').slice(1)
@@ -90,10 +102,9 @@ function rowsOf(path: string): string[][] {
     .map((line) => line.trim().split(/\s+/))
 }
 
-function socketOf(row: readonly string[], protocol: number, family: number): LivingSocket {
+function socketOf(row: readonly string[], family: number): LivingSocket {
   const [, local = '', remote = '', state = ''] = row
   return {
-    protocol,
     local: endpointOf(local, family),
     remote: endpointOf(remote, family),
     state: parseInt(state, 16),

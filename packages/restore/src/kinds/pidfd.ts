@@ -2,7 +2,7 @@ import type { Problem } from '../errors.ts'
 import { FdType, type PidfdEntry } from '../images/index.ts'
 import type { File } from '../model/file.ts'
 import type { Slot } from '../program/op.ts'
-import { F_SETFD, O_EXCL, O_NONBLOCK } from './flags.ts'
+import { O_EXCL, O_NONBLOCK } from './flags.ts'
 import type { FileKind, OpenContext, Situation } from './kind.ts'
 import { placeOf } from './named.ts'
 import { hasOwner, restoreOwner } from './owner.ts'
@@ -25,13 +25,11 @@ export const pidfdKind: FileKind = {
   },
   check: (file, situation) => check(file, situation),
   open(context) {
-    const { file, slot, cloexec, ops } = context
+    const { file, slot, ops } = context
     const { flags, fown, nspid } = entryOf(file)
     if (slot !== undefined) return restoreOwner(context, fown)
     const newFd = nspid === ENDED ? openEnded(context) : openLiving(context)
     if (newFd === undefined) return { status: 1 }
-    // It is set by pidfd_open and pidfd_getfd, always.
-    if (!cloexec) ops.call('fcntl', [{ slot: newFd }, F_SETFD, 0])
     setStatusFlags(ops, newFd, flags, flags & told)
     return { status: hasOwner(fown) ? 1 : 0, newFd }
   },

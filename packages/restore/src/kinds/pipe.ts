@@ -8,10 +8,9 @@ import type { TaskOps } from '../plan/task-ops.ts'
 import type { Slot } from '../program/op.ts'
 import {
   AT_FDCWD,
-  changeable,
-  F_SETFL,
   F_SETPIPE_SZ,
   O_ACCMODE,
+  O_ASYNC,
   O_CLOEXEC,
   O_LARGEFILE,
   O_RDWR,
@@ -19,9 +18,11 @@ import {
 } from './flags.ts'
 import type { FileKind, OpenContext, Situation } from './kind.ts'
 import { hasOwner, restoreOwner } from './owner.ts'
+import { setStatusFlags } from './status-flags.ts'
 
 /** What a new pipe holds, in bytes (pipe(7)). */
 const USUAL_SIZE = 65536
+const MAX_SIZE = '/proc/sys/fs/pipe-max-size'
 const CAP_SYS_RESOURCE = 24n
 
 const entryOf = (file: File): PipeEntry => file.entry.pipe as PipeEntry
@@ -46,7 +47,7 @@ export const pipeKind: FileKind = {
   describe: (file) => `pipe ${entryOf(file).pipeId}, ${endName(file)}`,
   *check(file, situation) {
     const { data } = pipeOf(file, situation)
-    if (data !== undefined) yield* checkPipeSize(data, file)
+    if (data !== undefined) yield* checkPipeSize(data, file, situation)
   },
   open(context) {
     const { file, slot } = context
@@ -110,11 +111,13 @@ function openEnd(context: OpenContext, node: PlanNode): Slot {
   const maker = node.task?.index ?? 0
   const own = maker === ops.task ? end : ops.fetch(maker, end)
   if (mode !== O_RDWR && first.get(mode) === file) {
-    const changed = flags & changeable
-    if (changed !== 0) ops.call('fcntl', [{ slot: own }, F_SETFL, changed])
+    setStatusFlags(ops, own, flags, 0)
     return own
   }
-  return ops.open('openat', [AT_FDCWD, { path: own }, (flags & ~O_LARGEFILE) | (cloexec ? O_CLOEXEC : 0), 0])
+  const told = flags & ~(O_LARGEFILE | O_ASYNC)
+  const made = ops.open('openat', [AT_FDCWD, { path: own }, told | (cloexec ? O_CLOEXEC : 0), 0])
+  setStatusFlags(ops, made, flags, told)
+  return made
 }
 
 /** Gives a pipe its size and what was in it. */
@@ -124,12 +127,18 @@ export function fillPipe(ops: TaskOps, slot: Slot, { entry, data }: PipeData): v
 }
 
 /** Whether a pipe can have the size that it had. */
-export function* checkPipeSize({ entry }: PipeData, file: File): Iterable<Problem> {
-  const setting = '/proc/sys/fs/pipe-max-size'
-  const most = existsSync(setting) ? Number(readFileSync(setting, 'utf8')) : Infinity
-  if (entry.size <= most || hasCapability(CAP_SYS_RESOURCE)) return
-  const message = `pipe ${entry.pipeId} held ${entry.size} bytes, and the most here is ${most}: raise ${setting}, or run with CAP_SYS_RESOURCE`
+export function* checkPipeSize({ entry }: PipeData, file: File, { once }: Situation): Iterable<Problem> {
+  if (entry.size <= USUAL_SIZE) return
+  const most = once(MAX_SIZE, largestPipe)
+  if (entry.size <= most) return
+  const message = `pipe ${entry.pipeId} held ${entry.size} bytes, and the most here is ${most}: raise ${MAX_SIZE}, or run with CAP_SYS_RESOURCE`
   yield { reason: 'pipe-size', message, image: 'pipes-data.img', file: file.id }
+}
+
+/** In bytes. */
+function largestPipe(): number {
+  if (hasCapability(CAP_SYS_RESOURCE) || !existsSync(MAX_SIZE)) return Infinity
+  return Number(readFileSync(MAX_SIZE, 'utf8'))
 }
 
 function endName(file: File): string {

@@ -37,7 +37,7 @@ function temporaryFiles({ once, images, model }: Situation): Map<number, Tempora
 }
 
 export function temporaryFileOf(file: File, situation: Situation): TemporaryFile | undefined {
-  return temporaryFiles(situation).get(file.id)
+  return situation.images.remaps.length === 0 ? undefined : temporaryFiles(situation).get(file.id)
 }
 
 /** A descriptor of one; undefined: call again. */

@@ -8,10 +8,6 @@ export const unsupportedKinds: readonly FileKind[] = [
   refusing('external file', FdType.EXT, ({ id }) => {
     return `file ${id} was dumped by a plug-in of CRIU, and only that knows what it was: give a kind of your own for it`
   }),
-  refusing('tun', FdType.TUNF, ({ id, entry }) => {
-    const device = entry.tunf?.netdev
-    return `file ${id} belongs to the network device ${device ?? 'of a tunnel'}, which is a part of a network namespace: those are not restored`
-  }),
   refusing('BPF map', FdType.BPFMAP, ({ id }) => {
     return `file ${id} is a BPF map, and what was in it is in images that are not read`
   }),

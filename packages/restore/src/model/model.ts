@@ -1,4 +1,4 @@
-import { has, type FdinfoEntry, type ImageSet, type TaskImages } from '../images/index.ts'
+import { FdType, has, type FdinfoEntry, type ImageSet, type TaskImages } from '../images/index.ts'
 import type { Problem } from '../errors.ts'
 import type { File, Fle } from './file.ts'
 import { checkPackets } from './packets.ts'
@@ -34,7 +34,7 @@ export function buildModel(images: ImageSet): { model: Model; problems: Problem[
   for (const table of tables.values())
     fillTable(table, images.tables.get(table.id) ?? [], { files, problems })
   problems.push(...checkPackets(images, files))
-  for (const file of files.values()) file.fles.sort(byMaster)
+  for (const { fles } of files.values()) if (fles.length > 1) (fles as Fle[]).sort(byMaster)
   const byPid = new Map(tasks.map((task) => [task.pid, task]))
   const model = { tasks, tables: [...tables.values()], files, taskOf: (pid: number) => byPid.get(pid) }
   return { model, problems }
@@ -45,13 +45,29 @@ function byMaster(one: Fle, other: Fle): number {
   return one.table.owner.pid - other.table.owner.pid || one.fd - other.fd
 }
 
+/** A file while it is built. Most have one descriptor: an array that grows would have room for many. */
+type FileDraft = { -readonly [Key in keyof File]: File[Key] }
+
+const NO_FLES: readonly Fle[] = []
+
+function addFle(file: FileDraft, fle: Fle): void {
+  if (file.fles === NO_FLES) file.fles = [fle]
+  else (file.fles as Fle[]).push(fle)
+}
+
 function buildFiles(images: ImageSet, problems: Problem[]): Map<number, File> {
   const files = new Map<number, File>()
   for (const entry of images.files) {
-    if (files.has(entry.id)) {
-      const message = `two files have the id ${entry.id}: the images are damaged`
-      problems.push({ reason: 'duplicate-file', message, image: 'files.img', file: entry.id })
-    } else files.set(entry.id, { id: entry.id, type: entry.type, entry, fles: [] })
+    const { id, type } = entry
+    const known = files.get(id)
+    // The path and the flags of one of these are in a file of the same id.
+    if (known?.type === FdType.REG && type === FdType.TUNF) files.delete(id)
+    else if (known !== undefined) {
+      const message = `two files have the id ${id}: the images are damaged`
+      problems.push({ reason: 'duplicate-file', message, image: 'files.img', file: id })
+      continue
+    }
+    files.set(id, { id, type, entry, fles: NO_FLES })
   }
   return files
 }
@@ -168,28 +184,41 @@ function fillTable(
   { files, problems }: { files: ReadonlyMap<number, File>; problems: Problem[] },
 ): void {
   const { pid } = table.owner
-  const image = `fdinfo-${table.id}.img`
   const numbers = new Set<number>()
-  for (const { fd, id, flags, type } of entries) {
+  for (const entry of entries) {
+    const { fd, id, flags } = entry
     const file = files.get(id)
-    const complain = (reason: string, message: string): void => {
-      problems.push({ reason, message, image, pid, fd, file: id })
-    }
-    if (numbers.has(fd))
-      complain('duplicate-fd', `process ${pid} has descriptor ${fd} twice: the images are damaged`)
-    else if (file === undefined)
-      complain(
-        'fd-without-file',
-        `descriptor ${fd} of process ${pid} is file ${id}, which is not in the images`,
-      )
-    else if (file.type !== type)
-      complain('type-mismatch', `descriptor ${fd} of process ${pid} is of another type than its file ${id}`)
-    else {
-      const fle = { file, table, fd, cloexec: (flags & 1) !== 0 }
-      table.fles.push(fle)
-      file.fles.push(fle)
-    }
+    const fault = faultOf(entry, file, pid, numbers)
     numbers.add(fd)
+    if (fault !== undefined) problems.push({ ...fault, image: `fdinfo-${table.id}.img`, pid, fd, file: id })
+    if (file === undefined || fault !== undefined) continue
+    const fle = { file, table, fd, cloexec: (flags & 1) !== 0 }
+    table.fles.push(fle)
+    addFle(file, fle)
   }
   table.fles.sort((one, other) => one.fd - other.fd)
+}
+
+function faultOf(
+  { fd, id, type }: FdinfoEntry,
+  file: File | undefined,
+  pid: number,
+  numbers: ReadonlySet<number>,
+): Pick<Problem, 'reason' | 'message'> | undefined {
+  if (numbers.has(fd))
+    return {
+      reason: 'duplicate-fd',
+      message: `process ${pid} has descriptor ${fd} twice: the images are damaged`,
+    }
+  if (file === undefined)
+    return {
+      reason: 'fd-without-file',
+      message: `descriptor ${fd} of process ${pid} is file ${id}, which is not in the images`,
+    }
+  if (file.type !== type)
+    return {
+      reason: 'type-mismatch',
+      message: `descriptor ${fd} of process ${pid} is of another type than its file ${id}`,
+    }
+  return undefined
 }

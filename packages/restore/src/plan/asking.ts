@@ -1,7 +1,10 @@
 import type { OpenContext } from '../kinds/kind.ts'
+import type { File } from '../model/file.ts'
+import type { Entry } from './entry.ts'
+import type { TaskOps } from './task-ops.ts'
 
 /** What a node has of its own while it is asked. */
-export type Own = Pick<OpenContext, 'file' | 'task' | 'slot' | 'cloexec' | 'ops'>
+type Own = Pick<OpenContext, 'file' | 'task' | 'slot' | 'cloexec' | 'ops'>
 
 /** What is the same for all nodes. */
 export type Face = Omit<OpenContext, keyof Own>
@@ -21,7 +24,6 @@ export class Asking implements OpenContext {
   readonly shared: Face['shared']
   readonly slotOf: Face['slotOf']
   readonly afterOpens: Face['afterOpens']
-  readonly afterTables: Face['afterTables']
   readonly beforeCommit: Face['beforeCommit']
   readonly afterCommit: Face['afterCommit']
   readonly atLast: Face['atLast']
@@ -31,7 +33,7 @@ export class Asking implements OpenContext {
   readonly cloexec: Own['cloexec']
   readonly ops: Own['ops']
 
-  constructor(face: Face, own: Own) {
+  constructor(face: Face, { file, task, slot }: Entry, cloexec: boolean, ops: TaskOps) {
     this.images = face.images
     this.model = face.model
     this.path = face.path
@@ -45,14 +47,14 @@ export class Asking implements OpenContext {
     this.shared = face.shared
     this.slotOf = face.slotOf
     this.afterOpens = face.afterOpens
-    this.afterTables = face.afterTables
     this.beforeCommit = face.beforeCommit
     this.afterCommit = face.afterCommit
     this.atLast = face.atLast
-    this.file = own.file
-    this.task = own.task
-    this.slot = own.slot
-    this.cloexec = own.cloexec
-    this.ops = own.ops
+    // A step that is no file's has none, and does not look.
+    this.file = file as File
+    this.task = task
+    this.slot = slot
+    this.cloexec = cloexec
+    this.ops = ops
   }
 }

@@ -3,7 +3,7 @@ import type { PlanNode, Stage } from './node.ts'
 
 /** A node that cannot go on. */
 export interface Stuck extends PlanNode {
-  readonly waitsFor: ReadonlyMap<number, Wait> | undefined
+  readonly waitsFor: readonly Wait[]
 }
 
 interface Wait {
@@ -16,20 +16,16 @@ export function circlesOf(stuck: readonly Stuck[]): Stuck[][] {
   return components(stuck).filter(isCircle)
 }
 
-function waitsOf({ waitsFor }: Stuck): readonly Wait[] {
-  return [...(waitsFor?.values() ?? [])]
-}
-
 function isCircle(members: readonly Stuck[]): boolean {
   const [first] = members
-  return members.length > 1 || (first !== undefined && waitsOf(first).some(({ node }) => node === first))
+  return members.length > 1 || (first?.waitsFor.some(({ node }) => node === first) ?? false)
 }
 
 /** A circle for people, with each member's process, descriptor and kind. */
 export function circleProblem(members: readonly Stuck[]): Problem {
   const inside = new Set(members)
   const lines = members.map((member) => {
-    const wait = waitsOf(member).find(({ node }) => inside.has(node))
+    const wait = member.waitsFor.find(({ node }) => inside.has(node))
     const what = wait?.stage === 'open' ? 'to be open' : 'to be restored'
     return `  ${placeOf(member)}${member.label} waits for ${wait?.node.label ?? 'itself'} ${what}`
   })
@@ -67,7 +63,7 @@ function components(nodes: readonly Stuck[]): Stuck[][] {
     low.set(node, order.size - 1)
     open.push(node)
     isOpen.add(node)
-    walk.push({ node, waits: waitsOf(node), next: 0 })
+    walk.push({ node, waits: node.waitsFor, next: 0 })
   }
   const leave = (node: Stuck): void => {
     if (low.get(node) !== order.get(node)) return

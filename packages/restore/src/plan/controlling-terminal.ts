@@ -69,7 +69,7 @@ export class ControllingTerminals {
         warn({ reason: 'group-outside', message, pid: leader.pid })
         continue
       }
-      const definition: StepDefinition = {
+      planner.addStep({
         task: leader,
         label: `foreground of session ${leader.pid}`,
         run: ({ ops, need }) => {
@@ -79,8 +79,7 @@ export class ControllingTerminals {
           ops.call('ioctl', [{ slot: taken.slot ?? 0 }, TIOCSPGRP, ops.store({ pid: group })])
           return { status: 0 }
         },
-      }
-      planner.addStep(definition, 'process')
+      })
     }
   }
 }

@@ -17,14 +17,13 @@ const F_SETFD = 2
 
 /**
  * The end of every program, in this order: where paths begin; all have opened everything; what is not in the table is
- * closed; what a close would undo; what must not see all this; the commit; what cannot be taken back; the command.
+ * closed; what a close would undo, or what would see all this; the commit; what cannot be taken back; the command.
  */
 export function addEnding(planner: Planner, commands: ReadonlyMap<number, Command>): void {
   const { model } = planner.situation
   const places = new Map<Surroundings, PlanNode>()
   for (const surroundings of new Set(model.tasks.map((task) => task.surroundings))) {
-    const { table } = surroundings.owner
-    const sharers = model.tasks.filter((task) => task.table === table)
+    const { sharers } = surroundings.owner.table
     // Of those that share a table, nobody else makes a descriptor now: it could be given a number that is wanted.
     if (sharers.length > 1) planner.meet(sharers)
     places.set(surroundings, addPlace(planner, surroundings))
@@ -37,7 +36,6 @@ export function addEnding(planner: Planner, commands: ReadonlyMap<number, Comman
     const ops = planner.opsOf(task, unit)
     if (task.table.owner === task) ops.sweep()
   }
-  addLate(planner, planner.late.afterTables)
   if (planner.late.beforeCommit.length > 0) planner.meet()
   addLate(planner, planner.late.beforeCommit)
   for (const task of [undefined, ...model.tasks]) planner.opsOf(task, 0).barrier()

@@ -38,14 +38,11 @@ export class Family {
   readonly #late = new Set<Task>()
   /** By table: what of the inheritance is in it. */
   readonly #heirlooms: ReadonlyMap<DescriptorTable, readonly File[]>
-  /** By table: the processes that have it. */
-  readonly #byTable = new Map<DescriptorTable, readonly Task[]>()
 
   constructor(planner: Planner, tasks: readonly Task[], options: FamilyOptions) {
     this.#planner = planner
     this.#options = options
     this.#heirlooms = byTable(options.inherited)
-    for (const task of tasks) this.#byTable.set(task.table, [...this.#sharers(task.table), task])
     const definition: StepDefinition = {
       task: undefined,
       label: 'what several processes share',
@@ -153,29 +150,22 @@ export class Family {
     const { need, nodeOf, ops } = context
     if (!need(this.#node(this.#leading, task), 'restored')) return { status: 1 }
     const { table } = task
-    const isOwner = table.owner === task
+    if (table.owner !== task) return { status: 0 }
+    // Whoever is forked by one that shares the table inherits from it, too.
+    const heirsOf = table.sharers.flatMap((sharer) => this.#options.forkers.forkedBy(sharer))
     const waiting = waitFor(
-      // They inherit what is in the table now, whoever of those that have it forks them.
-      (isOwner ? this.#sharers(table) : [task]).flatMap((each) => this.#forkedEarly(each)),
+      heirsOf.filter((child) => !this.#late.has(child)),
       (child) => need(this.#node(this.#forked, child), 'restored'),
     )
     if (waiting.status !== 0) return waiting
-    if (!isOwner) return { status: 0 }
     const heirs = this.#heirlooms.get(table) ?? []
-    if (this.#late.has(task)) {
+    if (!this.#late.has(task)) this.#planner.inherit(task, heirs, ops)
+    else {
       ops.adopt([])
       for (const file of heirs) context.slotOf(file, ops)
-    } else this.#planner.adopt(task, heirs, ops)
-    for (const file of heirs) this.#planner.serve(nodeOf(file), table, ops)
+      for (const file of heirs) this.#planner.serve(nodeOf(file), table, ops)
+    }
     return { status: 0 }
-  }
-
-  #sharers(table: DescriptorTable): readonly Task[] {
-    return this.#byTable.get(table) ?? []
-  }
-
-  #forkedEarly(task: Task): readonly Task[] {
-    return this.#options.forkers.forkedBy(task).filter((child) => !this.#late.has(child))
   }
 
   /** Puts a process into its group, which has to be there. */
@@ -208,7 +198,11 @@ export class Family {
 function byTable(files: readonly File[]): Map<DescriptorTable, File[]> {
   const found = new Map<DescriptorTable, File[]>()
   for (const file of files) {
-    for (const table of new Set(file.fles.map((fle) => fle.table))) {
+    let last: DescriptorTable | undefined
+    // Those of one table are together.
+    for (const { table } of file.fles) {
+      if (table === last) continue
+      last = table
       const list = found.get(table)
       if (list === undefined) found.set(table, [file])
       else list.push(file)

@@ -25,21 +25,21 @@ export interface PlanNode {
   /** The task that runs it first; undefined for the helper. */
   readonly task: Task | undefined
   readonly file: File | undefined
+  /** The file that it is, or is done for. */
+  readonly about: File | undefined
   /** Name of the file's kind. */
   readonly kind: string | undefined
   /** The node whose file is taken. */
   readonly takes: PlanNode | undefined
   /** The process that is forked. */
   readonly makes: Task | undefined
-  /** The file that it is, or is done for. */
-  readonly about: File | undefined
   readonly label: string
   reached: 'none' | Stage
   slot: Slot | undefined
   /** What has to be done before the stage can be relied on, by stage. */
-  readonly marks: Record<Stage, Mark[]>
+  readonly marks: Readonly<Record<Stage, readonly Mark[]>>
   /** Whom it has asked for, in this order: the edges of the graph. */
-  readonly needs: Need[]
+  readonly needs: readonly Need[]
 }
 
 export interface Need {
@@ -49,8 +49,6 @@ export interface Need {
   before: Stage
 }
 
-const order = { none: 0, open: 1, restored: 2 } as const
-
 export function hasReached(node: PlanNode, stage: Stage): boolean {
-  return order[node.reached] >= order[stage]
+  return node.reached === 'restored' || node.reached === stage
 }

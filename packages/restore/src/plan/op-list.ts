@@ -64,6 +64,7 @@ export class OpList {
   /** By slot: the operation that fills it. */
   readonly #filledBy: number[] = []
   #slots = 0
+  readonly #aside = new Set<Slot>()
   /** By task: who forks it, and with which operation. */
   readonly #births = new Map<TaskIndex, Mark>()
   /** By the task that waits and the one that is waited for: the last operation that has been. */
@@ -133,10 +134,16 @@ export class OpList {
     this.#births.set(child, { task: parent, op: this.ops.length })
   }
 
+  /** The operation that makes this descriptor does not place it: the number that it will have may not be free then. */
+  keepAside(slot: Slot): void {
+    this.#aside.add(slot)
+  }
+
   /** Has the operation that makes a descriptor place it, too: a call less. False when it cannot. */
   placeAtOnce(slot: Slot, fd: number, cloexec: boolean): boolean {
     const op = this.ops[this.#filledBy[slot] ?? -1]
-    if (op === undefined || op.code === CODE.adopt || op.code === CODE.deadPidfds) return false
+    if (op === undefined || this.#aside.has(slot) || op.code === CODE.adopt || op.code === CODE.deadPidfds)
+      return false
     const isSecond = op.out2 === slot
     if ((isSecond ? op.number2 : op.number) !== undefined) return false
     if (isSecond) op.number2 = fd

@@ -4,8 +4,7 @@ import { builtInKinds } from '../kinds/built-in.ts'
 import { kindFinder } from '../kinds/kind-finder.ts'
 import type { FileKind, Situation } from '../kinds/kind.ts'
 import { buildModel, type Model } from '../model/model.ts'
-import type { File } from '../model/file.ts'
-import type { Task } from '../model/task.ts'
+import { flesIn, type File } from '../model/file.ts'
 import type { Program } from '../program/program.ts'
 import { checkMachine } from './machine.ts'
 import { checkNamespace, enterNamespace } from './network-namespace.ts'
@@ -88,16 +87,18 @@ export function examine(images: ImageSet, options: PlanOptions = {}): Examinatio
   const openers = prepare(situation, kindOf, { options, problems })
   if (problems.length > 0) return found
   const list = new OpList()
-  const planner = new Planner(list, situation, kindOf, openerOf(openers))
+  const planner = new Planner(list, situation, kindOf, byFile(openers))
   const isWhole = write(planner, openers, options)
   const { nodes, circles } = planner
   const whole = { model, problems: planner.problems, warnings, nodes, circles }
   if (!isWhole) return { ...whole, plan: undefined }
-  return { ...whole, plan: { model, nodes, program: programOf(model, list, planner), warnings } }
+  return { ...whole, plan: { model, nodes, program: programOf(list, planner, kindOf), warnings } }
 }
 
-function openerOf(openers: readonly Opener[]): Map<File, Task | undefined> {
-  return new Map(openers.map(({ file, task }) => [file, task]))
+function byFile(openers: readonly Opener[]): Map<File, Opener> {
+  const found = new Map<File, Opener>()
+  for (const opener of openers) found.set(opener.file, opener)
+  return found
 }
 
 /** Whether all could be written down. */
@@ -110,7 +111,7 @@ function write(planner: Planner, openers: readonly Opener[], options: PlanOption
   const { situation } = planner
   const terminals = controllingTerminals(situation)
   const forkers = forkersOf(situation)
-  forkers.warnings.forEach(situation.warn)
+  for (const warning of forkers.warnings) situation.warn(warning)
   new Family(planner, situation.model.tasks, { keepPids, inherited, terminals, forkers })
   // First the processes, as far as they need no file of their own: then no file has to wait for them.
   planner.advance()
@@ -132,7 +133,8 @@ function prepare(
   for (const file of filesInUse(situation)) {
     const kind = kindOf(file)
     if (kind === undefined) problems.push(unknownKind(file))
-    else problems.push(...(kind.check?.(file, situation) ?? []))
+    else if (kind.check !== undefined)
+      for (const problem of kind.check(file, situation)) problems.push(problem)
   }
   problems.push(...checkLocks(situation), ...forkersOf(situation).problems)
   return chooseOpeners(situation, kindOf, problems)
@@ -140,11 +142,18 @@ function prepare(
 
 /** Those that a table holds, that are in flight, or that a process works in; others only have a name for these. */
 function filesInUse({ model, images }: Situation): Set<File> {
-  const inFlight = images.packets.flatMap(({ entry }) => entry.scm.flatMap(({ rights }) => rights))
-  const places = model.tasks.flatMap(({ surroundings }) => [surroundings.root, surroundings.workingDirectory])
-  const others = [...inFlight.map((id) => model.files.get(id)), ...places]
-  const held = [...model.files.values()].filter(({ fles }) => fles.length > 0)
-  return new Set([...held, ...others.filter((file) => file !== undefined)])
+  const files = new Set<File>()
+  for (const file of model.files.values()) if (file.fles.length > 0) files.add(file)
+  const add = (file: File | undefined): void => {
+    if (file !== undefined) files.add(file)
+  }
+  for (const { entry } of images.packets)
+    for (const { rights } of entry.scm) for (const id of rights) add(model.files.get(id))
+  for (const { surroundings } of model.tasks) {
+    add(surroundings.root)
+    add(surroundings.workingDirectory)
+  }
+  return files
 }
 
 function forkersOf({ once, model }: Situation): Forkers {
@@ -165,14 +174,18 @@ function typeName(type: number): string {
   return Object.entries(FdType).find(([, number]) => number === type)?.[0] ?? String(type)
 }
 
-function programOf(model: Model, list: OpList, planner: Planner): Program {
+function programOf(list: OpList, planner: Planner, kindOf: (file: File) => FileKind | undefined): Program {
+  const { model } = planner.situation
   const reserved = new Set<number>()
+  for (const file of model.files.values())
+    for (const fd of kindOf(file)?.numbers?.(file) ?? []) reserved.add(fd)
   const tasks = model.tasks.map(({ pid, table, index }) => {
     const own = table.owner.index === index
     const targets = own ? table.fles.map(({ fd }) => fd) : undefined
     for (const fd of targets ?? []) reserved.add(fd)
     return { pid, targets }
   })
+  let units: readonly string[] | undefined
   // Before the blobs are taken: it adds to them.
   const { undo } = list
   return {
@@ -182,12 +195,16 @@ function programOf(model: Model, list: OpList, planner: Planner): Program {
     undo,
     reserved: [...reserved].sort((one, other) => one - other),
     blobs: list.blobs,
-    units: planner.nodes.map(unitName),
+    // Only who reads about the program, or of its failure, needs names.
+    get units() {
+      return (units ??= planner.nodes.map(unitName))
+    },
   }
 }
 
 function unitName({ label, about, takes, task }: PlanNode): string {
   const file = about ?? takes?.file
-  const fle = file?.fles.find(({ table }) => table.owner === task) ?? file?.fles[0]
+  const own = file === undefined || task === undefined ? undefined : flesIn(file, task.table)[0]
+  const fle = own ?? file?.fles[0]
   return fle === undefined ? label : `${label}, descriptor ${fle.fd} of process ${fle.table.owner.pid}`
 }

@@ -1,38 +1,18 @@
 import type { Problem } from '../errors.ts'
-import type { FileKind, OpenContext, OpenResult, Situation, StepDefinition } from '../kinds/kind.ts'
-import type { File } from '../model/file.ts'
+import type { FileKind, OpenContext, Situation, StepDefinition } from '../kinds/kind.ts'
+import { flesIn, type File } from '../model/file.ts'
 import type { DescriptorTable, Task } from '../model/task.ts'
 import type { Slot } from '../program/op.ts'
 import { circleProblem, circlesOf } from './circle.ts'
 import { hasReached, type Mark, type PlanNode, type Role, type Stage } from './node.ts'
 import { Asking, type Face } from './asking.ts'
-import type { OpList } from './op-list.ts'
+import { FileEntry, NO_MARKS, StepEntry, type Entry, type StepMore } from './entry.ts'
+import type { Opener } from './openers.ts'
+import type { OpDraft, OpList } from './op-list.ts'
 import { TaskOps } from './task-ops.ts'
 
 const F_SETFD = 2
 const FD_CLOEXEC = 1
-
-/** A node with what runs it. */
-interface Entry extends PlanNode {
-  role: Role
-  kind: string | undefined
-  takes: PlanNode | undefined
-  makes: Task | undefined
-  about: File | undefined
-  reached: PlanNode['reached']
-  slot: Slot | undefined
-  readonly step: (context: OpenContext) => OpenResult
-  /** What it has asked for, as numbers. */
-  asked: Set<number> | undefined
-  /** Whom it waits for now, by the same numbers. */
-  waitsFor: Map<number, { readonly node: Entry; readonly stage: Stage }> | undefined
-  /** Who waits for it, by stage. */
-  waiters: Record<Stage, Entry[]> | undefined
-  queued: boolean
-  finished: boolean
-  /** It does not wait until the table of its task is ready. */
-  isEarly: boolean
-}
 
 /** What is added to a task's program when the tables are made, or after the commit. */
 interface Late {
@@ -51,9 +31,8 @@ export class Planner {
   readonly problems: Problem[] = []
   /** The members of each circle. */
   readonly circles: (readonly PlanNode[])[] = []
-  readonly late: Record<'afterOpens' | 'afterTables' | 'beforeCommit' | 'afterCommit' | 'atLast', Late[]> = {
+  readonly late: Record<'afterOpens' | 'beforeCommit' | 'afterCommit' | 'atLast', Late[]> = {
     afterOpens: [],
-    afterTables: [],
     beforeCommit: [],
     afterCommit: [],
     atLast: [],
@@ -62,7 +41,7 @@ export class Planner {
   readonly #list: OpList
   readonly #kindOf: (file: File) => FileKind | undefined
   /** Who opens the files that tables hold. */
-  readonly #openers: ReadonlyMap<File, Task | undefined>
+  readonly #openers: ReadonlyMap<File, Opener>
   readonly #files = new Map<File, Entry>()
   /** By task: the step after which its table can be filled. */
   readonly #ready = new Map<Task, Entry>()
@@ -72,8 +51,8 @@ export class Planner {
   /** The one that is being asked. */
   #current: Entry | undefined
   readonly #face: Face
-  /** By file and task: its descriptor there. */
-  readonly #slots = new Map<File, Map<number, Slot>>()
+  /** By task and file: its descriptor there, where another task has opened it. */
+  readonly #slots: Map<File, Slot>[] = []
   /** What the helper has opened: where it is there, and in every process that inherits it. */
   readonly #homes = new Map<File, number>()
   readonly #taken = new Set<number>()
@@ -84,7 +63,7 @@ export class Planner {
     list: OpList,
     situation: Situation,
     kindOf: (file: File) => FileKind | undefined,
-    openers: ReadonlyMap<File, Task | undefined>,
+    openers: ReadonlyMap<File, Opener>,
   ) {
     this.#list = list
     this.#kindOf = kindOf
@@ -95,8 +74,7 @@ export class Planner {
 
   /** A step of the making of a process, which does not wait for its table. */
   addEarlyStep(definition: StepDefinition, makes?: Task): PlanNode {
-    const entry = this.#addStep(definition, 'process')
-    entry.makes = makes
+    const entry = this.#addStep(definition, 'process', { makes })
     entry.isEarly = true
     return entry
   }
@@ -107,7 +85,7 @@ export class Planner {
 
   /** Says which step has made the table of a process ready to be filled. */
   setReady(task: Task, node: PlanNode): void {
-    const entry = node as Entry
+    const entry = this.#entryOf(node)
     entry.isEarly = true
     this.#ready.set(task, entry)
   }
@@ -116,25 +94,42 @@ export class Planner {
     return this.#sharedEntry(name, make)
   }
 
-  /** Names in a task what it has inherited from the helper; everything else that it has is closed. */
-  adopt(task: Task, files: readonly File[], ops: TaskOps): void {
+  /** Gives a process what it has inherited from the helper; everything else that it has is closed. */
+  inherit(task: Task, files: readonly File[], ops: TaskOps): void {
     const slots = ops.adopt(files.map((file) => this.slotIn(file, 0) ?? 0))
-    for (const [place, file] of files.entries()) this.setSlot(file, task.index, slots[place] ?? 0)
+    const known = (this.#slots[task.index] ??= new Map<File, Slot>())
+    const elsewhere: File[] = []
+    let place = 0
+    for (const file of files) {
+      known.set(file, slots[place++] ?? 0)
+      const fles = flesIn(file, task.table)
+      const isThere = fles.length === 1 && fles[0]?.fd === this.#homes.get(file) && !fles[0]?.cloexec
+      if (!isThere) elsewhere.push(file)
+    }
+    for (const file of elsewhere) this.#moveAside(file, task, ops)
+    for (const file of elsewhere) this.serve({ file }, task.table, ops, this.#homes.get(file))
   }
 
-  /** Gives a file its numbers in a table. Its owner has it in a slot. */
-  serve(node: PlanNode, table: DescriptorTable, ops: TaskOps): void {
-    const { file } = node
+  /** Frees the number at which an heirloom came, where the table wants it elsewhere: another one may be wanted there. */
+  #moveAside(file: File, task: Task, ops: TaskOps): void {
+    const home = this.#homes.get(file)
+    const slot = this.slotIn(file, task.index)
+    const isWanted = flesIn(file, task.table).some(({ fd }) => fd === home)
+    if (home === undefined || slot === undefined || isWanted) return
+    this.setSlot(file, task.index, ops.moveAside(slot))
+  }
+
+  /** Gives a file its numbers in a table. Its owner has it in a slot; it may be at a number already. */
+  serve({ file }: Pick<PlanNode, 'file'>, table: DescriptorTable, ops: TaskOps, isAt?: number): void {
     const slot = file === undefined ? undefined : this.slotIn(file, ops.task)
     if (file === undefined || slot === undefined) return
-    const isAt = node.task === undefined ? this.#homes.get(file) : undefined
-    const fles = file.fles.filter((fle) => fle.table === table)
-    const there = fles.find(({ fd }) => fd === isAt)
-    // Where the helper had the number that is wanted here, nothing is to be done.
+    const fles = flesIn(file, table)
+    const there = isAt === undefined ? undefined : fles.find(({ fd }) => fd === isAt)
+    // Where it is at a number that is wanted here, nothing is to be done.
     const first = there ?? fles[0]
     if (there?.cloexec) ops.call('fcntl', [there.fd, F_SETFD, FD_CLOEXEC])
     if (there === undefined && first !== undefined) ops.place(slot, first.fd, first.cloexec)
-    for (const { fd, cloexec } of fles) if (fd !== first?.fd) ops.copy(slot, fd, cloexec)
+    if (fles.length > 1) for (const { fd, cloexec } of fles) if (fd !== first?.fd) ops.copy(slot, fd, cloexec)
   }
 
   /** In its opener's table, and in those that can have it now. What the helper opens is inherited. */
@@ -145,18 +140,19 @@ export class Planner {
       this.#settle(node, file)
       return
     }
-    const tables = new Set(file.fles.map(({ table }) => table))
-    for (const table of tables) {
-      const ops = this.opsOf(table.owner, node.index)
-      if (table.owner === task) this.serve(node, table, ops)
+    let last: DescriptorTable | undefined
+    // Those of one table are together.
+    for (const { table } of file.fles) {
+      if (table === last) continue
+      last = table
+      if (table.owner === task) this.serve(node, table, this.opsOf(task, node.index))
       else this.#addTaking(node, file, table)
     }
   }
 
   #addTaking(node: Entry, file: File, table: DescriptorTable): void {
-    const entry = this.#addStep(this.#taking(node, file, table), 'take')
-    entry.takes = node
-    entry.needs.push({ node, stage: 'open', before: 'open' })
+    const entry = this.#addStep(this.#taking(node, file, table), 'take', { takes: node })
+    entry.note(node, 'open')
     const takings = this.#takings.get(file) ?? new Map<DescriptorTable, Entry>()
     this.#takings.set(file, takings)
     takings.set(table, entry)
@@ -166,7 +162,9 @@ export class Planner {
   #taking(node: PlanNode, file: File, table: DescriptorTable): StepDefinition {
     return {
       task: table.owner,
-      label: `${node.label} for process ${table.owner.pid}`,
+      get label() {
+        return `${node.label} for process ${table.owner.pid}`
+      },
       run: ({ ops, slotOf }) => {
         slotOf(file, ops)
         this.serve(node, table, ops)
@@ -185,13 +183,14 @@ export class Planner {
   }
 
   setSlot(file: File, task: number, slot: Slot): void {
-    const slots = this.#slots.get(file) ?? new Map<number, Slot>()
-    this.#slots.set(file, slots)
-    slots.set(task, slot)
+    const slots = (this.#slots[task] ??= new Map<File, Slot>())
+    slots.set(file, slot)
   }
 
   slotIn(file: File, task: number): Slot | undefined {
-    return this.#slots.get(file)?.get(task)
+    const entry = this.#files.get(file)
+    if (entry !== undefined && (entry.task?.index ?? 0) === task) return entry.slot
+    return this.#slots[task]?.get(file)
   }
 
   opsOf(task: Task | undefined, unit: number): TaskOps {
@@ -204,10 +203,10 @@ export class Planner {
     if (known !== undefined) return known
     const kind = this.#kindOf(file)
     if (kind === undefined) throw new Error(`file ${file.id} is of no kind`)
-    const task = this.#openers.has(file) ? this.#openers.get(file) : asker
-    const entry = this.#add(task, kind.describe(file, this.situation), file, (context) => kind.open(context))
-    entry.role = 'file'
-    entry.kind = kind.name
+    const opener = this.#openers.get(file)
+    const task = opener === undefined ? asker : opener.task
+    const entry = new FileEntry(this.nodes.length, task, file, kind, this.situation)
+    this.#add(entry)
     this.#files.set(file, entry)
     return entry
   }
@@ -224,7 +223,7 @@ export class Planner {
   run(): boolean {
     this.advance()
     if (this.problems.length > 0) return false
-    const stuck = this.nodes.filter(({ finished }) => !finished)
+    const stuck = this.nodes.filter(({ isFinished }) => !isFinished)
     if (stuck.length > 0) {
       const circles = circlesOf(stuck)
       this.circles.push(...circles)
@@ -245,149 +244,97 @@ export class Planner {
     const entry = this.#queue[this.#next]
     if (entry === undefined) return undefined
     this.#next++
-    entry.queued = false
+    entry.isQueued = false
     return entry
   }
 
   #ask(entry: Entry): void {
-    if (entry.finished) return
+    if (entry.isFinished) return
     if (entry.task !== undefined && !entry.isEarly && !this.#isReady(entry, entry.task)) return
     const begun = this.#list.ops.length
     this.#current = entry
-    const { status, newFd, problem } = entry.step(this.#contextOf(entry))
+    const { status, newFd, problem } = entry.ask(this.#contextOf(entry))
     this.#current = undefined
     if (newFd !== undefined) this.#take(entry, newFd)
     if (status === -1) this.problems.push(problem ?? failed(entry))
-    else this.#note(entry, { isOver: status === 0, isOpen: newFd !== undefined, begun })
+    else if (status === 0) {
+      entry.isFinished = true
+      this.#reach(entry, 'restored', begun)
+    } else this.#askAgain(entry, newFd !== undefined, begun)
   }
 
   /** A descriptor is there. */
   #take(entry: Entry, slot: Slot): void {
     entry.slot = slot
-    if (entry.file === undefined) return
-    this.setSlot(entry.file, entry.task?.index ?? 0, slot)
-    this.#serveAll(entry)
+    if (entry.file !== undefined) this.#serveAll(entry)
   }
 
-  #note(entry: Entry, { isOver, isOpen, begun }: { isOver: boolean; isOpen: boolean; begun: number }): void {
-    if (isOver) {
-      entry.finished = true
-      this.#reach(entry, 'restored', begun)
-      return
-    }
+  #askAgain(entry: Entry, isOpen: boolean, begun: number): void {
     if (isOpen) this.#reach(entry, 'open', begun)
-    if (entry.waitsFor !== undefined && entry.waitsFor.size > 0) return
+    if (entry.pending > 0) return
     // It has moved on itself, or it never will.
     if (!isOpen && this.#list.ops.length === begun) this.problems.push(stalled(entry))
     else this.#enqueue(entry)
   }
 
   #reach(entry: Entry, stage: Stage, begun: number): void {
-    entry.reached = stage
-    if (entry.waitsFor !== undefined && entry.waitsFor.size > 0) noteMissed(entry, stage)
-    const marks = this.#marksFrom(begun, entry.index)
-    entry.marks[stage].push(...(stage === 'restored' ? entry.marks.open : []), ...marks)
-    if (stage === 'restored' && entry.marks.open.length === 0) entry.marks.open.push(...marks)
-    this.#wake(entry, 'open')
-    if (stage === 'restored') this.#wake(entry, 'restored')
+    const own = this.#marksFrom(begun, entry.index)
+    // One that does nothing itself stands for what it has waited for.
+    const isIdle = stage === 'restored' && own.length === 0 && entry.marksAt('open').length === 0
+    const marks = isIdle ? lastOfEach(entry.needs.flatMap((need) => need.node.marksAt(need.stage))) : own
+    for (const wait of entry.reach(stage, marks)) {
+      wait.isPending = false
+      // It has asked for all that it knew of.
+      if (--wait.asker.pending === 0) this.#enqueue(wait.asker)
+    }
   }
 
   /** The last operation of each task among those that were added for a node. */
-  #marksFrom(begun: number, unit: number): Mark[] {
-    const last = new Map<number, number>()
-    for (let op = begun; op < this.#list.ops.length; op++) {
-      const draft = this.#list.ops[op]
-      if (draft?.unit === unit) last.set(draft.task, op)
+  #marksFrom(begun: number, unit: number): readonly Mark[] {
+    const { ops } = this.#list
+    let only: Mark | undefined
+    let others: Map<number, Mark> | undefined
+    for (let op = ops.length - 1; op >= begun; op--) {
+      const { task, unit: of } = ops[op] as OpDraft
+      if (of !== unit || task === only?.task) continue
+      if (only === undefined) only = { task, op }
+      else {
+        others ??= new Map<number, Mark>()
+        if (!others.has(task)) others.set(task, { task, op })
+      }
     }
-    return [...last].map(([task, op]) => ({ task, op }))
-  }
-
-  #wake(entry: Entry, stage: Stage): void {
-    if (entry.waiters === undefined) return
-    const key = entry.index * 2 + (stage === 'open' ? 0 : 1)
-    for (const waiter of entry.waiters[stage].splice(0)) {
-      waiter.waitsFor?.delete(key)
-      // It has asked for all that it knew of.
-      if (waiter.waitsFor?.size === 0) this.#enqueue(waiter)
-    }
+    if (only === undefined) return NO_MARKS
+    return others === undefined ? [only] : [only, ...others.values()]
   }
 
   #enqueue(entry: Entry): void {
-    if (entry.queued || entry.finished) return
-    entry.queued = true
+    if (entry.isQueued || entry.isFinished) return
+    entry.isQueued = true
     this.#queue.push(entry)
   }
 
-  #addStep(definition: StepDefinition, role: Role): Entry {
-    const { task, label, about } = definition
-    const entry = this.#add(task, label, undefined, (context) => definition.run(context))
-    entry.role = role
-    entry.about = about
+  #addStep(definition: StepDefinition, role: Role, more?: StepMore): Entry {
+    const entry = new StepEntry(this.nodes.length, role, definition, more)
+    this.#add(entry)
     return entry
   }
 
-  #add(task: Task | undefined, label: string, file: File | undefined, step: Entry['step']): Entry {
-    const entry: Entry = {
-      index: this.nodes.length,
-      role: 'step',
-      task,
-      file,
-      kind: undefined,
-      takes: undefined,
-      makes: undefined,
-      about: file,
-      label,
-      reached: 'none',
-      slot: undefined,
-      marks: { open: [], restored: [] },
-      needs: [],
-      step,
-      asked: undefined,
-      waitsFor: undefined,
-      waiters: undefined,
-      queued: false,
-      finished: false,
-      isEarly: false,
-    }
+  #add(entry: Entry): void {
     this.nodes.push(entry)
     this.#enqueue(entry)
-    return entry
   }
 
   #isReady(entry: Entry, task: Task): boolean {
     const ready = this.#readyEntry(task)
     // No edge of the graph for what is so for all of them.
-    return hasReached(ready, 'restored') || this.#need(entry, ready, 'restored')
-  }
-
-  #need(entry: Entry, node: Entry, stage: Stage): boolean {
-    const key = node.index * 2 + (stage === 'open' ? 0 : 1)
-    entry.asked ??= new Set()
-    if (!entry.asked.has(key)) {
-      entry.asked.add(key)
-      entry.needs.push({ node, stage, before: entry.reached === 'none' ? 'open' : 'restored' })
-    }
-    if (hasReached(node, stage)) return true
-    entry.waitsFor ??= new Map()
-    if (!entry.waitsFor.has(key)) {
-      entry.waitsFor.set(key, { node, stage })
-      node.waiters ??= { open: [], restored: [] }
-      node.waiters[stage].push(entry)
-    }
-    return false
+    return hasReached(ready, 'restored') || entry.need(ready, 'restored')
   }
 
   #contextOf(entry: Entry): OpenContext {
-    const { file, task, slot } = entry
-    const cloexec = file?.fles.find(({ table }) => table.owner === task)?.cloexec ?? false
-    // A step that is no file's has none, and does not look.
-    return new Asking(this.#face, {
-      file: file as File,
-      task,
-      slot,
-      cloexec,
-      ops: this.opsOf(task, entry.index),
-    })
+    const { file, task } = entry
+    const cloexec =
+      file !== undefined && task !== undefined && (flesIn(file, task.table)[0]?.cloexec ?? false)
+    return new Asking(this.#face, entry, cloexec, this.opsOf(task, entry.index))
   }
 
   /** What is the same in every context. It is about the node that is being asked. */
@@ -402,11 +349,13 @@ export class Planner {
       opsOf: (task) => this.opsOf(task, this.#current?.index ?? 0),
       need: (node, stage) => {
         const entry = this.#current
-        if (entry === undefined || !this.#need(entry, node as Entry, stage)) return false
+        if (entry === undefined) return false
+        const needed = this.#entryOf(node)
+        if (!entry.need(needed, stage)) return false
         const taking = this.#takingOf(node, entry)
         // It may be used by the number that it has in this table.
-        if (taking !== undefined && !this.#need(entry, taking, 'restored')) return false
-        this.opsOf(entry.task, entry.index).after(node.marks[stage])
+        if (taking !== undefined && !entry.need(taking, 'restored')) return false
+        this.opsOf(entry.task, entry.index).after(needed.marksAt(stage))
         return true
       },
       nodeOf: (file) => this.nodeOf(file, this.#current?.task),
@@ -414,7 +363,6 @@ export class Planner {
       shared: (name, make) => this.#sharedEntry(name, make),
       slotOf: (file, ops) => this.#slotOf(file, ops),
       afterOpens: late('afterOpens'),
-      afterTables: late('afterTables'),
       beforeCommit: late('beforeCommit'),
       afterCommit: late('afterCommit'),
       atLast: late('atLast'),
@@ -446,6 +394,12 @@ export class Planner {
     return fetched
   }
 
+  #entryOf(node: PlanNode): Entry {
+    const entry = this.nodes[node.index]
+    if (entry === undefined) throw new Error(`${node.label} is not in the plan`)
+    return entry
+  }
+
   #fileEntry(file: File): Entry {
     const entry = this.#files.get(file)
     if (entry === undefined) throw new Error(`file ${file.id} is not in the plan`)
@@ -459,11 +413,11 @@ export class Planner {
   }
 }
 
-/** What a node has asked for and gone on without comes later, or was not waited for at all. */
-function noteMissed({ needs }: Entry, stage: Stage): void {
-  const missed = needs.filter((need) => !hasReached(need.node, need.stage))
-  if (stage === 'open') for (const need of missed) need.before = 'restored'
-  else needs.splice(0, needs.length, ...needs.filter((need) => !missed.includes(need)))
+/** The last operation of each task. */
+function lastOfEach(marks: readonly Mark[]): Mark[] {
+  const last = new Map<number, number>()
+  for (const { task, op } of marks) last.set(task, Math.max(op, last.get(task) ?? op))
+  return [...last].map(([task, op]) => ({ task, op }))
 }
 
 const stalled = (entry: Entry): Problem => ({

@@ -64,6 +64,7 @@ export interface Sharing {
   readonly sibling: boolean
 }
 
+const F_DUPFD_CLOEXEC = 1030
 /** Where store() puts them: the end of the memory. */
 const STORE_PLACE = SCRATCH_SIZE - 64
 
@@ -162,6 +163,14 @@ export class TaskOps {
     return out
   }
 
+  /** Takes a descriptor away from its number, out of the way of all numbers that are wanted. */
+  moveAside(slot: Slot): Slot {
+    const aside = this.open('fcntl', [{ slot }, F_DUPFD_CLOEXEC, 0])
+    this.#list.keepAside(aside)
+    this.drop(slot)
+    return aside
+  }
+
   /** Gives a descriptor its number. */
   place(slot: Slot, fd: number, cloexec: boolean): void {
     if (this.#list.placeAtOnce(slot, fd, cloexec)) return
@@ -244,12 +253,12 @@ export class TaskOps {
   }
 
   #push(name: SyscallName, values: readonly Value[], options: CallOptions, more: Slots = none): void {
-    const { tolerate, expect, mask = -1n, changes } = options
+    const { tolerate, expect, mask, changes } = options
     let flags = more.out === undefined ? 0 : FLAG.out
     if (expect !== undefined) flags |= FLAG.expect
     if (changes !== undefined && changes.kind !== 'remove') flags |= FLAG.undo
-    const args: Argument[] = []
-    for (const given of values) args.push(this.#argument(given))
+    // An array that grows would have room for many more.
+    const args = values.map((given) => this.#argument(given))
     const op = new OpDraft(CODE.syscall, this.task, this.#unit, args)
     op.call = SYSCALL[name]
     op.flags = flags
@@ -258,7 +267,7 @@ export class TaskOps {
     op.tolerate = tolerate
     if (expect !== undefined) {
       op.expect = BigInt(expect)
-      op.mask = BigInt.asUintN(64, BigInt(mask))
+      if (mask !== undefined) op.mask = BigInt.asUintN(64, BigInt(mask))
     }
     const index = this.#list.push(op)
     if (changes !== undefined) this.#list.noteChange(index, changes)
@@ -291,7 +300,16 @@ interface Slots {
 
 const none: Slots = {}
 
+/** Most arguments are one of these: there is one object for each. */
+const LEAST = -128
+const COMMON = Array.from({ length: 1024 }, (_, index) => newValue(index + LEAST))
+
 function value(given: number | bigint): Argument {
+  const isCommon = typeof given === 'number' && given >= LEAST && given < LEAST + COMMON.length
+  return (isCommon ? COMMON[given - LEAST] : undefined) ?? newValue(given)
+}
+
+function newValue(given: number | bigint): Argument {
   return { kind: ARGUMENT.value, value: given }
 }
 

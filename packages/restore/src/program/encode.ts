@@ -160,8 +160,9 @@ function encodeTargets(tasks: readonly ProgramTask[], layout: Layout, words: Int
 /** Where each operation stands: those of a task together, in the order of the list. */
 function placeOps({ tasks, ops }: Program, layout: Layout, words: Int32Array): Uint32Array {
   const next = new Uint32Array(tasks.length + 1)
-  for (const [index, { task }] of ops.entries()) {
+  for (const { task } of ops) {
     if (!Number.isInteger(task) || task < 0 || task >= tasks.length) {
+      const index = ops.findIndex((op) => op.task === task)
       throw bad(`operation ${index} is of task ${task}, and there are ${tasks.length}`)
     }
     next[task + 1] = (next[task + 1] ?? 0) + 1
@@ -174,9 +175,10 @@ function placeOps({ tasks, ops }: Program, layout: Layout, words: Int32Array): U
     next[task + 1] = first + (next[task + 1] ?? 0)
   }
   const places = new Uint32Array(ops.length)
-  for (const [index, { task }] of ops.entries()) {
+  let index = 0
+  for (const { task } of ops) {
     const place = next[task] ?? 0
-    places[index] = place
+    places[index++] = place
     next[task] = place + 1
   }
   return places

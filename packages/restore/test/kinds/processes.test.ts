@@ -7,7 +7,6 @@ import {
   makeMessage,
   NsFileEntrySchema,
   PidfdEntrySchema,
-  TunfileEntrySchema,
 } from '../../src/images/index.ts'
 import { fown, ProcessSet, type RestoredSet } from '../fixtures/process-set.ts'
 
@@ -82,6 +81,14 @@ test('files of namespaces are of those that all processes are in', async () => {
   ])
 })
 
+test('a tunnel that has no device is open again', async () => {
+  const set = new ProcessSet().process(100)
+  set.hold(100, 3, set.tun(undefined, 2 | O_NONBLOCK))
+  const restored = await set.restore()
+  expect(readlinkSync(`/proc/${restored.pid(100)}/fd/3`)).toBe('/dev/net/tun')
+  expect(restored.fdinfo(100, 3)).toMatch(/^flags:\s*0?104002$/m)
+})
+
 test('what cannot be restored is refused with the reason', () => {
   const set = new ProcessSet().process(100)
   set.hold(
@@ -89,11 +96,7 @@ test('what cannot be restored is refused with the reason', () => {
     3,
     set.file(FdType.EXT, (id) => ({ ext: makeMessage(ExtFileEntrySchema, { id, fown: fown() }) })),
   )
-  set.hold(
-    100,
-    4,
-    set.file(FdType.TUNF, (id) => ({ tunf: makeMessage(TunfileEntrySchema, { id, netdev: 'tun7' }) })),
-  )
+  set.hold(100, 4, set.tun('tun7'))
   const problems = set.problems()
   expect(problems.map(({ reason, fd }) => [reason, fd])).toEqual([
     ['unsupported', 3],

@@ -151,6 +151,23 @@ describeInNamespace('connections', () => {
     expect(await ask('receive', await taken(0, 5), 5)).toBe('aaaaa')
   })
 
+  test('that is being opened, and is refused now', async () => {
+    const [listener = 0, , accepted = 0] = await ask<number[]>('pair')
+    const { local } = await look(listener)
+    await ask('listen', listener, 0)
+    const [first, second] = [await ask<number>('make', 2, 1), await ask<number>('make', 2, 1)]
+    await ask('connect', first, ...(local ?? []))
+    await ask('begin_connect', second, ...(local ?? []))
+    const [dumped] = await dump(second)
+    await ask('close', listener, accepted)
+    const set = new SocketSet()
+    if (dumped !== undefined) set.hold(100, 5, set.connection(dumped))
+    await restore(set)
+    const moved = await taken(0, 5)
+    expect(await ask('hung_up', moved)).not.toEqual([])
+    expect(await states(moved)).toEqual([7])
+  })
+
   test('with its peer outside, which learns of nothing, even when the restore is taken back', async () => {
     const { client, accepted } = await connect()
     await ask('send', accepted, 5, 'a')

@@ -2,7 +2,8 @@ import { readSync, readdirSync, readlinkSync, statSync, openSync, closeSync, wri
 import { spawnSync } from 'node:child_process'
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { TtyType } from '../../src/images/index.ts'
-import { ProcessSet, type RestoredSet } from '../fixtures/process-set.ts'
+import { fown, ProcessSet, type RestoredSet } from '../fixtures/process-set.ts'
+import { isAlive } from '../fixtures/tasks.ts'
 
 const O_NONBLOCK = 0o4000
 const CTTY_ID = 2012
@@ -49,7 +50,8 @@ const describePty = (set: ProcessSet, { packetMode, locked, exclusive, ...both }
 }
 
 const master = (set: ProcessSet, flags = 2): number => set.tty(index * 2 + 1, '/dev/ptmx', flags)
-const slave = (set: ProcessSet, flags = 2): number => set.tty(index * 2, slaveName(), flags)
+const slave = (set: ProcessSet, flags = 2, owner = fown()): number =>
+  set.tty(index * 2, slaveName(), flags, owner)
 
 /** What a read gives, or its error. */
 const read = (fd: number, length = 8192): string => {
@@ -185,6 +187,20 @@ const openOne = (): number => {
   return Number(readdirSync('/dev/pts').find((name) => /^\d+$/.test(name)))
 }
 
+test('who asked for it is signalled when something can be read', async () => {
+  const O_ASYNC = 0o20000
+  const set = describePty(new ProcessSet().process(100).process(101, { ppid: 100 }), { termios: raw })
+  const owner = fown({ pid: 101, pidType: 1, signum: 10 })
+  set
+    .hold(100, 3, master(set))
+    .hold(100, 4, slave(set, 2 | O_ASYNC, owner))
+    .queued(index * 2, 'before')
+  const restored = await set.restore()
+  expect(isAlive(restored.pid(101))).toBe(true)
+  writeSync(restored.take(100, 3).fd, 'after')
+  await expect.poll(() => isAlive(restored.pid(101))).toBe(false)
+})
+
 describe('controlling terminals', () => {
   test('all of a session have it, the right group is in the foreground, and nobody is signalled', async () => {
     const set = new ProcessSet()
@@ -218,6 +234,27 @@ describe('controlling terminals', () => {
     writeSync(restored.take(104, 7).fd, 'from behind')
     expect(read(restored.take(100, 3).fd)).toBe('from behind')
     expect(read(restored.take(103, 0).fd)).toBe('typed')
+  })
+
+  test('a member of one session has the master of the terminal of another', async () => {
+    const outer = index
+    const set = new ProcessSet()
+      .process(100)
+      .process(101, { ppid: 100, sid: 101, pgid: 101 })
+      .process(102, { ppid: 101 })
+    describePty(set, { sid: 101, pgrp: 101, termios: raw })
+    set.hold(100, 3, master(set)).hold(101, 0, slave(set)).hold(102, 0, 4)
+    index++
+    set.process(103, { ppid: 102, sid: 103, pgid: 103 }).process(104, { ppid: 103, pgid: 104 })
+    describePty(set, { sid: 103, pgrp: 104, termios: raw })
+    set.hold(102, 5, master(set)).hold(103, 0, slave(set)).hold(104, 0, 8)
+    const restored = await set.restore()
+    const number = (which: number): number => (136 + (which >> 8)) * 256 + (which & 0xff)
+    expect([101, 102, 103, 104].map((pid) => restored.stat(pid).tty)).toEqual(
+      [outer, outer, index, index].map(number),
+    )
+    expect(restored.stat(104).foreground).toBe(restored.pid(104))
+    expect(restored.stat(102).foreground).toBe(restored.pid(101))
   })
 
   test('a master that only a member of the session has is a circle', () => {

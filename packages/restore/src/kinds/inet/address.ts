@@ -55,16 +55,19 @@ export function socketAddress({ family, words, port }: Endpoint): Uint8Array {
 
 /** `127.0.0.1:80`, `[::1]:80`. */
 export function endpointText({ family, words, port }: Endpoint): string {
+  const [first = 0] = words
+  if (family === AF_INET)
+    return `${first & 0xff}.${(first >>> 8) & 0xff}.${(first >>> 16) & 0xff}.${first >>> 24}:${port}`
   const bytes = addressBytes(words)
-  if (family === AF_INET) return `${bytes.join('.')}:${port}`
   const groups = Array.from({ length: 8 }, (_, at) => ((bytes[2 * at] ?? 0) << 8) | (bytes[2 * at + 1] ?? 0))
   // The URL parser shortens it.
   return `${new URL(`http://[${groups.map((group) => group.toString(16)).join(':')}]`).hostname}:${port}`
 }
 
 export function isLinkLocal({ family, words }: Endpoint): boolean {
+  if (family !== AF_INET6) return false
   const [first = 0, second = 0] = addressBytes(words)
-  return family === AF_INET6 && first === 0xfe && (second & 0xc0) === 0x80
+  return first === 0xfe && (second & 0xc0) === 0x80
 }
 
 function wordOf(bytes: readonly number[]): number {

@@ -166,7 +166,8 @@ function* checkPlace(file: File, situation: Situation): Iterable<Problem> {
       'several-namespaces',
       `${text(entry)} is in another network namespace than others of these images, and all are restored in one`,
     )
-  const taker = sockets.find((living) => isInTheWay(entry, living, device))
+  const living = sockets.get(`${entry.proto}:${entry.srcPort}`) ?? []
+  const taker = living.find((each) => isInTheWay(entry, each, device))
   if (taker !== undefined)
     yield problem(
       file,
@@ -175,27 +176,29 @@ function* checkPlace(file: File, situation: Situation): Iterable<Problem> {
     )
 }
 
-/** Whether the kernel would refuse the address, or, where it would not, the owner of it would not have. */
 function isInTheWay(entry: InetSkEntry, living: LivingSocket, device: string): boolean {
-  const source = sourceOf(entry)
-  if (source.port === 0 || entry.type === SOCK_RAW || living.protocol !== entry.proto) return false
-  if (isConnection(entry))
-    return (
-      living.state !== TIME_WAIT &&
-      isSame(source, living.local) &&
-      isSame(destinationOf(entry), living.remote)
-    )
+  if (entry.srcPort === 0 || entry.type === SOCK_RAW) return false
+  return isConnection(entry) ? isTheSame(entry, living) : takesTheAddress(entry, living, device)
+}
+
+function isTheSame(entry: InetSkEntry, { state, local, remote }: LivingSocket): boolean {
+  if (state === TIME_WAIT || remote.port !== entry.dstPort) return false
+  return isSame(sourceOf(entry), local) && isSame(destinationOf(entry), remote)
+}
+
+/** Whether the kernel would refuse the address, or, where it would not, would have refused it to the one that was. */
+function takesTheAddress(entry: InetSkEntry, { state, local }: LivingSocket, device: string): boolean {
   // Those that allow it, or that have a device, may be able to share it: the kernel knows.
   if (entry.opts.soReuseport || device !== '') return false
-  if (isTcp(entry) ? living.state !== STATE.listen : entry.opts.reuseaddr) return false
-  const isV6Only = entry.v6only && living.local.family === AF_INET
+  if (isTcp(entry) ? state !== STATE.listen : entry.opts.reuseaddr) return false
   // Whether one of IPv6 takes what is of IPv4, too, cannot be seen.
-  const isUnclear = living.local.family === AF_INET6 && isAny(living.local) && entry.family === AF_INET
-  return !isV6Only && !isUnclear && overlap(source, living.local)
+  const isUnclear = local.family === AF_INET6 && isAny(local) && entry.family === AF_INET
+  const isApart = entry.v6only && local.family === AF_INET
+  return !isUnclear && !isApart && overlap(sourceOf(entry), local)
 }
 
 function isSame(one: Endpoint, other: Endpoint): boolean {
-  return endpointText(one) === endpointText(other)
+  return one.port === other.port && one.words.join() === other.words.join()
 }
 
 function text(entry: InetSkEntry): string {

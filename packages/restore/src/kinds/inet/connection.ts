@@ -23,7 +23,7 @@ import {
   SOL_SOCKET,
 } from '../socket-options.ts'
 import { setStatusFlags } from '../status-flags.ts'
-import { AF_INET, destinationOf, endpointText, socketAddress, sourceOf, type Endpoint } from './address.ts'
+import { AF_INET, destinationOf, socketAddress, sourceOf, type Endpoint } from './address.ts'
 import { hasCork, pushUnsent, restoreIpOptions, restoreTcpOptions, SOL_TCP } from './options.ts'
 import { IPPROTO_RAW, isConnection, SOCK_RAW, STATE } from './protocol.ts'
 import { repairOptions, repairWindow, selectQueue, setRepair, setSequence, type Window } from './repair.ts'
@@ -82,7 +82,7 @@ export function peerOf(file: File, { once, model }: Situation): File | undefined
 }
 
 function nameOf(from: Endpoint, to: Endpoint): string {
-  return `${endpointText(from)} ${endpointText(to)}`
+  return `${from.words.join('.')} ${from.port} ${to.words.join('.')} ${to.port}`
 }
 
 /** A connection as both sides know it, without what is in its queues. From now on packets find it. */

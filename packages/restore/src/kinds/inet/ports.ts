@@ -39,7 +39,8 @@ export function lendingOf(file: File, situation: Situation): Lending {
   return {
     // There may be connections to a TCP port that have just ended here (TIME-WAIT).
     reuseaddr: !entry.opts.reuseaddr && (isTcp(entry) || isShared),
-    reuseport: !entry.opts.soReuseport && isShared && users.takers.some(listensBeside),
+    reuseport:
+      entry.state === STATE.listen && !entry.opts.soReuseport && isShared && users.takers.some(listensBeside),
     isShared,
   }
 }

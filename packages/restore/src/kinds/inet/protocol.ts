@@ -6,9 +6,9 @@ export const SOCK_RAW = 3
 
 export const IPPROTO_ICMP = 1
 export const IPPROTO_TCP = 6
-export const IPPROTO_UDP = 17
+const IPPROTO_UDP = 17
 export const IPPROTO_ICMPV6 = 58
-export const IPPROTO_UDPLITE = 136
+const IPPROTO_UDPLITE = 136
 export const IPPROTO_RAW = 255
 
 /** States of TCP (net/tcp_states.h). Others use two of them. */

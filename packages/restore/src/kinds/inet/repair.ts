@@ -24,7 +24,7 @@ const REPAIR = {
   offSilently: -1,
 } as const
 
-export const QUEUE = { none: 0, receive: 1, send: 2 } as const
+const QUEUE = { none: 0, receive: 1, send: 2 } as const
 
 /** Bits of what a connection has agreed on (TCPI_OPT_*). */
 export const OPTION = { timestamps: 1, sack: 2, windowScale: 4 } as const

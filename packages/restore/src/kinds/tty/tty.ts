@@ -3,9 +3,10 @@ import type { File } from '../../model/file.ts'
 import type { DescriptorTable } from '../../model/task.ts'
 import { controllingTerminals } from '../../plan/controlling-terminal.ts'
 import type { Slot } from '../../program/op.ts'
-import { AT_FDCWD, O_CLOEXEC, O_LARGEFILE, O_NOCTTY, onlyAtCreation } from '../flags.ts'
+import { AT_FDCWD, O_ASYNC, O_CLOEXEC, O_LARGEFILE, O_NOCTTY, onlyAtCreation } from '../flags.ts'
 import type { FileKind, OpenContext, Situation } from '../kind.ts'
 import { restoreOwner } from '../owner.ts'
+import { setStatusFlags } from '../status-flags.ts'
 import { checkTerminal } from './check.ts'
 import { hungUp, momentaryMaster } from './hung-up.ts'
 import { lock, settingsOf } from './settings.ts'
@@ -28,7 +29,9 @@ export const ttyKind: FileKind = {
     const terminal = terminals(context).of(file)
     if (slot === undefined) {
       const newFd = terminal === undefined ? openOwn(context) : openSide(context, terminal)
-      return newFd === undefined ? { status: 1 } : { status: 1, newFd }
+      if (newFd === undefined) return { status: 1 }
+      setStatusFlags(context.ops, newFd, ttyEntry(file).flags, flagsOf(context))
+      return { status: 1, newFd }
     }
     if (terminal !== undefined) {
       const isHungUp = terminal.index !== undefined && terminal.master === undefined
@@ -85,7 +88,7 @@ function openSide(context: OpenContext, terminal: Terminal): Slot | undefined {
 }
 
 function flagsOf({ file, cloexec }: OpenContext): number {
-  return (ttyEntry(file).flags & ~onlyAtCreation) | O_NOCTTY | (cloexec ? O_CLOEXEC : 0)
+  return (ttyEntry(file).flags & ~(onlyAtCreation | O_ASYNC)) | O_NOCTTY | (cloexec ? O_CLOEXEC : 0)
 }
 
 function nameIn(context: OpenContext): string {

@@ -148,8 +148,8 @@ function* pathFaults({ place, address }: Binding, path: string, names: Names): I
     yield ['bad-name', `${path} is longer than a name of a socket can be: map it to a shorter one`]
   const occupant = names.occupantAt(path)
   if (occupant === 'living') yield ['name-taken', `somebody has the socket ${path} here: end that first`]
-  if (occupant === 'other') yield ['name-taken', `${path} is here, and is no socket: move it away`]
   const isKept = place.bindings.some(({ isDeleted }) => !isDeleted)
+  if (occupant === 'other' && isKept) yield ['name-taken', `${path} is here, and is no socket: move it away`]
   if (isKept && !existsSync(dirname(path)))
     yield ['no-folder', `the folder ${dirname(path)} is not there: make it first, or map its path`]
 }

@@ -15,6 +15,7 @@ import {
 } from '../socket-options.ts'
 import { accept, arrived } from './arrivals.ts'
 import { checkUnixSocket } from './check.ts'
+import { pathsGivenBack } from './coexistence.ts'
 import { bound, create, listen, roomFor } from './listeners.ts'
 import { connect } from './names.ts'
 import { connected, disconnect, isByName, isLeaver, left, queued, sentAll } from './queues.ts'
@@ -47,7 +48,10 @@ export const unixKind: FileKind = {
     const newFd = make(context, socket)
     if (newFd === undefined) return { status: 1 }
     if (hasEarlyCredentials(socket)) setOption(context.ops, newFd, [SOL_SOCKET, SO_PASSCRED], 1)
-    if (!isUntouched(socket)) return { status: 1, newFd }
+    if (!isUntouched(socket)) {
+      pathsGivenBack(context)
+      return { status: 1, newFd }
+    }
     finishState(context, socket, newFd)
     return { status: hasOwner(socket.entry.fown) ? 1 : 0, newFd }
   },

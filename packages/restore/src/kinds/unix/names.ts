@@ -17,6 +17,7 @@ const RENAME_NOREPLACE = 1
  * connected to.
  */
 export class Names {
+  readonly places: Place[] = []
   readonly #byName = new Map<string, Place>()
   readonly #occupants = new Map<string, Occupant>()
   /** Nobody can guess it, so nobody waits for a name with it. */
@@ -84,6 +85,7 @@ export class Names {
     if (known !== undefined) return known
     const made: Place = { path, bindings: [] }
     this.#byName.set(name, made)
+    this.places.push(made)
     return made
   }
 

@@ -1,4 +1,4 @@
-import type { QueuedPacket } from '../../images/index.ts'
+import { has, type QueuedPacket } from '../../images/index.ts'
 import type { Situation } from '../kind.ts'
 import { describe, isStreamLike, type QueuePart, type UnixSocket } from './socket.ts'
 
@@ -7,16 +7,34 @@ const HEADER = 256
 const SHARED_INFO = 320
 const SMALLEST_BLOCK = 512
 
+function keyOf(name: Uint8Array): string {
+  return Buffer.from(name).toString('latin1')
+}
+
+function byName(sockets: readonly UnixSocket[]): Map<string, UnixSocket[]> {
+  const found = new Map<string, UnixSocket[]>()
+  for (const socket of sockets) {
+    const key = keyOf(socket.entry.name)
+    const known = found.get(key)
+    if (known === undefined) found.set(key, [socket])
+    else known.push(socket)
+  }
+  return found
+}
+
 class Senders {
   readonly #bySender = new Map<UnixSocket, QueuePart[]>()
   /** What each datagram socket has sent that is not given to a receiver yet. */
   readonly #unread = new Map<UnixSocket, number>()
   readonly #unconnected: readonly UnixSocket[]
+  /** Relative names may be those of several, in several folders. */
+  readonly #byName: ReadonlyMap<string, readonly UnixSocket[]>
   readonly #warn: Situation['warn']
 
   constructor(all: readonly UnixSocket[], warn: Situation['warn']) {
     this.#warn = warn
     const datagrams = all.filter((socket) => !isStreamLike(socket) && socket.origin.kind === 'alone')
+    this.#byName = byName(datagrams)
     for (const socket of datagrams)
       if (socket.entry.backlog > 0) this.#unread.set(socket, socket.entry.backlog)
     this.#unconnected = datagrams.filter((socket) => socket.peer === undefined && this.#unread.has(socket))
@@ -52,8 +70,18 @@ class Senders {
       return messages.map(() => (maker === receiver ? other : maker))
     }
     if (isStreamLike(receiver)) return messages.map(() => peer)
-    if (this.#unread.size === 0) return guess(receiver)
-    return this.#byMemory(receiver)
+    const told = messages.map(({ entry }) =>
+      has(entry, 'sender') ? this.#named(entry.sender, receiver) : undefined,
+    )
+    if (told.every((sender) => sender !== undefined)) return told
+    const guessed = this.#unread.size === 0 ? guess(receiver) : this.#byMemory(receiver)
+    return messages.map((_message, place) => told[place] ?? guessed[place])
+  }
+
+  /** The sender of a message whose image, one of ours, has its name. */
+  #named(name: Uint8Array, { clients }: UnixSocket): UnixSocket | undefined {
+    const named = this.#byName.get(keyOf(name)) ?? []
+    return named.find((socket) => clients.includes(socket)) ?? named[0]
   }
 
   /** By what each of those that may have been it has sent. */
