@@ -134,7 +134,8 @@ int ReadMessages(int socket, bool may_end, std::vector<QueuedMessage>& messages)
     QueuedMessage message;
     int flags = 0;
     const ssize_t got = Peek(socket, room, message, flags);
-    if (got == -EAGAIN) return 0;
+    // One that was never connected is ready, too, when it is shut down.
+    if (got == -EAGAIN || got == -ENOTCONN) return 0;
     if (got < 0) return static_cast<int>(got);
     if ((flags & MSG_TRUNC) != 0) {
       room *= 2;

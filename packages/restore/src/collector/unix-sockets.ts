@@ -40,6 +40,7 @@ interface Known {
   readonly others: ReadonlyMap<number, UnixDiagnosis>
 }
 
+const SOCK_STREAM = 1
 const TCP_LISTEN = 10
 const USK_EXTERN = 1
 const O_RDWR = 2
@@ -171,14 +172,8 @@ export class UnixSockets {
   }
 
   #readQueue(file: OpenFile): void {
-    if (binding.hasError(file.number) === 1) {
-      const message = `${titleOf(file)} has not been told yet that its peer was closed with something unread`
-      this.#findings.lose({ reason: 'pending-error', ...placeOf(file), message })
-      // To look into the queue is to be told of the error.
-      if (!this.#lossy) return
-      numberOption(file.number, SOL_SOCKET, SO_ERROR)
-    }
     const type = numberOption(file.number, SOL_SOCKET, SO_TYPE) ?? 0
+    if (binding.hasError(file.number) === 1 && !this.#passError(file, type)) return
     const messages = binding.socketQueue(file.number, type, Fd.adopter)
     if (typeof messages === 'number') {
       const message = `the queue of ${titleOf(file)} cannot be read: ${textOf(messages)}`
@@ -193,6 +188,20 @@ export class UnixSockets {
       for (const fd of owned.flat()) fd.close()
       throw error
     }
+  }
+
+  /** An error that waits has no place in images. False when the queue must not be looked into, for its sake. */
+  #passError(file: OpenFile, type: number): boolean {
+    const message = `${titleOf(file)} has not been told yet that its peer was closed with something unread: it will be told of the end only`
+    const problem = { reason: 'pending-error', ...placeOf(file), message }
+    // A stream tells of what is in its queue first.
+    if (type === SOCK_STREAM) {
+      this.#findings.note(problem)
+      return true
+    }
+    this.#findings.lose(problem)
+    if (this.#lossy) numberOption(file.number, SOL_SOCKET, SO_ERROR)
+    return this.#lossy
   }
 
   #addPacket({ id, holder }: OpenFile, { bytes, sender }: QueuedMessage, owned: readonly Fd[]): void {

@@ -23,8 +23,7 @@ export function addEnding(planner: Planner, commands: ReadonlyMap<number, Comman
   const { model } = planner.situation
   const places = new Map<Surroundings, PlanNode>()
   for (const surroundings of new Set(model.tasks.map((task) => task.surroundings))) {
-    const { table } = surroundings.owner
-    const sharers = model.tasks.filter((task) => task.table === table)
+    const { sharers } = surroundings.owner.table
     // Of those that share a table, nobody else makes a descriptor now: it could be given a number that is wanted.
     if (sharers.length > 1) planner.meet(sharers)
     places.set(surroundings, addPlace(planner, surroundings))

@@ -56,6 +56,8 @@ export class Planner {
   /** What the helper has opened: where it is there, and in every process that inherits it. */
   readonly #homes = new Map<File, number>()
   readonly #taken = new Set<number>()
+  /** By file and table: the step by which one that another process has opened gets its numbers there. */
+  readonly #takings = new Map<File, Map<DescriptorTable, Entry>>()
 
   constructor(
     list: OpList,
@@ -144,8 +146,16 @@ export class Planner {
       if (table === last) continue
       last = table
       if (table.owner === task) this.serve(node, table, this.opsOf(task, node.index))
-      else this.#addStep(this.#taking(node, file, table), 'take', { takes: node }).note(node, 'open')
+      else this.#addTaking(node, file, table)
     }
+  }
+
+  #addTaking(node: Entry, file: File, table: DescriptorTable): void {
+    const entry = this.#addStep(this.#taking(node, file, table), 'take', { takes: node })
+    entry.note(node, 'open')
+    const takings = this.#takings.get(file) ?? new Map<DescriptorTable, Entry>()
+    this.#takings.set(file, takings)
+    takings.set(table, entry)
   }
 
   /** A slave gets its descriptor when its process is there. */
@@ -342,6 +352,9 @@ export class Planner {
         if (entry === undefined) return false
         const needed = this.#entryOf(node)
         if (!entry.need(needed, stage)) return false
+        const taking = this.#takingOf(node, entry)
+        // It may be used by the number that it has in this table.
+        if (taking !== undefined && !entry.need(taking, 'restored')) return false
         this.opsOf(entry.task, entry.index).after(needed.marksAt(stage))
         return true
       },
@@ -354,6 +367,11 @@ export class Planner {
       afterCommit: late('afterCommit'),
       atLast: late('atLast'),
     }
+  }
+
+  /** What gives a file that another process has opened its numbers in the table of the one that asks. */
+  #takingOf({ file }: PlanNode, { task }: Entry): Entry | undefined {
+    return file === undefined || task === undefined ? undefined : this.#takings.get(file)?.get(task.table)
   }
 
   #sharedEntry(name: string, make: () => StepDefinition): Entry {
