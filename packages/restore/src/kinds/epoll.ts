@@ -21,6 +21,9 @@ const F_DUPFD_CLOEXEC = 1030
 /** What stays when a one-shot watch has fired. */
 const KEPT = 0xf0000000
 const SCRATCH = 0
+const S_IFMT = 0o170000
+const S_IFDIR = 0o040000
+const S_IFREG = 0o100000
 
 const entryOf = (file: File): EventpollFileEntry => file.entry.epfd as EventpollFileEntry
 
@@ -90,7 +93,7 @@ function watchesIn(file: File, table: DescriptorTable, situation: Situation): Wa
   return entryOf(file).tfd.map((entry) => {
     const { byNumber, byInode } = indexOf(table, situation)
     const under = byNumber.get(entry.tfd)
-    if (under !== undefined && isOf(under, entry)) {
+    if (under !== undefined && isOf(under, entry, situation)) {
       // Where the number is another's now, CRIU tells one at which the file is found, and our own images both.
       const number = has(entry, 'addedAs') ? entry.addedAs : entry.tfd
       return { entry, target: under, number, isStale: number !== entry.tfd }
@@ -100,10 +103,20 @@ function watchesIn(file: File, table: DescriptorTable, situation: Situation): Wa
   })
 }
 
-/** Whether a file can be the one that is watched, as far as the image knows inodes. */
-function isOf(file: File, { inode }: EventpollTfdEntry): boolean {
+/** Whether a file can be the one that is watched, as far as the images know inodes. */
+function isOf(file: File, { inode }: EventpollTfdEntry, { once, model }: Situation): boolean {
+  if (inode === 0n) return true
   const own = inodeOf(file)
-  return own === undefined || inode === 0n || own === inode
+  if (own !== undefined) return own === inode
+  // The one that is watched may be known, in another table.
+  const known = once('inodes', () => new Set([...model.files.values()].map(inodeOf)))
+  return !known.has(inode) && isWatchable(file)
+}
+
+/** The content of files cannot be waited for (EPERM). */
+function isWatchable({ type, entry }: File): boolean {
+  const kind = (entry.reg?.mode ?? 0) & S_IFMT
+  return type !== FdType.MEMFD && kind !== S_IFREG && kind !== S_IFDIR
 }
 
 interface TableIndex {
