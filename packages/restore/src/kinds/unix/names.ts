@@ -164,7 +164,10 @@ export function reachOf({ hidden, address }: Binding): ReturnType<typeof reach> 
   return hidden === undefined ? { folder: undefined, bytes: address.bytes } : reach(hidden)
 }
 
-/** Which process makes a call with a name: one whose working directory nobody else changes meanwhile. */
+/**
+ * Which process makes a call with a name: one whose working directory nobody else changes meanwhile, and in whose table
+ * nobody else makes descriptors. The owner of a table that shares its directory has the helper do it.
+ */
 export function actorOf(task: Task | undefined, folder: string | undefined): Task | undefined {
-  return folder === undefined ? task : task?.surroundings.owner
+  return folder === undefined || task?.surroundings.owner === task ? task : undefined
 }
