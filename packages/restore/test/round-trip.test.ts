@@ -34,6 +34,9 @@ const found = {
     ...['fork 1 0 0', 'unix 12 1 0', 'epoll 11 0', 'watch 11 12 8193 12', 'fork 0 0 1', 'end', 'end'],
     'file 12 1 2 2',
   ],
+  'a connection and a timer that are in flight only': [
+    ...['tcp 3 5 0 0', 'timer 6 0 1 4000 70', 'pair 7 8 0 0', 'send 7 9 5 6', 'close 5', 'close 6'],
+  ],
   'a child of a process that shares its table with another': [
     ...['fork 1 0 0', 'udp 7 0 0 0', 'fork 0 0 0', 'fork 0 0 0', 'end', 'end', 'end'],
     'unix 7 0 1',

@@ -342,7 +342,10 @@ export class Planner {
     const late =
       (when: keyof Planner['late']) =>
       (task: Task | undefined, add: (ops: TaskOps) => void): void => {
-        this.late[when].push({ task, unit: this.#current?.index ?? 0, add })
+        const { file, index = 0 } = this.#current ?? {}
+        // One that no table has is in its queue by then, and its descriptor is closed with the rest.
+        const isInFlight = file?.fles.length === 0
+        this.late[isInFlight ? 'afterOpens' : when].push({ task, unit: index, add })
       }
     return {
       ...this.situation,
